@@ -1,0 +1,91 @@
+"""The one error and the one warning of this library, and the checks that every public entrance shares."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class ScaleGroupError(ValueError):
+    """Input that cannot be used. The message says what was got, what was expected and how to mend it.
+
+    >>> raise ScaleGroupError("ratio 0.5", expected="a ratio greater than 1", mend="pass 1 / 0.5")
+    Traceback (most recent call last):
+    ...
+    scalegroup.errors.ScaleGroupError: got ratio 0.5; expected a ratio greater than 1; mend: pass 1 / 0.5
+    """
+
+    def __init__(self, got: str, *, expected: str, mend: str) -> None:
+        super().__init__(f"got {got}; expected {expected}; mend: {mend}")
+        self.got, self.expected, self.mend = got, expected, mend
+
+
+class ScaleGroupWarning(UserWarning):
+    """Input that can be used, but not with the accuracy its author may expect."""
+
+
+def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
+    """`value` as an int (anything with `__index__`, but no bool), or a `ScaleGroupError`."""
+    expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
+    mend = f"pass {name} as a whole number"
+    if isinstance(value, bool):
+        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=mend)
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=mend) from None
+    if at_least is not None and result < at_least:
+        raise ScaleGroupError(f"{name} {result}", expected=expected, mend=f"pass {name}={at_least} or more")
+    return result
+
+
+def check_positive(name: str, value: Any, *, more_than: float = 0.0) -> float:
+    """`value` as a finite float greater than `more_than`, or a `ScaleGroupError`."""
+    expected = f"a finite number greater than {more_than:g}"
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a number") from None
+    if not math.isfinite(result) or result <= more_than:
+        raise ScaleGroupError(f"{name} {result:g}", expected=expected, mend=f"pass a {name} above {more_than:g}")
+    return result
+
+
+def check_images(images: Any, channels: int | None = None, *, name: str = "images") -> Tensor:
+    """A finite, non-empty, floating `[batch, channel, y, x]` tensor, or a `ScaleGroupError`, before any computing."""
+    layout = "[batch, channel, y, x]"
+    if not isinstance(images, Tensor):
+        raise ScaleGroupError(
+            f"{name} of type {type(images).__name__}",
+            expected=f"a torch tensor {layout}",
+            mend=f"convert them: torch.as_tensor({name})",
+        )
+    shape = list(images.shape)
+    if images.ndim != 4:
+        hint = f"{name}[:, None]" if images.ndim == 3 else f"{name}[None, None]" if images.ndim == 2 else "reshape"
+        raise ScaleGroupError(f"{name} of shape {shape}", expected=f"four axes {layout}", mend=f"try {hint}")
+    if not images.is_floating_point():
+        raise ScaleGroupError(
+            f"{name} of dtype {images.dtype}", expected="floating point", mend=f"convert them: {name}.float()"
+        )
+    if 0 in shape:
+        raise ScaleGroupError(
+            f"{name} of shape {shape}",
+            expected="at least one image of at least one pixel and one channel",
+            mend="leave empty batches out",
+        )
+    if channels is not None and shape[1] != channels:
+        raise ScaleGroupError(
+            f"{name} with {shape[1]} channels (shape {shape})",
+            expected=f"{channels} channels",
+            mend=f"build the network with in_channels={shape[1]}, or select {channels} channels",
+        )
+    if not (torch.compiler.is_compiling() or images.is_meta or bool(torch.isfinite(images).all())):
+        raise ScaleGroupError(
+            f"{name} with NaN or infinity", expected="finite values", mend=f"clean them: torch.nan_to_num({name})"
+        )
+    return images

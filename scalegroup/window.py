@@ -1,0 +1,101 @@
+"""The finite run of scale channels that a network keeps, by their physical σ₀."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.group import GroupElement, ScaleGroup
+
+
+@dataclass(frozen=True)
+class ScaleWindow:
+    """Scale channels with initial scale levels σ₀ = sigma0·γ^i, i = first … first + channels - 1 (eq 14).
+
+    Args:
+        group: the scaling group, which gives γ.
+        sigma0: the physical σ (a standard deviation, in pixels of spacing 1) that the label i = 0 stands for.
+        channels: how many scale channels there are.
+        first: the label of the finest channel.
+
+    Raises:
+        ScaleGroupError: if sigma0 ≤ 0, channels < 1, or a label is no integer.
+
+    >>> window = ScaleWindow(ScaleGroup(2 ** 0.5), sigma0=1.0, channels=4, first=-1)
+    >>> window
+    4 scale channels with σ₀ from 0.707107 to 2 by powers of 1.41421
+    >>> [round(sigma, 3) for sigma in window.sigmas]
+    [0.707, 1.0, 1.414, 2.0]
+    """
+
+    group: ScaleGroup
+    sigma0: float
+    channels: int
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.group, ScaleGroup):
+            raise ScaleGroupError(
+                f"group {self.group!r}", expected="a ScaleGroup", mend="build one: ScaleGroup(2 ** 0.5)"
+            )
+        object.__setattr__(self, "sigma0", check_positive("sigma0", self.sigma0))
+        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
+        object.__setattr__(self, "first", check_integer("first", self.first))
+
+    @property
+    def labels(self) -> range:
+        """The group labels i of the channels, finest first."""
+        return range(self.first, self.first + self.channels)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The physical σ₀ (standard deviation) of each channel, finest first."""
+        return self.sigmas_on(spacing=0)
+
+    def sigmas_on(self, *, spacing: int, stride: int = 1) -> tuple[float, ...]:
+        """σ₀ in samples of a grid of spacing γ^spacing, decimated by `stride`.
+
+        Only the difference of the integers enters, so relabelling window and spacing together changes no bit.
+        """
+        return tuple(self.sigma0 * self.group.factor(label - spacing) / stride for label in self.labels)
+
+    def transform(self, element: GroupElement) -> ScaleWindow:
+        """The window that sees the image after scaling by `element`: every label is shifted by its power. Total."""
+        self.group.check_same(element.group, what="an element")
+        return ScaleWindow(self.group, self.sigma0, self.channels, self.first + element.power)
+
+    def select(self, start: int, stop: int) -> ScaleWindow:
+        """The window of the channels `start` … `stop - 1`."""
+        return ScaleWindow(self.group, self.sigma0, stop - start, self.first + start)
+
+    def positions_of(self, other: ScaleWindow) -> tuple[int | None, ...]:
+        """For each channel of `other` its position in this window, or None where this window has no such channel.
+
+        Raises:
+            ScaleGroupError: if the windows are of different groups, or their σ₀ do not lie on one grid.
+
+        >>> G = ScaleGroup(2)
+        >>> ScaleWindow(G, 1.0, 3).positions_of(ScaleWindow(G, 2.0, 3))
+        (1, 2, None)
+        """
+        self.group.check_same(other.group, what="a window")
+        offset = self.group.power_of(other.sigma0 / self.sigma0)
+        if offset is None:
+            raise ScaleGroupError(
+                f"a window with σ₀ = {other.sigma0:g}·γ^i",
+                expected=f"σ₀ on the grid {self.sigma0:g}·{self.group.ratio:g}^i",
+                mend=f"anchor both windows at sigma0={self.sigma0:g} and move them with first=",
+            )
+        positions = (label + offset - self.first for label in other.labels)
+        return tuple(position if 0 <= position < self.channels else None for position in positions)
+
+    def overlap(self, other: ScaleWindow) -> ScaleWindow | None:
+        """The window of the channels that both have, or None."""
+        shared = [position for position in self.positions_of(other) if position is not None]
+        return self.select(shared[0], shared[-1] + 1) if shared else None
+
+    def __repr__(self) -> str:
+        if self.channels == 1:
+            return f"1 scale channel with σ₀ = {self.sigmas[0]:g} by powers of {self.group.ratio:g}"
+        low, high = self.sigmas[0], self.sigmas[-1]
+        return f"{self.channels} scale channels with σ₀ from {low:g} to {high:g} by powers of {self.group.ratio:g}"
