@@ -1,0 +1,151 @@
+"""The Gaussian derivative networks of the paper (§5 and §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalegroup import functional, nn
+from scalegroup.boundary import Background, Boundary
+from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.field import ScaleField
+from scalegroup.group import ScaleGroup
+from scalegroup.kernels import Kernel
+from scalegroup.pooling import Max, Pooling
+from scalegroup.readout import CentrePixel, ReadOut
+from scalegroup.window import ScaleWindow
+
+_GROUP = ScaleGroup(2**0.5)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Widths of the hidden layers and scale channels of a network of the paper."""
+
+    widths: tuple[int, ...]
+    window: ScaleWindow
+
+
+_MULTI = ScaleWindow(_GROUP, sigma0=1.0, channels=8, first=-1)  # σ₀ from 1/√2 to 8 (§6)
+
+PRESETS = {
+    "single_scale": Preset((12, 14, 16, 20, 64), ScaleWindow(_GROUP, sigma0=0.9, channels=1)),  # §5
+    "multi_scale": Preset((12, 16, 24, 32, 64), _MULTI),  # §6, Figure 9 top
+    "larger": Preset((16, 24, 32, 48, 64), _MULTI),  # §6, Figure 9 bottom
+}
+
+
+class GaussianDerivativeNet(nn.Sequential):
+    """A `Sequential` of 2-jet layers, read out and pooled over scale. Build one with `gaussian_derivative_net`.
+
+    `scores` below are `[batch, classes]`; a dense read-out keeps its rows and columns behind them.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[batch, channel, y, x]` to class scores `[batch, classes]`."""
+        return self._values(self.field(images)).squeeze(2)
+
+    def scale_logits(self, images: Tensor) -> Tensor:
+        """Class scores of every scale channel, `[batch, classes, scale]`."""
+        return self._values(self.field(images, pooled=False))
+
+    def select_scale(self, images: Tensor) -> Tensor:
+        """σ₀ of the scale channel in which the predicted class scores highest, `[batch]` (§6.1, Figure 10)."""
+        field = self.field(images, pooled=False)
+        classes = self._values(self.layers[-1](field)).squeeze(2).argmax(dim=1)
+        return functional.select_scale(self._values(field), self.lift.window, classes=classes)
+
+    def _values(self, field: ScaleField) -> Tensor:
+        return field.tensor if self.out_type.over_plane else field.tensor[..., 0, 0]
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers training changes."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def paper_parameter_count(self) -> int:
+        """The paper's count: six per pair of an input and an output feature, C₀ among them, batch norm left out."""
+        pairs = (layer.offset.numel() * layer.in_type.size for layer in self.layers if isinstance(layer, nn.JetConv))
+        return 6 * sum(pairs)
+
+    def extra_repr(self) -> str:
+        """Both parameter counts."""
+        return f"{self.parameter_count} parameters ({self.paper_parameter_count} as the paper counts)"
+
+
+def gaussian_derivative_net(
+    preset: str = "multi_scale",
+    *,
+    in_channels: int = 1,
+    num_classes: int = 10,
+    widths: Sequence[int] | None = None,
+    window: ScaleWindow | None = None,
+    sigma0: float | None = None,
+    r: float = 1.25,
+    kernel: Kernel | None = None,
+    activation: Callable[[Tensor], Tensor] = torch.relu,
+    boundary: Boundary | None = None,
+    pooling: Pooling = Max(),  # noqa: B008
+    readout: ReadOut = CentrePixel(),  # noqa: B008
+    min_grid_sigma: float | None = None,
+) -> GaussianDerivativeNet:
+    """A Gaussian derivative network of the paper (eq 9 and 10): 2-jet layers with σ_k = r^(k-1)·σ₀ (eq 13).
+
+    | preset | hidden widths | scale channels |
+    |---|---|---|
+    | `"single_scale"` | 12-14-16-20-64 | one, σ₀ = 0.9 (§5) |
+    | `"multi_scale"` | 12-16-24-32-64 | eight, σ₀ from 1/√2 to 8 by √2 (§6, Figure 9 top) |
+    | `"larger"` | 16-24-32-48-64 | the same (§6, Figure 9 bottom) |
+
+    Every layer but the last is followed by batch norm shared over scale and by the activation.
+
+    Args:
+        preset: what to start from; every keyword below replaces a part of it.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: width of the last layer.
+        widths: of the hidden layers.
+        window: the scale channels, by physical σ₀ in pixels.
+        sigma0: σ₀ of the finest channel, in place of the preset's.
+        r: the ratio of σ between one layer and the next.
+        kernel: the discretisation; default `DiscreteGaussian(tail=1e-3)`, about 3.5σ.
+        activation: a pointwise function of tensors.
+        boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
+        pooling: over scale.
+        readout: what is looked at in the plane.
+        min_grid_sigma: let channels run on coarser grids while their σ₀ stays at least this many samples; None: never.
+
+    Raises:
+        ScaleGroupError: for an unknown preset, or a value that cannot be used.
+
+    >>> net = gaussian_derivative_net("larger")
+    >>> net(torch.zeros(2, 1, 65, 65)).shape, net.paper_parameter_count
+    (torch.Size([2, 10]), 38496)
+    """
+    if preset not in PRESETS:
+        raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(PRESETS)}", mend="or replace its parts")
+    if window is None:
+        window = PRESETS[preset].window
+        if sigma0 is not None:
+            window = ScaleWindow(window.group, sigma0=sigma0, channels=window.channels)
+    elif sigma0 is not None:
+        raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
+    check_positive("r", r)
+    sizes = [
+        *(check_integer("width", width, at_least=1) for width in widths or PRESETS[preset].widths),
+        check_integer("num_classes", num_classes, at_least=1),
+    ]
+    background = boundary.value if isinstance(boundary, Background) else None
+    extension = None if background is not None else boundary
+    layers: list[Any] = [nn.Lift(window, in_channels, background=background)]
+    for depth, size in enumerate(sizes):
+        if depth:
+            layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]
+        layers.append(partial(nn.JetConv, out_type=size, beta=r**depth, kernel=kernel, boundary=extension))
+    read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling)
+    return GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma)

@@ -1,0 +1,11 @@
+"""Layers: thin modules over `scalegroup.functional`, each with a declared input and output type."""
+
+from scalegroup.nn.jet_conv import JetConv
+from scalegroup.nn.layer import Layer
+from scalegroup.nn.lift import Lift
+from scalegroup.nn.norm import BatchNorm
+from scalegroup.nn.pointwise import Pointwise, ReLU
+from scalegroup.nn.project import ReadOut, ScalePool
+from scalegroup.nn.sequential import Sequential
+
+__all__ = ["BatchNorm", "JetConv", "Layer", "Lift", "Pointwise", "ReLU", "ReadOut", "ScalePool", "Sequential"]

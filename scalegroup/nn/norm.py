@@ -1,0 +1,96 @@
+"""Batch normalisation, shared by the scale channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scalegroup.errors import check_positive
+from scalegroup.field import FieldType, ScaleField
+from scalegroup.grid import Grid
+from scalegroup.nn.layer import Layer, check_map_type
+
+
+class BatchNorm(Layer):
+    """Batch norm with one set of statistics and weights for all scale channels (§6), so that it commutes with scaling.
+
+    The statistics belong to the model, not to what happens to be computed: each scale channel gives the moments of the
+    centred square of half-width `half_width`·σ₀ (cut to the image), and all channels weigh the same. In training mode
+    the layer is then equivariant under relabelling. The variance is the biased one, in training and in the running
+    statistics.
+
+    Args:
+        type: scalar features over scale and plane.
+        half_width: of the statistics domain, in units of the channel's σ₀; `math.inf` for the whole image.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics.
+
+    >>> from scalegroup import ScaleGroup, ScaleWindow, functional
+    >>> field = functional.lift(torch.randn(8, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 3))
+    >>> normalised = BatchNorm(field.type, half_width=float("inf"))(field)
+    >>> round(normalised.tensor.square().mean().item(), 3)
+    1.0
+    """
+
+    running_mean: Tensor
+    running_variance: Tensor
+
+    def __init__(self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(check_map_type("type", type), type)
+        self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
+        self.eps = check_positive("eps", eps)
+        self.momentum = check_positive("momentum", momentum)
+        self.weight = nn.Parameter(torch.ones(type.size))
+        self.bias = nn.Parameter(torch.zeros(type.size))
+        self.register_buffer("running_mean", torch.zeros(type.size))
+        self.register_buffer("running_variance", torch.ones(type.size))
+
+    def needs(self, wanted: Grid, sigma0: float) -> Grid:
+        """The statistics domain as well as what is wanted."""
+        return wanted.union(wanted.around(self.half_width * sigma0))
+
+    def forward(self, field: ScaleField) -> ScaleField:
+        """The normalised field."""
+        return self.on([field], [field.held])[0]
+
+    def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
+        """See `Layer`: the moments are taken over all fields together."""
+        for field in fields:
+            self.check_input(field)
+        mean, variance = self._moments(fields) if self.training else (self.running_mean, self.running_variance)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        zero, one = torch.zeros_like(mean), torch.ones_like(mean)
+
+        def normalise(values: Tensor) -> Tensor:
+            # values·scale + shift, in one pass forward and one backward
+            return F.batch_norm(values, zero, one, scale, shift, eps=0.0)
+
+        return tuple(field.pointwise(normalise) for field in fields)
+
+    def _moments(self, fields: Sequence[ScaleField]) -> tuple[Tensor, Tensor]:
+        """Joint mean and variance over the statistics domain, each scale channel with the same weight."""
+        moments = [
+            torch.var_mean(domain, (0, 2, 3), correction=0) for field in fields for domain in self._domains(field)
+        ]
+        variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_variance.lerp_(variance, self.momentum)
+        return mean, variance
+
+    def _domains(self, field: ScaleField) -> Iterator[Tensor]:
+        """The values in the statistics domain of each defined scale channel."""
+        for channel, sigma0 in enumerate(field.grid_sigmas):
+            if field.defined[channel]:
+                domain = field.held.around(self.half_width * sigma0)
+                yield field.held.crop(field.channel(channel), domain)
+
+    def extra_repr(self) -> str:
+        """The type and the statistics domain."""
+        return f"{self.in_type!r}, half_width={self.half_width:g}"

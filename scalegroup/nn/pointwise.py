@@ -1,0 +1,45 @@
+"""Pointwise non-linearities: they commute with scaling trivially (§4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scalegroup.field import FieldType, ScaleField
+from scalegroup.nn.layer import Layer, check_map_type
+
+
+class Pointwise(Layer):
+    """Any pointwise function of the values, a module's parameters included.
+
+    Args:
+        type: scalar features over scale and plane (a character's value may only be scaled, so its fibre is trivial).
+        function: a map of tensors that acts on each value alone, such as `torch.relu` or `torch.nn.SiLU()`.
+
+    >>> from scalegroup import ScaleGroup, ScaleWindow, functional
+    >>> field = functional.lift(torch.full((1, 1, 3, 3), -2.0), ScaleWindow(ScaleGroup(2), 1.0, 2))
+    >>> Pointwise(field.type, torch.square)(field).tensor.unique().tolist()
+    [4.0]
+    """
+
+    def __init__(self, type: FieldType, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(check_map_type("type", type), type)
+        self.function = function
+
+    def forward(self, field: ScaleField) -> ScaleField:
+        """The function on every value, and on the background."""
+        self.check_input(field)
+        return field.pointwise(self.function)
+
+    def extra_repr(self) -> str:
+        """The type and the function's name."""
+        return f"{self.in_type!r}, {getattr(self.function, '__name__', self.function)}"
+
+
+class ReLU(Pointwise):
+    """max(0, x), the paper's θ in eq 10."""
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, torch.relu)
