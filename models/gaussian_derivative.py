@@ -56,9 +56,13 @@ class GaussianDerivativeNet(nn.Sequential):
 
     def select_scale(self, images: Tensor) -> Tensor:
         """σ₀ of the scale channel in which the predicted class scores highest, `[batch]` (§6.1, Figure 10)."""
+        return self.predict(images)[1]
+
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(class scores, selected σ₀) in one pass."""
         field = self.field(images, pooled=False)
-        classes = self._values(self.layers[-1](field)).squeeze(2).argmax(dim=1)
-        return functional.select_scale(self._values(field), self.lift.window, classes=classes)
+        scores = self._values(self.layers[-1](field)).squeeze(2)
+        return scores, functional.select_scale(self._values(field), self.lift.window, classes=scores.argmax(dim=1))
 
     def _values(self, field: ScaleField) -> Tensor:
         return field.tensor if self.out_type.over_plane else field.tensor[..., 0, 0]

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scalegroup.errors import ScaleGroupWarning
 from scalegroup.grid import Grid
@@ -21,6 +21,7 @@ from scalegroup.window import ScaleWindow
 _SLACK = 1e-9  # σ₀ = 4.000000000000001 is 4
 
 
+@runtime_checkable
 class Stage(Protocol):
     """Anything that can say which samples of its input it needs."""
 

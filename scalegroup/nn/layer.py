@@ -47,8 +47,9 @@ class Layer(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """The types, for `print(layer)`."""
-        return f"{self.in_type!r} → {self.out_type!r}"
+        """The features in and out, for `print(layer)`."""
+        size = self.in_type.channels if isinstance(self.in_type, ImageType) else self.in_type.size
+        return f"{size} → {self.out_type.size} features"
 
 
 def check_map_type(name: str, type_: Any) -> FieldType:

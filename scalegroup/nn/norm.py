@@ -92,5 +92,5 @@ class BatchNorm(Layer):
                 yield field.held.crop(field.channel(channel), domain)
 
     def extra_repr(self) -> str:
-        """The type and the statistics domain."""
-        return f"{self.in_type!r}, half_width={self.half_width:g}"
+        """The features and the statistics domain."""
+        return f"{self.weight.numel()} features, half_width={self.half_width:g}"

@@ -34,8 +34,8 @@ class Pointwise(Layer):
         return field.pointwise(self.function)
 
     def extra_repr(self) -> str:
-        """The type and the function's name."""
-        return f"{self.in_type!r}, {getattr(self.function, '__name__', self.function)}"
+        """The features and the function's name."""
+        return f"{self.out_type.size} features, {getattr(self.function, '__name__', self.function)}"
 
 
 class ReLU(Pointwise):

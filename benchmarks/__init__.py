@@ -1,0 +1,1 @@
+"""Experiments with scalegroup: `python -m benchmarks NAME`, from a checkout of the repository (not installed)."""

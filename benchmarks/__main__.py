@@ -1,0 +1,45 @@
+"""`python -m benchmarks NAME`: the experiments of this repository."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from scalegroup import ScaleGroupError
+
+_NAMES = ("generalisation",)
+
+
+def main() -> int:
+    """Run one benchmark. Exit status: 0 done, 2 could not be run, 130 interrupted."""
+    try:
+        modules = {name: import_module(f"benchmarks.{name}") for name in _NAMES}
+    except ModuleNotFoundError as error:
+        print(f"{error}; the benchmarks need their packages: pip install -e '.[train]'", file=sys.stderr)
+        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Experiments with scalegroup. They run from a checkout of the repository only: they are not installed.",
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, module in modules.items():
+        module.add_arguments(commands.add_parser(name, help=module.DESCRIPTION, description=module.DESCRIPTION))
+    options = parser.parse_args()
+    try:
+        modules[options.name].run(options)
+    except ScaleGroupError as error:
+        print(f"{parser.prog} {options.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"\ninterrupted; earlier results in {options.output} are untouched, and the weights of the last complete "
+            f"epoch are in {options.output / 'checkpoints'}",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

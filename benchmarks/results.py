@@ -1,0 +1,92 @@
+"""What a run leaves behind, written so that nothing is ever half there: to a temporary name first, then renamed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from scalegroup import ScaleGroupError
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made where it is missing. Raises `ScaleGroupError` if it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ScaleGroupError(
+            f"output folder {path} ({error.strerror})", expected="a folder that can be written", mend="pass --output"
+        ) from None
+    return path
+
+
+def write(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write to a temporary name beside `path`, then rename it."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_json(content: dict[str, Any], path: Path) -> None:
+    """Indented JSON."""
+    text = json.dumps(content, indent=2) + "\n"
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """The state of a network as safetensors."""
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    write(path, lambda temporary: save_file(state, temporary))
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions and machine."""
+    packages = ("scalegroup", "torch", "numpy", "scipy")
+    return {
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _commit() -> str:
+    """The checked-out commit, marked where files differ from it."""
+    try:
+        git = ["git", "-C", str(_ROOT)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + " with local changes" if changed.strip() else commit
+
+
+def _processor() -> str:
+    """The processor's name, as well as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

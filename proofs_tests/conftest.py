@@ -1,0 +1,22 @@
+"""Reproducible runs: Hypothesis profiles, one seed for torch, one thread per pytest-xdist worker.
+
+`HYPOTHESIS_PROFILE=thorough` looks at many more examples, other ones in every run, for a nightly job.
+"""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,151 @@
+"""The 2-jet layer of one scale channel, written anew and naively: what the library is tested against.
+
+Nothing of scalegroup is imported. Kernels are lists made with `math` and Bessel functions, an image is extended sample
+by sample, once, by the whole reach of the filters, and five derivative maps are built one after the other, each with
+two 1-D convolution kernels, before eq 6 and 11 combine them. Where the filters are cut (`radius`: of the 1-D Gaussian,
+without the stencils) is handed in. x runs along the last axis, y along the one before it.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import ive
+
+KERNELS = ("discrete", "sampled", "normalised", "integrated", "derivatives", "iso")
+STENCIL_RADIUS = {"discrete": 1, "sampled": 1, "normalised": 1, "integrated": 0, "derivatives": 0, "iso": 2}
+
+
+def gauss(x, sigma):
+    """g(x; σ) in one dimension (eq 5)."""
+    return math.exp(-(x**2) / (2 * sigma**2)) / math.sqrt(2 * math.pi * sigma**2)
+
+
+def gauss_x(x, sigma):
+    """g'(x; σ)."""
+    return -x / sigma**2 * gauss(x, sigma)
+
+
+def gauss_xx(x, sigma):
+    """g''(x; σ)."""
+    return (x**2 / sigma**4 - 1 / sigma**2) * gauss(x, sigma)
+
+
+def mass(x, sigma):
+    """∫ of g from 0 to x."""
+    return 0.5 * math.erf(x / (sigma * math.sqrt(2)))
+
+
+def unit_mass(taps):
+    """The taps over their sum."""
+    total = math.fsum(taps)
+    return [tap / total for tap in taps]
+
+
+def convolve(first, second):
+    """The full convolution of two lists of taps."""
+    result = [0.0] * (len(first) + len(second) - 1)
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            result[i + j] += a * b
+    return result
+
+
+def derivative_kernels(kernel, sigma, radius):
+    """Pairs (along y, along x) of 1-D convolution kernels for Lx, Ly, Lxx, Lxy, Lyy, all of one odd length.
+
+    As kernels of a convolution, (h ∗ f)(n) = Σ h(m) f(n - m), so δx is (½, 0, -½).
+    """
+    n = range(-radius, radius + 1)
+    if kernel == "derivatives":
+        smooth, first, second = ([f(k, sigma) for k in n] for f in (gauss, gauss_x, gauss_xx))
+        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+    elif kernel == "integrated":
+        smooth = [mass(k + 0.5, sigma) - mass(k - 0.5, sigma) for k in n]
+        first = [gauss(k + 0.5, sigma) - gauss(k - 0.5, sigma) for k in n]
+        second = [gauss_x(k + 0.5, sigma) - gauss_x(k - 0.5, sigma) for k in n]
+        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+    elif kernel == "iso":
+        blur = unit_mass([gauss(k, math.sqrt(sigma**2 - 1 / 3)) for k in n])
+        smooth = convolve(blur, [0, 1 / 6, 4 / 6, 1 / 6, 0])
+        first = convolve(blur, [0, 0.5, 0, -0.5, 0])
+        second = convolve(blur, [1 / 12, 8 / 12, -18 / 12, 8 / 12, 1 / 12])
+        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+    else:
+        blur = {
+            "discrete": lambda: unit_mass([float(ive(abs(k), sigma**2)) for k in n]),
+            "sampled": lambda: [gauss(k, sigma) for k in n],
+            "normalised": lambda: unit_mass([gauss(k, sigma) for k in n]),
+        }[kernel]()
+        smooth, first, second = (convolve(blur, s) for s in ([0, 1, 0], [0.5, 0, -0.5], [1, -2, 1]))
+        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+    return pairs
+
+
+def outside(position, size, boundary):
+    """The index that an axis of `size` samples shows at a position anywhere; None for the background."""
+    if 0 <= position < size:
+        return position
+    if boundary in ("zero", "background"):
+        return None
+    if boundary == "replicate":
+        return 0 if position < 0 else size - 1
+    assert boundary == "reflect", boundary
+    while size > 1 and not 0 <= position < size:
+        position = -position if position < 0 else 2 * (size - 1) - position
+    return position if size > 1 else 0
+
+
+def extended(image, reach, boundary, background=0.0):
+    """A single map with `reach` more samples on every side."""
+    height, width = image.shape
+    result = np.full((height + 2 * reach, width + 2 * reach), background if boundary == "background" else 0.0)
+    columns = [outside(u - reach, width, boundary) for u in range(width + 2 * reach)]
+    for v in range(height + 2 * reach):
+        row = outside(v - reach, height, boundary)
+        for u, column in enumerate(columns):
+            if row is not None and column is not None:
+                result[v, u] = image[row, column]
+    return result
+
+
+def convolved(image, along_y, along_x):
+    """The valid part of the convolution with along_y ⊗ along_x, tap by tap."""
+    reach = len(along_x) // 2
+    height, width = (size - 2 * reach for size in image.shape)
+    rows = np.zeros((height, image.shape[1]))
+    for m in range(-reach, reach + 1):
+        rows += along_y[reach + m] * image[reach - m : reach - m + height]
+    result = np.zeros((height, width))
+    for m in range(-reach, reach + 1):
+        result += along_x[reach + m] * rows[:, reach - m : reach - m + width]
+    return result
+
+
+def jet_maps(images, sigma, kernel, radius, boundary, background=0.0):
+    """Lx, Ly, Lxx, Lxy, Lyy per pixel (not scale-normalised): `[batch, in, y, x]` → `[batch, in, 5, y, x]`.
+
+    `background`: one value, or one per channel.
+    """
+    values = np.broadcast_to(background, images.shape[1])
+    pairs = derivative_kernels(kernel, sigma, radius)
+    reach = radius + STENCIL_RADIUS[kernel]
+    result = np.empty((*images.shape[:2], 5, *images.shape[2:]))
+    for b, i in np.ndindex(*images.shape[:2]):
+        wide = extended(images[b, i], reach, boundary, values[i])
+        for j, (along_y, along_x) in enumerate(pairs):
+            result[b, i, j] = convolved(wide, along_y, along_x)
+    return result
+
+
+def jet_conv(images, coefficients, offset, sigma, kernel, radius, boundary, background=0.0):
+    """Eq 6 and 11: C₀ + Σ σ(Cx Lx + Cy Ly) + ½σ²(Cxx Lxx + 2 Cxy Lxy + Cyy Lyy), to `[batch, out, y, x]`."""
+    maps = jet_maps(images, sigma, kernel, radius, boundary, background)
+    result = np.empty((len(images), len(offset), *images.shape[2:]))
+    for b, o in np.ndindex(*result.shape[:2]):
+        total = np.full(images.shape[2:], float(offset[o]))
+        for i in range(images.shape[1]):
+            lx, ly, lxx, lxy, lyy = maps[b, i]
+            cx, cy, cxx, cxy, cyy = (float(c) for c in coefficients[o, i])
+            total += sigma * (cx * lx + cy * ly) + 0.5 * sigma**2 * (cxx * lxx + 2 * cxy * lxy + cyy * lyy)
+        result[b, o] = total
+    return result

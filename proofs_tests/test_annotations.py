@@ -1,0 +1,45 @@
+"""The shapes written in the signatures are the shapes that flow, checked by jaxtyping and beartype at run time."""
+
+import subprocess
+import sys
+
+_SCRIPT = """
+import math
+import torch
+from jaxtyping import TypeCheckError, install_import_hook
+
+with install_import_hook("scalegroup", "beartype.beartype"):
+    import scalegroup as sg
+    from scalegroup import functional, testing
+    from scalegroup.models import gaussian_derivative_net
+    from scalegroup.resample import subsample
+
+images = torch.rand(2, 1, 33, 33)
+window = sg.ScaleWindow(sg.ScaleGroup(2**0.5), sigma0=1.0, channels=3)
+for boundary in (sg.Background(0.0), sg.Reflect(), sg.Zero()):
+    for readout in (sg.CentrePixel(), sg.Dense(), sg.SpatialMax()):
+        net = gaussian_derivative_net(window=window, boundary=boundary, readout=readout, min_grid_sigma=1.0)
+        net(images).sum().backward()
+        net.select_scale(images)
+        net.dense(images)
+for kernel in (sg.SampledDerivatives(), sg.IntegratedGaussian(), sg.Iso(), sg.SampledGaussian()):
+    jets = functional.jet_maps(images, sigma=1.5, kernel=kernel).movedim(2, -1)
+    sg.directional_derivatives(jets, 0.3)
+field = functional.lift(images, window)
+field.transform(window.group.generator).resample(2).restrict(window)
+subsample(images, 2)
+sg.steer(torch.rand(4, 3, 5), 0.3)
+sg.character(window.group, 1).matrix(window.group.generator)
+testing.covariance_check()
+testing.Blobs.random(2, 3, widths=(1.0, 2.0), extent=3.0, generator=torch.Generator()).sample(9, 9)
+try:  # the control: a jet of six components
+    sg.steer(torch.rand(4, 6), 0.3)
+except TypeCheckError:
+    print("checked")
+"""
+
+
+def test_annotated_shapes_hold_at_run_time():
+    done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "checked"

@@ -1,0 +1,162 @@
+"""The benchmarks: the recipe of the data, what a run writes, and what an interrupted one leaves."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks import data, generalisation, results
+from benchmarks.__main__ import main
+from scalegroup import ScaleGroupError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A data set of 60 + 20 of the digits, so that a run takes seconds."""
+    source = data.digits()
+
+    def load():
+        train, test = (
+            data.Pictures(part.images[:count], part.labels[:count])
+            for part, count in ((source.train, 60), (source.test, 20))
+        )
+        return data.Source("few", train, test, unit=source.unit, canvas=source.canvas)
+
+    monkeypatch.setitem(data.SOURCES, "few", load)
+
+
+def run(monkeypatch, folder, *more):
+    command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--output", str(folder), *more])
+    return main()
+
+
+def test_training_and_test_digits_are_disjoint():
+    source = data.digits()
+    assert (len(source.train.labels), len(source.test.labels)) == (1297, 500)
+    seen = {tuple(image.flatten().tolist()) for image in source.train.images}
+    assert not seen & {tuple(image.flatten().tolist()) for image in source.test.images}
+
+
+def test_recipe_keeps_the_background_and_the_range():
+    source = data.digits()
+    for size in data.size_range():
+        images = source.at_size(source.test, size)
+        assert images.shape == (500, 1, 65, 65)
+        assert images.min() >= data.BACKGROUND - 1e-6
+        assert images.max() <= -data.BACKGROUND
+        if size < 3:
+            corner = images[..., 0, 0]
+            torch.testing.assert_close(corner, torch.full_like(corner, data.BACKGROUND))
+
+
+def test_recipe_scales_the_object_and_keeps_its_centre():
+    ring = torch.zeros(1, 16, 16)
+    ring[0, 4:12, 4:12] = 255.0
+
+    def extent(size):
+        image = data.large_scale(ring, round(16 * size), 65, smoothing=7 / 8 * size)[0, 0].double()
+        mass = image - data.BACKGROUND
+        at = torch.arange(65.0, dtype=torch.float64)
+        mean = (mass.sum(0) * at).sum() / mass.sum()
+        return mean, ((mass.sum(0) * (at - mean) ** 2).sum() / mass.sum()).sqrt()
+
+    (centre, width), (double_centre, double_width) = extent(1.0), extent(2.0)
+    assert abs(double_width / width - 2) < 0.02
+    assert abs(centre - 31.5) < 1e-3  # an even object on an odd canvas lies half a pixel off
+    assert abs(double_centre - 31.5) < 1e-3
+
+
+def test_sizes_are_thirteen_from_a_half_to_four():
+    sizes = data.size_range()
+    assert len(sizes) == 13
+    assert (sizes[0], sizes[4], sizes[-1]) == (0.5, 1.0, 4.0)
+    assert math.isclose(sizes[2], 2**-0.5)
+
+
+def test_a_run_writes_what_it_promises_and_repeats_itself(few, monkeypatch, tmp_path, capsys):
+    for folder in ("first", "second"):
+        assert run(monkeypatch, tmp_path / folder, "--threads", "1") == 0
+    first, second = (json.loads((tmp_path / f / "results.json").read_text()) for f in ("first", "second"))
+    assert first["accuracy"] == second["accuracy"]
+    assert first["selected_scale"] == second["selected_scale"]
+    assert set(first["accuracy"]) == {"multi_scale", "single_scale"}
+    assert list(first["accuracy"]["multi_scale"]) == ["0.7071", "1.0000"]
+    assert all(0 <= value <= 1 for of in first["accuracy"].values() for value in of.values())
+    assert sum(first["selected_scale"]["multi_scale"]["histogram"]["1.0000"]) == first["test_images"] == 20
+    assert (first["train_size"], first["train_images"], first["seed"]) == (1.0, 60, 0)
+    assert 0 < first["covariance_check"]["measured"] <= first["covariance_check"]["bound"]
+    assert {"commit", "versions", "machine", "seconds", "data"} <= set(first)
+    for name in ("accuracy.png", "selected_scale.png", "multi_scale.safetensors", "single_scale.safetensors"):
+        assert (tmp_path / "first" / name).stat().st_size > 0
+    weights = [load_file(tmp_path / f / "multi_scale.safetensors") for f in ("first", "second")]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert run(monkeypatch, tmp_path / "third", "--seed", "1") == 0  # the control: another seed, other weights
+    other = load_file(tmp_path / "third" / "multi_scale.safetensors")
+    assert any(not torch.equal(weights[0][key], other[key]) for key in other)
+    assert "covariance" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_leaves_earlier_results_whole(few, monkeypatch, tmp_path):
+    assert run(monkeypatch, tmp_path) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generalisation, "evaluate", interrupted)
+    assert run(monkeypatch, tmp_path, "--seed", "5") == 130
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert load_file(tmp_path / "checkpoints" / "multi_scale.safetensors")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fails(temporary):
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        results.write(path, fails)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--data", "nothing"], "data set 'nothing'"),
+        (["--preset", "huge"], "preset 'huge'"),
+        (["--epochs", "0"], "epochs"),
+        (["--sizes", "-1"], "size"),
+        (["--threads", "0"], "threads"),
+        (["--output", "/proc/nowhere"], "output folder"),
+    ],
+)
+def test_bad_options_are_refused_before_any_computing(few, monkeypatch, tmp_path, capsys, arguments, said):
+    monkeypatch.setattr(generalisation, "train", lambda *a, **k: pytest.fail("it began to compute"))
+    assert run(monkeypatch, tmp_path, *arguments) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert all(word in message for word in ("got ", "expected ", "mend: "))
+
+
+def test_unknown_data_set_is_a_scalegroup_error():
+    with pytest.raises(ScaleGroupError, match="one of"):
+        data.load("nothing")
+
+
+def test_the_command_says_that_it_runs_from_a_checkout():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "from a checkout" in done.stdout

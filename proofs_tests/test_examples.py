@@ -1,0 +1,41 @@
+"""The examples run, and say what they claim."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalegroup import Background, nn
+from scalegroup.models import PRESETS, gaussian_derivative_net
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_runs_from_another_folder(path, tmp_path):
+    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_network_composed_by_hand_is_the_preset(preset):
+    compose = runpy.run_path(str(EXAMPLES / "compose.py"))["compose"]
+    net = gaussian_derivative_net(preset, boundary=Background(0.0)).eval()
+    window = net.lift.window
+    by_hand = compose((*PRESETS[preset].widths, 10), window, 0.0).eval()
+    images = torch.rand(3, 1, 65, 65)
+    by_hand.load_state_dict(net.state_dict())
+    assert torch.equal(by_hand(images), net(images))
+    with torch.no_grad():  # the control: another weight, another answer
+        last = [layer for layer in net.layers if isinstance(layer, nn.JetConv)][-1]
+        last.offset += 1.0
+    assert not torch.equal(by_hand(images), net(images))
+
+
+def test_composing_takes_at_most_25_lines():
+    lines = (EXAMPLES / "compose.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 25

@@ -1,0 +1,94 @@
+"""Continuous images with a closed form, to be sampled on any grid: never interpolated, never white noise.
+
+The sampling grids are centred: sample (0, 0) of the plane is the centre of the image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class ContinuousImage(ABC):
+    """A batch of functions f on the plane."""
+
+    @abstractmethod
+    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
+        """f on the grid of these coordinates."""
+
+    def sample(self, height: int, width: int, *, factor: float = 1.0) -> Float[Tensor, "batch 1 height width"]:
+        """Pixels of spacing 1 of the image scaled by `factor`, f'(x) = f(x / factor) (eq 1), in float64."""
+        x, y = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (width, height))
+        return self.at(x / factor, y / factor)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sinusoids(ContinuousImage):
+    """Σ amplitude·cos(ωx·x + ωy·y + phase).
+
+    Args:
+        amplitudes, phases: `[batch, waves]`.
+        frequencies: `[batch, waves, 2]`, (ωx, ωy) in radians per pixel.
+
+    >>> Sinusoids.random(2, 3, 1.0, torch.Generator()).sample(5, 7).shape
+    torch.Size([2, 1, 5, 7])
+    """
+
+    amplitudes: Tensor
+    frequencies: Tensor
+    phases: Tensor
+
+    @staticmethod
+    def random(batch: int, waves: int, max_frequency: float, generator: torch.Generator) -> Sinusoids:
+        """Uniform frequencies up to `max_frequency` on each axis, uniform phases, amplitudes that sum to one."""
+        uniform = torch.rand(batch, waves, 4, generator=generator, dtype=torch.float64)
+        amplitudes = uniform[..., 0] + 0.1
+        return Sinusoids(
+            amplitudes / amplitudes.sum(1, keepdim=True),
+            (2 * uniform[..., 1:3] - 1) * max_frequency,
+            2 * torch.pi * uniform[..., 3],
+        )
+
+    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
+        """See `ContinuousImage`."""
+        wx, wy = self.frequencies[..., 0, None, None], self.frequencies[..., 1, None, None]
+        waves = torch.cos(wx * x + wy * y[:, None] + self.phases[..., None, None])
+        return (self.amplitudes[..., None, None] * waves).sum(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Blobs(ContinuousImage):
+    """Σ amplitude·exp(-|(x, y) - centre|² / (2·width²)): compact on a background of zero.
+
+    Args:
+        amplitudes, widths: `[batch, blobs]`; widths are standard deviations in pixels.
+        centres: `[batch, blobs, 2]`, (x, y) in pixels.
+
+    >>> Blobs.random(2, 3, widths=(1.0, 2.0), extent=3.0, generator=torch.Generator()).sample(9, 9).shape
+    torch.Size([2, 1, 9, 9])
+    """
+
+    amplitudes: Tensor
+    widths: Tensor
+    centres: Tensor
+
+    @staticmethod
+    def random(
+        batch: int, blobs: int, *, widths: tuple[float, float], extent: float, generator: torch.Generator
+    ) -> Blobs:
+        """Amplitudes in [-1, 1], widths in the given range, centres within `extent` of the origin on each axis."""
+        uniform = torch.rand(batch, blobs, 4, generator=generator, dtype=torch.float64)
+        low, high = widths
+        return Blobs(2 * uniform[..., 0] - 1, low + (high - low) * uniform[..., 1], (2 * uniform[..., 2:] - 1) * extent)
+
+    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
+        """See `ContinuousImage`."""
+        cx, cy = self.centres[..., 0, None], self.centres[..., 1, None]
+        variance = 2 * self.widths[..., None] ** 2
+        along_x = torch.exp(-((x - cx) ** 2) / variance)
+        along_y = torch.exp(-((y - cy) ** 2) / variance)
+        return torch.einsum("bk,bkm,bkn->bmn", self.amplitudes, along_y, along_x)
