@@ -20,7 +20,7 @@ def main() -> int:
         return 2
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Experiments with scalegroup. They run from a checkout of the repository only: they are not installed.",
+        description="Experiments with scalegroup. They run from a checkout of the repository only: not installed.",
     )
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, module in modules.items():

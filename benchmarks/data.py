@@ -81,18 +81,19 @@ def _smooth(images: Tensor, sigma: float) -> Tensor:
 def digits() -> Source:
     """scikit-learn's 1 797 real handwritten digits (8×8), which come with the package: 1 297 to train, 500 to test.
 
-    The split keeps the order of the set, in which every writer's digits stand together, so that no writer is in both.
+    The split is a stratified random one and always the same; a writer's digits may be on both sides of it.
     """
     from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
-    bunch = load_digits()
-    images = torch.as_tensor(bunch.images) * (255 / 16)
-    labels = torch.as_tensor(bunch.target)
-    first = 1297
+    pixels, labels = load_digits(return_X_y=True)
+    parts = train_test_split(pixels, labels, test_size=500, stratify=labels, random_state=0)
+    train_images, test_images, train_labels, test_labels = map(torch.as_tensor, parts)
+    train_images, test_images = (images.view(-1, 8, 8) * (255 / 16) for images in (train_images, test_images))
     return Source(
         "digits",
-        Pictures(images[:first], labels[:first]),
-        Pictures(images[first:], labels[first:]),
+        Pictures(train_images, train_labels),
+        Pictures(test_images, test_labels),
         unit=16,
         canvas=65,
     )

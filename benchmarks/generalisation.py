@@ -130,12 +130,9 @@ def make_nets(options: argparse.Namespace, train_size: float) -> dict[str, Gauss
         "min_grid_sigma": check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
     }
     nets = {}
-    for name, preset, more in (
-        ("multi_scale", options.preset, {}),
-        ("single_scale", "single_scale", {"sigma0": train_size}),
-    ):
+    for name, preset, sigma0 in (("multi_scale", options.preset, None), ("single_scale", "single_scale", train_size)):
         torch.manual_seed(check_integer("seed", options.seed))
-        nets[name] = gaussian_derivative_net(preset, **common, **more)
+        nets[name] = gaussian_derivative_net(preset, sigma0=sigma0, **common)
     return nets
 
 

@@ -54,6 +54,7 @@ def train(
         net, optimiser, DataLoader(data, batch_size=recipe.batch, sampler=order)
     )
     model.train()
+    state = ""
     with _progress(console) as progress:
         bar = progress.add_task(name, total=steps, state="")
         for epoch in range(1, recipe.epochs + 1):

@@ -8,8 +8,8 @@ from scalegroup import ScaleGroup, ScaleWindow, nn
 
 
 def compose(widths: tuple[int, ...], window: ScaleWindow, background: float) -> nn.Sequential:
-    """2-jet layers with σ growing by 1.25, batch norm and ReLU between them, the centre pixel, the maximum over scale."""
-    layers = [nn.Lift(window, background=background)]
+    """2-jet layers with σ growing by 1.25, batch norm and ReLU between them; centre pixel, maximum over scale."""
+    layers: list = [nn.Lift(window, background=background)]
     for depth, width in enumerate(widths):
         if depth:
             layers += [nn.BatchNorm, nn.ReLU]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scalegroup import functional, nn
 from scalegroup.boundary import Background, Boundary
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 from scalegroup.field import ScaleField
 from scalegroup.group import ScaleGroup
 from scalegroup.kernels import Kernel
@@ -131,7 +131,7 @@ def gaussian_derivative_net(
     >>> net(torch.zeros(2, 1, 65, 65)).shape, net.paper_parameter_count
     (torch.Size([2, 10]), 38496)
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(PRESETS)}", mend="or replace its parts")
     if window is None:
         window = PRESETS[preset].window
@@ -139,9 +139,12 @@ def gaussian_derivative_net(
             window = ScaleWindow(window.group, sigma0=sigma0, channels=window.channels)
     elif sigma0 is not None:
         raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
+    if widths is None:
+        widths = PRESETS[preset].widths
+    check_instance("widths", widths, Sequence, mend="pass one number per hidden layer")
     check_positive("r", r)
     sizes = [
-        *(check_integer("width", width, at_least=1) for width in widths or PRESETS[preset].widths),
+        *(check_integer("width", width, at_least=1) for width in widths),
         check_integer("num_classes", num_classes, at_least=1),
     ]
     background = boundary.value if isinstance(boundary, Background) else None

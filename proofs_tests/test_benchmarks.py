@@ -81,7 +81,8 @@ def test_sizes_are_thirteen_from_a_half_to_four():
     assert math.isclose(sizes[2], 2**-0.5)
 
 
-def test_a_run_writes_what_it_promises_and_repeats_itself(few, monkeypatch, tmp_path, capsys):
+@pytest.mark.usefixtures("few")
+def test_a_run_writes_what_it_promises_and_repeats_itself(monkeypatch, tmp_path, capsys):
     for folder in ("first", "second"):
         assert run(monkeypatch, tmp_path / folder, "--threads", "1") == 0
     first, second = (json.loads((tmp_path / f / "results.json").read_text()) for f in ("first", "second"))
@@ -104,11 +105,12 @@ def test_a_run_writes_what_it_promises_and_repeats_itself(few, monkeypatch, tmp_
     assert "covariance" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_leaves_earlier_results_whole(few, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("few")
+def test_an_interrupted_run_leaves_earlier_results_whole(monkeypatch, tmp_path):
     assert run(monkeypatch, tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
-    def interrupted(*args, **kwargs):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
@@ -131,6 +133,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -142,8 +145,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--output", "/proc/nowhere"], "output folder"),
     ],
 )
-def test_bad_options_are_refused_before_any_computing(few, monkeypatch, tmp_path, capsys, arguments, said):
-    monkeypatch.setattr(generalisation, "train", lambda *a, **k: pytest.fail("it began to compute"))
+def test_bad_options_are_refused_before_any_computing(monkeypatch, tmp_path, capsys, arguments, said):
+    monkeypatch.setattr(generalisation, "train", lambda *_, **__: pytest.fail("it began to compute"))
     assert run(monkeypatch, tmp_path, *arguments) == 2
     message = capsys.readouterr().err
     assert said in message

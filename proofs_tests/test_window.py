@@ -30,7 +30,6 @@ from scalegroup import (
     ScaleGroupError,
     ScaleWindow,
     TopK,
-    functional,
     nn,
 )
 
@@ -227,19 +226,12 @@ def test_pooling_over_zeros_in_their_place_differs(pooling: Pooling) -> None:
     assert not torch.allclose(pool(padded).tensor, pool(field).tensor)
 
 
-def test_scale_selection_ignores_undefined_channels() -> None:
-    field = lifted(features=5)
-    scores = nn.ReadOut(field.type)(field)
-    wider = scores.restrict(WIDER)
-    selected = functional.select_scale(wider.tensor, wider.window)
-    torch.testing.assert_close(selected, functional.select_scale(scores.tensor, scores.window))
-
-
 @pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_no_nan_of_an_undefined_channel_enters_a_value_or_a_gradient(pooling: Pooling, training: bool) -> None:
-    full, wide = _scores_and_gradients(lambda field: field, pooling, training), _scores_and_gradients(
-        lambda field: field.restrict(WIDER), pooling, training
+    full, wide = (
+        _scores_and_gradients(lambda field: field, pooling, training),
+        _scores_and_gradients(lambda field: field.restrict(WIDER), pooling, training),
     )
     for with_undefined, without in zip(wide, full, strict=True):
         assert with_undefined.isfinite().all()

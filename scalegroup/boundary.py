@@ -101,6 +101,19 @@ class Background(Boundary):
 
     value: float | Tensor
 
+    def __post_init__(self) -> None:
+        try:
+            value = torch.as_tensor(self.value)
+            usable = value.ndim <= 1 and not value.is_complex() and bool(value.is_meta or value.isfinite().all())
+        except (TypeError, ValueError, RuntimeError):
+            usable = False
+        if not usable:
+            raise ScaleGroupError(
+                f"background {self.value!r}",
+                expected="a finite number, or a tensor of one per channel",
+                mend="pass the value of the world around the image",
+            )
+
     def split(self, images: Tensor) -> tuple[Tensor, Extension, Tensor | None]:
         """What stands out from the background (zero outside), and the background."""
         constant = self.constant(images)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+_T = TypeVar("_T")
 
 
 class ScaleGroupError(ValueError):
@@ -28,6 +30,14 @@ class ScaleGroupWarning(UserWarning):
     """Input that can be used, but not with the accuracy its author may expect."""
 
 
+def check_instance(name: str, value: Any, kind: type[_T], *, mend: str) -> _T:
+    """`value` if it is an instance of `kind`, else a `ScaleGroupError`."""
+    if isinstance(value, kind):
+        return value
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    raise ScaleGroupError(f"{name} {value!r}".strip(), expected=f"{article} {kind.__name__}", mend=mend)
+
+
 def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
     """`value` as an int (anything with `__index__`, but no bool), or a `ScaleGroupError`."""
     expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
@@ -43,13 +53,18 @@ def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
     return result
 
 
+def check_number(name: str, value: Any, *, expected: str = "a number") -> float:
+    """`value` as a float, or a `ScaleGroupError`."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a number") from None
+
+
 def check_positive(name: str, value: Any, *, more_than: float = 0.0) -> float:
     """`value` as a finite float greater than `more_than`, or a `ScaleGroupError`."""
     expected = f"a finite number greater than {more_than:g}"
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a number") from None
+    result = check_number(name, value, expected=expected)
     if not math.isfinite(result) or result <= more_than:
         raise ScaleGroupError(f"{name} {result:g}", expected=expected, mend=f"pass a {name} above {more_than:g}")
     return result
@@ -89,3 +104,13 @@ def check_images(images: Any, channels: int | None = None, *, name: str = "image
             f"{name} with NaN or infinity", expected="finite values", mend=f"clean them: torch.nan_to_num({name})"
         )
     return images
+
+
+def check_like(name: str, tensor: Tensor, images: Tensor) -> None:
+    """Raise `ScaleGroupError` unless a tensor has the dtype and device of the images."""
+    if tensor.dtype != images.dtype or tensor.device.type != images.device.type:
+        raise ScaleGroupError(
+            f"images of {images.dtype} on {images.device.type} with {name} of {tensor.dtype} on {tensor.device.type}",
+            expected="one dtype and one device",
+            mend=f"convert the images: images.to({str(tensor.device)!r}, {tensor.dtype})",
+        )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from scalegroup.boundary import Background, Boundary, Reflect
-from scalegroup.errors import ScaleGroupError, check_integer
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.grid import Grid
 from scalegroup.group import GroupElement, ScaleGroup
 from scalegroup.representation import Representation, trivial
@@ -52,6 +52,9 @@ class FieldType:
     fibre: Representation
     over_scale: bool = True
     over_plane: bool = True
+
+    def __post_init__(self) -> None:
+        check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(group, size)")
 
     @staticmethod
     def scalars(group: ScaleGroup, size: int) -> FieldType:
@@ -107,7 +110,14 @@ class ScaleField:
     grid: Grid | None = None
 
     def __post_init__(self) -> None:
+        check_instance("tensor", self.tensor, Tensor, mend="make fields from images with functional.lift")
+        check_instance("type", self.type, FieldType, mend="use FieldType.scalars(group, size)")
+        self.type.group.check_same(self.window, ScaleWindow)
         shape = list(self.tensor.shape)
+        if not self.tensor.is_floating_point():
+            raise ScaleGroupError(
+                f"a tensor of dtype {self.tensor.dtype}", expected="floating point", mend="convert it: tensor.float()"
+            )
         if self.tensor.ndim != 5:
             raise ScaleGroupError(
                 f"a tensor of shape {shape}",
@@ -121,11 +131,23 @@ class ScaleField:
                 expected=f"{self.type.size} features and {channels} scale channels",
                 mend="give the field type and the window that the tensor was made with",
             )
-        self.type.group.check_same(self.window.group, what="a window")
         object.__setattr__(self, "spacing", check_integer("spacing", self.spacing))
-        object.__setattr__(self, "exponents", self.exponents or (0,) * self.type.size)
-        object.__setattr__(self, "defined", self.defined or (True,) * channels)
+        exponents = tuple(check_integer("exponent", exponent) for exponent in self.exponents)
+        object.__setattr__(self, "exponents", exponents or (0,) * self.type.size)
+        object.__setattr__(self, "defined", tuple(self.defined) or (True,) * channels)
         object.__setattr__(self, "grid", self.grid or Grid.whole(shape[3], shape[4]))
+        for name, got, expected in (
+            ("exponents", [len(self.exponents)], [self.type.size]),
+            ("defined", [len(self.defined)], [channels]),
+            ("grid", list(self.held.shape), shape[3:]),
+            ("background", None if self.background is None else list(self.background.shape), [shape[1], channels]),
+        ):
+            if got not in (None, expected):
+                raise ScaleGroupError(
+                    f"{name} of shape {got}",
+                    expected=f"{expected}, to fit a tensor of shape {shape}",
+                    mend="leave it out",
+                )
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ The modules of `scalegroup.nn` are thin layers over these.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from einops import einsum
 from jaxtyping import Float
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from scalegroup import jet
 from scalegroup.boundary import Background, Boundary, Reflect
-from scalegroup.errors import ScaleGroupError, check_images, check_positive
+from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_like, check_positive
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
 from scalegroup.kernels import DiscreteGaussian, JetFilters, Kernel
@@ -41,6 +43,7 @@ def lift(
     torch.Size([2, 1, 3, 9, 9])
     """
     check_images(images)
+    check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, sigma0=1.0, channels=8)")
     constant = None
     if background is not None:
         constant = Background(background).constant(images)[:, None].expand(-1, window.channels)
@@ -72,6 +75,7 @@ def jet_maps(
     [2.0, 0.0, 0.0, 0.0, 0.0]
     """
     check_images(images)
+    _check_strategies(kernel, boundary)
     filters = kernel.filters(sigma)
     grid = Grid.whole(*images.shape[-2:])
     rest, outside, constant = boundary.split(images)
@@ -109,11 +113,15 @@ def jet_conv(
     torch.Size([2, 4, 16, 16])
     """
     check_images(images)
+    _check_strategies(kernel, boundary)
+    for name, tensor in (("coefficients", coefficients), ("offset", offset)):
+        check_instance(name, tensor, Tensor, mend="pass a torch tensor")
+        check_like(name, tensor, images)
     expected = [coefficients.shape[0] if coefficients.ndim == 3 else "out", images.shape[1], jet.SIZE]
-    if list(coefficients.shape) != expected:
+    if list(coefficients.shape) != expected or 0 in coefficients.shape:
         raise ScaleGroupError(
             f"coefficients of shape {list(coefficients.shape)}",
-            expected=f"[out, in, 5] with in = {images.shape[1]}, as the images have",
+            expected=f"[out, in, 5] with out ≥ 1 and in = {images.shape[1]}, as the images have",
             mend="order the last axis Cx, Cy, Cxx, Cxy, Cyy",
         )
     if list(offset.shape) != expected[:1]:
@@ -169,34 +177,48 @@ def jet_conv_region(
     return filters.combine(extended, weights, response), response
 
 
+def _check_strategies(kernel: Kernel, boundary: Boundary) -> None:
+    check_instance("kernel", kernel, Kernel, mend="pass one of the kernels of scalegroup, such as DiscreteGaussian()")
+    check_instance("boundary", boundary, Boundary, mend="pass one of the boundaries of scalegroup, such as Reflect()")
+
+
 def _constant_response(filters: JetFilters, like: Tensor) -> Tensor:
     return torch.as_tensor(filters.constant_response, dtype=like.dtype, device=like.device)
 
 
 def select_scale(
     scores: Float[Tensor, "b classes scale *space"], window: ScaleWindow, *, classes: Tensor | None = None
-) -> Float[Tensor, b * space]:
+) -> Float[Tensor, "b *space"]:
     """σ₀ of the scale channel in which a class scores highest (§6.1), in the unit of the window.
 
     Args:
-        scores: `[batch, classes, scale, …]`.
+        scores: `[batch, classes, scale, …]`; NaN (an undefined scale channel) never wins.
         window: the scale channels.
         classes: `[batch, …]`, the class to ask about; by default the one with the highest score of all.
 
     Raises:
-        ScaleGroupError: if the scores have another number of scale channels than the window.
+        ScaleGroupError: if the scores have another number of scale channels than the window, or the classes do not fit.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow
     >>> select_scale(torch.tensor([[[0., 3., 1.], [2., 0., 0.]]]), ScaleWindow(ScaleGroup(2), 1.0, 3))
     tensor([2.])
     """
+    check_instance("scores", scores, Tensor, mend="pass net.scale_logits(images)")
     if scores.ndim < 3 or scores.shape[2] != window.channels:
         raise ScaleGroupError(
             f"scores of shape {list(scores.shape)}",
             expected=f"[batch, classes, {window.channels}], one for each channel of {window!r}",
             mend="pass net.scale_logits(images)",
         )
+    scores = scores.masked_fill(scores.isnan(), -math.inf)
     if classes is None:
         classes = scores.amax(dim=2).argmax(dim=1)
-    winner = scores.argmax(dim=2).gather(1, classes[:, None]).squeeze(1)
+    expected = [len(scores), *scores.shape[3:]]
+    if list(classes.shape) != expected or classes.dtype not in (torch.int32, torch.int64):
+        raise ScaleGroupError(
+            f"classes of shape {list(classes.shape)} and dtype {classes.dtype}",
+            expected=f"integers of shape {expected}",
+            mend="pass logits.argmax(dim=1)",
+        )
+    winner = scores.argmax(dim=2).gather(1, classes[:, None].long()).squeeze(1)
     return scores.new_tensor(window.sigmas)[winner]

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_number, check_positive
 
 _LARGEST_ROOT = 12  # ratios are recognised up to twelfth roots ...
 _LARGEST_RADICAND = 2**20  # ... of integers small enough that no float is near such a root by chance
@@ -80,14 +80,21 @@ class ScaleGroup:
         return ScaleGroup(self.element(check_integer("index", index, at_least=1)).scale_factor)
 
     def factor(self, power: int) -> float:
-        """γ^power as a float; exact wherever γ^power is an integer and γ its root."""
+        """γ^power as a float; exact wherever γ^power is an integer and γ its root.
+
+        Raises:
+            ScaleGroupError: if the factor is too large or too small for a float.
+        """
         exact: tuple[int, int] | None = getattr(self, "_exact")  # noqa: B009 (set in __post_init__: frozen)
         try:
-            return float(exact[0]) ** (power / exact[1]) if exact else self.ratio**power
+            result = float(exact[0]) ** (power / exact[1]) if exact else self.ratio**power
         except OverflowError:
+            result = math.inf
+        if not 0 < result < math.inf:
             raise ScaleGroupError(
                 f"power {power} of {self.ratio:g}", expected="a factor that fits a float", mend="use a smaller power"
-            ) from None
+            )
+        return result
 
     def power_of(self, factor: float) -> int | None:
         """The integer i with γ^i = factor (to 1e-9, relative), or None if the factor is not in the group.
@@ -95,17 +102,20 @@ class ScaleGroup:
         >>> ScaleGroup(2 ** 0.5).power_of(4.0), ScaleGroup(2 ** 0.5).power_of(3.0)
         (4, None)
         """
-        if factor <= 0:
+        if not 0 < check_number("factor", factor) < math.inf:
             return None
         exponent = math.log(factor) / math.log(self.ratio)
         power = round(exponent)
         return power if abs(exponent - power) * math.log(self.ratio) <= 1e-9 else None
 
-    def check_same(self, other: Any, *, what: str) -> None:
-        """Raise `ScaleGroupError` unless `other` is this group."""
-        if other != self:
+    def check_same(self, other: Any, kind: type) -> None:
+        """Raise `ScaleGroupError` unless `other` is a `kind` (an element, a window ...) of this group."""
+        check_instance("", other, kind, mend=f"make one from {self!r}")
+        if other.group != self:
             raise ScaleGroupError(
-                f"{what} of {other!r}", expected=f"one of {self!r}", mend="use one ScaleGroup object throughout"
+                f"a {kind.__name__} of {other.group!r}",
+                expected=f"one of {self!r}",
+                mend="use one ScaleGroup object throughout",
             )
 
     def __repr__(self) -> str:
@@ -125,6 +135,7 @@ class GroupElement:
     power: int
 
     def __post_init__(self) -> None:
+        check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
         object.__setattr__(self, "power", check_integer("power", self.power))
 
     @property
@@ -145,6 +156,7 @@ class GroupElement:
         >>> ScaleGroup(2).element(1).as_element_of(ScaleGroup(2 ** 0.5))
         scaling by 2 (power 2 of 1.41421)
         """
+        check_instance("group", group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
         generator = group.power_of(self.group.ratio)
         power = self.power * generator if generator is not None else group.power_of(self.scale_factor)
         if power is None:
@@ -156,11 +168,15 @@ class GroupElement:
     def __mul__(self, other: GroupElement) -> GroupElement:
         if not isinstance(other, GroupElement):
             return NotImplemented
-        self.group.check_same(other.group, what="an element")
+        self.group.check_same(other, GroupElement)
         return GroupElement(self.group, self.power + other.power)
 
     def __pow__(self, exponent: int) -> GroupElement:
         return GroupElement(self.group, self.power * check_integer("exponent", exponent))
 
     def __repr__(self) -> str:
-        return f"scaling by {self.scale_factor:g} (power {self.power} of {self.group.ratio:g})"
+        power = f"power {self.power} of {self.group.ratio:g}"
+        try:
+            return f"scaling by {self.scale_factor:g} ({power})"
+        except ScaleGroupError:  # a factor beyond floats is still an element
+            return f"scaling by {power}"

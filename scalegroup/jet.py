@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scalegroup.errors import ScaleGroupError
+
 COMPONENTS = ("x", "y", "xx", "xy", "yy")
 SIZE = len(COMPONENTS)
 
@@ -59,6 +61,17 @@ def isotropic_differences() -> np.ndarray:
     return np.stack([_outer(y, x, 2) for y, x in pairs])
 
 
+def _components(jet: Tensor) -> tuple[Tensor, ...]:
+    """The five components along the last axis."""
+    if jet.ndim == 0 or jet.shape[-1] != SIZE:
+        raise ScaleGroupError(
+            f"jets of shape {list(jet.shape)}",
+            expected=f"{SIZE} components {', '.join(COMPONENTS)} along the last axis",
+            mend="move the axis of the components last: jet.movedim(2, -1)",
+        )
+    return jet.unbind(-1)
+
+
 def steer(coefficients: Float[Tensor, "*batch 5"], angle: float) -> Float[Tensor, "*batch 5"]:
     """The coefficients of the same combination of derivatives in a frame turned by `angle` (radians, from x to y).
 
@@ -70,7 +83,7 @@ def steer(coefficients: Float[Tensor, "*batch 5"], angle: float) -> Float[Tensor
     [0.0, 1.0, 0.0, 0.0, 1.0]
     """
     c, s = math.cos(angle), math.sin(angle)
-    cx, cy, cxx, cxy, cyy = coefficients.unbind(-1)
+    cx, cy, cxx, cxy, cyy = _components(coefficients)
     return torch.stack(
         [
             c * cx - s * cy,
@@ -90,5 +103,5 @@ def directional_derivatives(jet: Float[Tensor, "*batch 5"], angle: float) -> Flo
     [1.0, 3.0]
     """
     c, s = math.cos(angle), math.sin(angle)
-    lx, ly, lxx, lxy, lyy = jet.unbind(-1)
+    lx, ly, lxx, lxy, lyy = _components(jet)
     return torch.stack([c * lx + s * ly, c * c * lxx + 2 * c * s * lxy + s * s * lyy], dim=-1)

@@ -19,6 +19,9 @@ from scalegroup.errors import ScaleGroupError, check_integer, check_positive
 class Pooling(ABC):
     """A permutation-invariant reduction of one axis."""
 
+    def check(self, channels: int) -> None:  # noqa: B027 (most take any number)
+        """Raise `ScaleGroupError` if so few scale channels cannot be pooled."""
+
     @abstractmethod
     def reduce(self, values: Tensor, dim: int) -> Tensor:
         """The reduced values, with the axis kept at length one."""
@@ -88,12 +91,16 @@ class TopK(Pooling):
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_integer("k", self.k, at_least=1))
 
-    def reduce(self, values: Tensor, dim: int) -> Tensor:
-        """See `Pooling`. Raises `ScaleGroupError` where there are fewer than k values."""
-        if values.shape[dim] < self.k:
+    def check(self, channels: int) -> None:
+        """Raise `ScaleGroupError` if there are fewer than k scale channels."""
+        if channels < self.k:
             raise ScaleGroupError(
-                f"{values.shape[dim]} scale channels",
+                f"{channels} scale channels",
                 expected=f"at least k = {self.k}",
                 mend="pool fewer (TopK with a smaller k) or lift with more scale channels",
             )
+
+    def reduce(self, values: Tensor, dim: int) -> Tensor:
+        """See `Pooling`."""
+        self.check(values.shape[dim])
         return values.topk(self.k, dim=dim).values.mean(dim, keepdim=True)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_integer
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.group import GroupElement, ScaleGroup
 
 
@@ -37,6 +37,8 @@ class Representation:
     weights: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
+        check_instance("weights", self.weights, Iterable, mend="pass one weight per dimension: (0, 1)")
         weights = tuple(check_integer("weight", weight) for weight in self.weights)
         if not weights:
             raise ScaleGroupError("no weights", expected="at least one dimension", mend="pass weights=(0,)")
@@ -54,7 +56,7 @@ class Representation:
 
     def exponents(self, element: GroupElement) -> tuple[int, ...]:
         """w·i for each dimension: ρ(γ^i) multiplies it by γ^(-w·i). Integers, so that the laws hold bitwise."""
-        self.group.check_same(element.group, what="an element")
+        self.group.check_same(element, GroupElement)
         return tuple(weight * element.power for weight in self.weights)
 
     def matrix(self, element: GroupElement) -> Float[Tensor, "n n"]:
@@ -69,7 +71,7 @@ class Representation:
         >>> (trivial(G, 2) + character(G, 1)).intertwiners(character(G, 1)).tolist()
         [[[0.0, 0.0, 1.0]]]
         """
-        self.group.check_same(other.group, what="a representation")
+        self.group.check_same(other, Representation)
         pairs = [(m, n) for m, v in enumerate(other.weights) for n, w in enumerate(self.weights) if v == w]
         basis = torch.zeros(len(pairs), other.dimension, self.dimension, dtype=torch.float64)
         for index, (m, n) in enumerate(pairs):
@@ -78,12 +80,12 @@ class Representation:
 
     def __add__(self, other: Representation) -> Representation:
         """The direct sum."""
-        self.group.check_same(other.group, what="a representation")
+        self.group.check_same(other, Representation)
         return Representation(self.group, self.weights + other.weights)
 
     def __matmul__(self, other: Representation) -> Representation:
         """The tensor product (the Kronecker product of the matrices): weights add."""
-        self.group.check_same(other.group, what="a representation")
+        self.group.check_same(other, Representation)
         return Representation(self.group, tuple(v + w for v in self.weights for w in other.weights))
 
     def __repr__(self) -> str:
@@ -104,8 +106,10 @@ def character(group: ScaleGroup, weight: int) -> Representation:
 
 def direct_sum(representations: Iterable[Representation]) -> Representation:
     """The direct sum of one or more representations of one group."""
-    first, *rest = representations
-    return sum(rest, start=first)
+    summands = list(representations)
+    if not summands:
+        raise ScaleGroupError("no representations", expected="one or more", mend="start with trivial(group)")
+    return sum(summands[1:], start=summands[0])
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,12 @@ class RegularRepresentation:
 
     group: ScaleGroup
 
+    def __post_init__(self) -> None:
+        check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
+
     def act(self, element: GroupElement, labels: Iterable[int]) -> tuple[int, ...]:
         """Where the element sends the labels."""
-        self.group.check_same(element.group, what="an element")
+        self.group.check_same(element, GroupElement)
         return tuple(label + element.power for label in labels)
 
     def truncated_matrix(self, element: GroupElement, labels: range) -> Float[Tensor, "n n"]:

@@ -26,6 +26,7 @@ _HALF_BAND_EVEN = np.convolve(_HALF_BAND, _MIDPOINT)
 
 _SINC_LOBES = 8  # half-width of the windowed sinc of `resample`, in samples of the coarser of the two grids
 _KAISER_BETA = 8.0
+_LARGEST_SIZE = 2**16
 
 
 def subsample(images: Float[Tensor, "*batch y x"], factor: int) -> Float[Tensor, "*batch v u"]:
@@ -38,7 +39,7 @@ def subsample(images: Float[Tensor, "*batch y x"], factor: int) -> Float[Tensor,
     tensor([[1., 3., 5.]])
     """
     check_integer("factor", factor, at_least=1)
-    height, width = images.shape[-2:]
+    height, width = images.shape[-2:] if images.ndim > 1 else (0, 0)
     if not (height % 2 and width % 2):
         raise ScaleGroupError(
             f"an image of {height}×{width} pixels", expected="odd sizes", mend="use an odd canvas, or resample"
@@ -89,6 +90,12 @@ def resample(
     """
     height, width = images.shape[-2:]
     rows, columns = size or (resampled_size(height, factor), resampled_size(width, factor))
+    if max(rows, columns, _SINC_LOBES * factor) > _LARGEST_SIZE:
+        raise ScaleGroupError(
+            f"resampling by {factor:.3g}",
+            expected=f"grids and filters of at most {_LARGEST_SIZE} samples",
+            mend="resample to a spacing nearer to the one there is",
+        )
     return _apply(
         images,
         boundary,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 from scalegroup.group import GroupElement, ScaleGroup
 
 
@@ -34,10 +34,7 @@ class ScaleWindow:
     first: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.group, ScaleGroup):
-            raise ScaleGroupError(
-                f"group {self.group!r}", expected="a ScaleGroup", mend="build one: ScaleGroup(2 ** 0.5)"
-            )
+        check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
         object.__setattr__(self, "sigma0", check_positive("sigma0", self.sigma0))
         object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
         object.__setattr__(self, "first", check_integer("first", self.first))
@@ -61,7 +58,7 @@ class ScaleWindow:
 
     def transform(self, element: GroupElement) -> ScaleWindow:
         """The window that sees the image after scaling by `element`: every label is shifted by its power. Total."""
-        self.group.check_same(element.group, what="an element")
+        self.group.check_same(element, GroupElement)
         return ScaleWindow(self.group, self.sigma0, self.channels, self.first + element.power)
 
     def select(self, start: int, stop: int) -> ScaleWindow:
@@ -78,7 +75,7 @@ class ScaleWindow:
         >>> ScaleWindow(G, 1.0, 3).positions_of(ScaleWindow(G, 2.0, 3))
         (1, 2, None)
         """
-        self.group.check_same(other.group, what="a window")
+        self.group.check_same(other, ScaleWindow)
         offset = self.group.power_of(other.sigma0 / self.sigma0)
         if offset is None:
             raise ScaleGroupError(
@@ -95,7 +92,10 @@ class ScaleWindow:
         return self.select(shared[0], shared[-1] + 1) if shared else None
 
     def __repr__(self) -> str:
+        try:
+            low, high = (f"{sigma:g}" for sigma in (self.sigmas[0], self.sigmas[-1]))
+        except ScaleGroupError:  # beyond floats, and still a window
+            low, high = (f"{self.sigma0:g}·γ^{label}" for label in (self.labels[0], self.labels[-1]))
         if self.channels == 1:
-            return f"1 scale channel with σ₀ = {self.sigmas[0]:g} by powers of {self.group.ratio:g}"
-        low, high = self.sigmas[0], self.sigmas[-1]
-        return f"{self.channels} scale channels with σ₀ from {low:g} to {high:g} by powers of {self.group.ratio:g}"
+            return f"1 scale channel with σ₀ = {low} by powers of {self.group.ratio:g}"
+        return f"{self.channels} scale channels with σ₀ from {low} to {high} by powers of {self.group.ratio:g}"

@@ -11,7 +11,7 @@ from torch import nn
 
 from scalegroup import jet
 from scalegroup.boundary import Boundary, Reflect
-from scalegroup.errors import check_positive
+from scalegroup.errors import check_instance, check_positive
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.functional import jet_conv_region
 from scalegroup.grid import Grid
@@ -56,10 +56,12 @@ class JetConv(Layer):
     ) -> None:
         group = check_map_type("in_type", in_type).group
         out_type = FieldType.scalars(group, out_type) if isinstance(out_type, int) else out_type
-        group.check_same(check_map_type("out_type", out_type).group, what="an out_type")
+        group.check_same(check_map_type("out_type", out_type), FieldType)
         super().__init__(in_type, out_type)
         self.beta = check_positive("beta", beta)
-        self.kernel = kernel or DiscreteGaussian(tail=1e-3)
+        self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=1e-3), Kernel, mend="try Iso()")
+        if boundary is not None:
+            check_instance("boundary", boundary, Boundary, mend="try Reflect()")
         self.boundary = boundary
         self.coefficients = nn.Parameter(torch.empty(out_type.size, in_type.size, jet.SIZE))
         self.offset = nn.Parameter(torch.zeros(out_type.size))

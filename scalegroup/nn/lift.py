@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from scalegroup import functional
-from scalegroup.errors import check_images
+from scalegroup.boundary import Background
+from scalegroup.errors import check_images, check_instance, check_integer
 from scalegroup.field import FieldType, ImageType, ScaleField
 from scalegroup.grid import Grid
 from scalegroup.nn.layer import Layer
@@ -23,7 +25,9 @@ class Lift(Layer):
         background: the value of the world outside the image where that is known (layers then use it as their boundary).
         spacing: the pixels have spacing γ^spacing.
 
-    >>> import torch
+    Raises:
+        ScaleGroupError: if an argument cannot be used.
+
     >>> from scalegroup import ScaleGroup, ScaleWindow
     >>> Lift(ScaleWindow(ScaleGroup(2), 1.0, 3))(torch.zeros(2, 1, 9, 9)).tensor.shape
     torch.Size([2, 1, 3, 9, 9])
@@ -35,10 +39,13 @@ class Lift(Layer):
         self, window: ScaleWindow, channels: int = 1, *, background: float | Tensor | None = None, spacing: int = 0
     ) -> None:
         in_type = ImageType(channels)
+        check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, sigma0=1.0, channels=8)")
+        if background is not None:
+            Background(background).constant(torch.empty(1, in_type.channels, 1, 1))  # refuses what does not fit
         super().__init__(in_type, FieldType.scalars(window.group, in_type.channels))
         self.window = window
         self.background = background
-        self.spacing = spacing
+        self.spacing = check_integer("spacing", spacing)
 
     def forward(self, images: Tensor) -> ScaleField:
         """`[batch, channel, y, x]` → a field."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scalegroup.errors import check_positive
+from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
 from scalegroup.nn.layer import Layer, check_map_type
@@ -28,6 +28,9 @@ class BatchNorm(Layer):
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics.
 
+    Raises:
+        ScaleGroupError: if an argument cannot be used; in training, if no scale channel is defined.
+
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
     >>> field = functional.lift(torch.randn(8, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 3))
     >>> normalised = BatchNorm(field.type, half_width=float("inf"))(field)
@@ -43,6 +46,8 @@ class BatchNorm(Layer):
         self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
         self.eps = check_positive("eps", eps)
         self.momentum = check_positive("momentum", momentum)
+        if momentum > 1:
+            raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
         self.weight = nn.Parameter(torch.ones(type.size))
         self.bias = nn.Parameter(torch.zeros(type.size))
         self.register_buffer("running_mean", torch.zeros(type.size))
@@ -54,6 +59,7 @@ class BatchNorm(Layer):
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The normalised field."""
+        self.check_input(field)
         return self.on([field], [field.held])[0]
 
     def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
@@ -76,6 +82,12 @@ class BatchNorm(Layer):
         moments = [
             torch.var_mean(domain, (0, 2, 3), correction=0) for field in fields for domain in self._domains(field)
         ]
+        if not moments:
+            raise ScaleGroupError(
+                "a field without a defined scale channel",
+                expected="at least one, to take statistics of",
+                mend="restrict to a window that overlaps the field's",
+            )
         variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them

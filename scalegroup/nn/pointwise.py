@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from scalegroup.errors import ScaleGroupError
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.nn.layer import Layer, check_map_type
 
@@ -26,6 +27,10 @@ class Pointwise(Layer):
 
     def __init__(self, type: FieldType, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__(check_map_type("type", type), type)
+        if not callable(function):
+            raise ScaleGroupError(
+                f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"
+            )
         self.function = function
 
     def forward(self, field: ScaleField) -> ScaleField:

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from scalegroup import pooling, readout
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
 from scalegroup.nn.layer import Layer
+from scalegroup.pooling import Max, Pooling
+from scalegroup.readout import CentrePixel
+from scalegroup.readout import ReadOut as ReadOutStrategy
 
 
 def _check_axis(name: str, type_: Any, axis: str) -> FieldType:
@@ -40,8 +42,9 @@ class ReadOut(Layer):
 
     out_type: FieldType
 
-    def __init__(self, type: FieldType, readout: readout.ReadOut = readout.CentrePixel()) -> None:  # noqa: B008
+    def __init__(self, type: FieldType, readout: ReadOutStrategy = CentrePixel()) -> None:  # noqa: B008
         _check_axis("a read-out", type, "over_plane")
+        check_instance("readout", readout, ReadOutStrategy, mend="pass one of scalegroup, such as CentrePixel()")
         super().__init__(type, replace(type, over_plane=readout.keeps_plane))
         self.readout = readout
 
@@ -79,8 +82,9 @@ class ScalePool(Layer):
 
     out_type: FieldType
 
-    def __init__(self, type: FieldType, pooling: pooling.Pooling = pooling.Max()) -> None:  # noqa: B008
+    def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         _check_axis("scale pooling", type, "over_scale")
+        check_instance("pooling", pooling, Pooling, mend="pass one of scalegroup, such as Max()")
         super().__init__(type, replace(type, over_scale=False))
         self.pooling = pooling
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from scalegroup.boundary import Background, Reflect
-from scalegroup.errors import ScaleGroupError, check_images, check_positive
+from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
 from scalegroup.field import FieldType, ScaleField, join
 from scalegroup.grid import Grid
 from scalegroup.nn.layer import Layer
@@ -66,12 +66,17 @@ class Sequential(nn.Module):
 
     def plan(self, size: tuple[int, int]) -> Plan:
         """The plan for images of `size` (rows, columns). Made once per size, window and `min_grid_sigma`."""
+        for length in size:
+            check_integer("size", length, at_least=1)
+        for layer in self.layers:
+            if isinstance(layer, ScalePool):
+                layer.pooling.check(self.lift.window.channels)
         key = (tuple(size), self.lift.window, self.lift.spacing, self.min_grid_sigma)
         if key not in self._plans:
             self._plans[key] = make_plan(
                 self.lift.window,
                 self.apart,
-                key[0],
+                size,
                 spacing=self.lift.spacing,
                 min_grid_sigma=self.min_grid_sigma,
             )
@@ -89,6 +94,8 @@ class Sequential(nn.Module):
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
         check_images(images, self.lift.in_type.channels)
+        for name, parameter in self.named_parameters():
+            check_like(name, parameter, images)
         height, width = images.shape[-2:]
         plan = self.plan((height, width))
         fields = self._enter(images, plan)
@@ -135,7 +142,17 @@ def _chain(items: Sequence[Layer | Callable[[FieldType], Layer]]) -> list[Layer]
     chain: list[Layer] = [items[0]]
     for number, item in enumerate(items[1:], start=2):
         before = chain[-1]
-        layer = item if isinstance(item, nn.Module) or not callable(item) else item(before.out_type)
+        layer = item
+        if callable(item) and not isinstance(item, nn.Module):
+            try:
+                layer = item(before.out_type)
+            except TypeError as error:
+                raise ScaleGroupError(
+                    f"{item!r} as layer {number} ({error})",
+                    expected="a layer, or a function that makes one for the field type before it",
+                    mend="give layers their other arguments with functools.partial; wrap pointwise functions: "
+                    "partial(nn.Pointwise, function=...)",
+                ) from error
         if not isinstance(layer, Layer):
             raise ScaleGroupError(
                 f"a {type(layer).__name__} as layer {number}",

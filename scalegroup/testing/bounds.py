@@ -55,6 +55,7 @@ def covariance_bound(sigma: float, factor: float, max_frequency: float) -> float
         factor: S, at least one.
         max_frequency: of the unscaled image on each axis, in radians per pixel.
     """
+    check_positive("sigma", sigma)
     return max(discretisation_constants(max_frequency)) * (1 + check_positive("factor", factor) ** -2) / sigma**2
 
 
@@ -92,6 +93,7 @@ def covariance_check(
     True
     """
     kernel = kernel or DiscreteGaussian(tail=1e-12)
+    bound = covariance_bound(sigma, factor, max_frequency)
     highest = min(max_frequency, 3 / sigma)  # beyond, the Gaussian leaves nothing to compare
     waves = Sinusoids.random(images, 4, highest, torch.Generator().manual_seed(0))
     jets = []
@@ -101,4 +103,4 @@ def covariance_check(
         maps = functional.jet_maps(samples, sigma=scaling * sigma, kernel=kernel, boundary=Replicate())
         jets.append(maps[:, 0, :, radius, radius])
     gap = (jets[0] - jets[1]).abs().max().item()
-    return CovarianceCheck(sigma, factor, max_frequency, gap, covariance_bound(sigma, factor, max_frequency))
+    return CovarianceCheck(sigma, factor, max_frequency, gap, bound)

@@ -18,7 +18,7 @@ class ContinuousImage(ABC):
 
     @abstractmethod
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
-        """f on the grid of these coordinates."""
+        """F on the grid of these coordinates."""
 
     def sample(self, height: int, width: int, *, factor: float = 1.0) -> Float[Tensor, "batch 1 height width"]:
         """Pixels of spacing 1 of the image scaled by `factor`, f'(x) = f(x / factor) (eq 1), in float64."""

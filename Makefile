@@ -1,0 +1,37 @@
+# make demo    train on digits of one size, read digits of sizes never seen; writes into results/demo/
+# make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
+# make lint    style and types
+# Each makes its environment where that is missing; a second run installs nothing.
+
+PYTHON ?= python3
+EXTRAS ?=
+VENV := .venv$(if $(EXTRAS),-$(EXTRAS))
+RUN := $(VENV)/bin/python
+
+# glibc gives every large tensor back to the kernel and pays for the page faults again
+export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592
+
+.PHONY: demo test lint install clean
+
+demo: install
+	$(RUN) -m benchmarks generalisation --output results/demo
+
+test: install
+	$(RUN) -m pytest -n auto -q
+
+lint: install
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m pyright
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+	touch $@
+
+comma := ,
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info

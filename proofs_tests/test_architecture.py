@@ -1,0 +1,286 @@
+"""The build of the library: imports point one way, public names are guarded and documented, files stay small."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import scalegroup
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "scalegroup"
+LIBRARY = sorted(path for path in PACKAGE.rglob("*.py") if "models" not in path.relative_to(PACKAGE).parts)
+MODELS = sorted((ROOT / "models").glob("*.py"))
+OUTSIDE = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")])
+NAMESPACES = ["scalegroup", "scalegroup.nn", "scalegroup.testing", "scalegroup.models"]
+
+# A file imports only from lines above its own, a folder from itself as well.
+LAYERS = [
+    {"errors"},
+    {"group"},
+    {"representation", "gaussian", "grid"},
+    {"window", "jet", "boundary"},
+    {"kernels", "resample"},
+    {"field"},
+    {"functional", "plan", "pooling", "readout"},
+    {"nn"},
+    {""},  # scalegroup itself
+    {"testing"},
+    {"models"},
+    {"benchmarks", "examples"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "safetensors", "scalegroup"}
+ONLY_FOR_STRATEGIES = {"hypothesis"}
+
+
+def name_of(path: Path) -> str:
+    """The part of the project that a file belongs to, as in LAYERS."""
+    folder, *rest = path.relative_to(ROOT).parts
+    if folder != "scalegroup":
+        return folder
+    return "" if rest == ["__init__.py"] else rest[0].removesuffix(".py")
+
+
+def imported(source: str) -> Iterator[str]:
+    """Full names of all that a source imports, wherever in it; `from a import b` gives a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def part_of(name: str) -> str | None:
+    """The part of the project that an imported name belongs to, or None."""
+    top, *rest = name.split(".")
+    if top == "scalegroup":
+        return rest[0] if rest and rest[0] in RANK else ""
+    return top if top in RANK else None
+
+
+def upward_imports(path: Path, source: str) -> list[str]:
+    here = name_of(path)
+    parts = {name: part for name in imported(source) if (part := part_of(name)) is not None}
+    return [name for name, part in parts.items() if part != here and RANK[part] >= RANK[here]]
+
+
+def foreign_imports(path: Path, source: str) -> set[str]:
+    tops = {name.split(".")[0] for name in imported(source)} - set(sys.stdlib_module_names)
+    extra = ONLY_FOR_STRATEGIES if path.name == "strategies.py" and path.parent.name == "testing" else set()
+    return tops - ALLOWED - extra
+
+
+def calls_of(source: str, *, names: set[str]) -> list[str]:
+    """Calls of the given names."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [call.id for call in calls if isinstance(call, ast.Name) and call.id in names]
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# -- imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_file_of_the_library_has_a_rank() -> None:
+    assert {name_of(path) for path in [*LIBRARY, *MODELS, *OUTSIDE]} == set(RANK)
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *MODELS, *OUTSIDE], ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    assert not upward_imports(path, text(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("scalegroup/group.py", "from scalegroup.window import ScaleWindow"),
+        ("scalegroup/group.py", "def late():\n    import scalegroup.field"),
+        ("scalegroup/field.py", "from scalegroup import ScaleWindow"),
+        ("scalegroup/nn/norm.py", "from scalegroup.testing import Blobs"),
+        ("scalegroup/testing/bounds.py", "from scalegroup import models"),
+        ("models/gaussian_derivative.py", "from benchmarks import data"),
+    ],
+)
+def test_imports_that_point_back_are_found(path: str, source: str) -> None:
+    assert upward_imports(ROOT / path, source)
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *MODELS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_library_imports_no_training_code(path: Path) -> None:
+    assert not foreign_imports(path, text(path))
+
+
+def test_training_code_in_the_library_is_found() -> None:
+    assert foreign_imports(PACKAGE / "nn" / "norm.py", "from rich.progress import Progress") == {"rich"}
+    assert foreign_imports(PACKAGE / "field.py", "import hypothesis") == {"hypothesis"}
+    assert not foreign_imports(PACKAGE / "testing" / "strategies.py", "import hypothesis")
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py"]
+
+
+def test_nobody_imports_models_as_a_second_copy() -> None:
+    def copies(source: str) -> list[str]:
+        return [name for name in imported(source) if name.split(".")[0] == "models"]
+
+    assert not {path: copies(text(path)) for path in python_files() if copies(text(path))}
+    assert copies("from models import PRESETS") == ["models.PRESETS"]
+    assert not copies("from scalegroup.models import PRESETS")
+
+
+# -- public names -----------------------------------------------------------------------------------------------------
+
+
+def public_names(module: ModuleType) -> set[str]:
+    """What a namespace imports under a name without an underscore from this library, its own modules left out."""
+    return {
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and (not inspect.ismodule(thing) or thing in (scalegroup.functional, scalegroup.nn))
+        and getattr(thing, "__module__", "scalegroup").startswith("scalegroup")
+    }
+
+
+def kind_and_name(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions and modules, each by name."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_public_names_are_complete_sorted_and_there(namespace: str) -> None:
+    module = importlib.import_module(namespace)
+    assert module.__all__ == sorted(module.__all__, key=kind_and_name)
+    assert len(module.__all__) == len(set(module.__all__))
+    assert set(module.__all__) == public_names(module)
+
+
+def test_names_that_the_specification_relies_upon_are_public() -> None:
+    relied = "ScaleGroup Representation ScaleWindow FieldType ScaleField functional nn ScaleGroupError DiscreteGaussian"
+    assert set(relied.split()) < set(scalegroup.__all__)
+    assert callable(importlib.import_module("scalegroup.models").gaussian_derivative_net)
+    assert not hasattr(scalegroup, "gaussian_derivative_net")
+
+
+def documented(thing: Any) -> Iterator[tuple[str, str | None]]:
+    """(name, own docstring) of a function, or of a class and the public methods and properties that it defines."""
+    yield thing.__qualname__, thing.__doc__
+    if inspect.isclass(thing):
+        for name, member in vars(thing).items():
+            function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if not name.startswith("_") and inspect.isfunction(function):
+                yield f"{thing.__qualname__}.{name}", function.__doc__
+
+
+def undocumented(module: ModuleType) -> list[str]:
+    """Public functions, classes and methods that a module defines without a docstring."""
+    own = [
+        thing
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and (inspect.isclass(thing) or inspect.isfunction(thing))
+        and thing.__module__ == module.__name__
+    ]
+    pairs = [("module", module.__doc__), *(pair for thing in own for pair in documented(thing))]
+    # what dataclass writes for a class without docstring is its signature
+    return [name for name, doc in pairs if not doc or re.match(rf"{re.escape(name)}\(", doc)]
+
+
+def library_modules() -> list[str]:
+    """Every module of the package, models included."""
+    found = pkgutil.walk_packages(scalegroup.__path__, "scalegroup.")
+    return ["scalegroup", *(module.name for module in found)]
+
+
+@pytest.mark.parametrize("name", library_modules())
+def test_every_public_function_class_and_method_has_a_docstring(name: str) -> None:
+    assert not undocumented(importlib.import_module(name))
+
+
+def test_missing_docstrings_are_found() -> None:
+    module = ModuleType("bare", "A module.")
+    source = "from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\n    def f(self): ...\ndef g(): ...\n"
+    exec(compile(source, "bare", "exec"), vars(module))
+    assert undocumented(module) == ["A", "A.f", "g"]
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *MODELS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_of_the_library_are_short_and_do_not_print(path: Path) -> None:
+    assert len(text(path).splitlines()) < 300
+    if path.name != "__main__.py":
+        assert not calls_of(text(path), names={"print", "breakpoint", "input"})
+
+
+def asserts_on_arguments(source: str) -> list[str]:
+    """Assertions about anything that a caller passes; about what the code itself has set they are allowed."""
+    found = []
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef):
+            arguments = {a.arg for a in [*function.args.args, *function.args.kwonlyargs]} - {"self"}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assert):
+                    names = {name.id for name in ast.walk(node.test) if isinstance(name, ast.Name)}
+                    found += [ast.unparse(node)] if names & arguments else []
+    return found
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *MODELS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_input_of_users_is_not_asserted(path: Path) -> None:
+    assert not asserts_on_arguments(text(path))
+
+
+def test_prints_and_assertions_are_found() -> None:
+    assert calls_of("def f():\n    print('x')", names={"print"}) == ["print"]
+    assert asserts_on_arguments("def f(sigma):\n    assert sigma > 0")
+    assert not asserts_on_arguments("def f(self):\n    assert self.grid is not None")
+
+
+def tracked_files() -> list[Path]:
+    """Files of the checkout that git does not ignore (all files, where there is no git)."""
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [path for name in listed if (path := ROOT / name).is_file() and not path.is_symlink()]
+
+
+_PLACES = "|".join(["work", "home", "root", "Users"])
+ABSOLUTE = re.compile(rf"(?<![\w.)}}])/(?:{_PLACES})/\w")
+
+
+def test_no_absolute_path_of_a_machine_is_committed() -> None:
+    found = []
+    for path in tracked_files():
+        try:
+            found += [f"{path}: {line}" for line in text(path).splitlines() if ABSOLUTE.search(line)]
+        except UnicodeDecodeError:
+            continue  # a picture
+    assert not found
+    assert all(ABSOLUTE.search(f"data = '/{place}/x'") for place in _PLACES.split("|"))  # the control
+    assert not ABSOLUTE.search("../shared/work/x and https://site.org/home/x")
+
+
+def test_version_is_the_one_of_the_package() -> None:
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    assert project["version"] == scalegroup.__version__
+    needs = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
+    assert needs == ALLOWED - {"scalegroup"}

@@ -1,0 +1,329 @@
+"""The networks of the paper: what their keywords do, what their methods say of each other, and that they travel well."""
+
+import copy
+import io
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from proofs_tests.strategies import same_bits
+from scalegroup import (
+    Background,
+    CentrePixel,
+    Dense,
+    DiscreteGaussian,
+    Iso,
+    LogSumExp,
+    Max,
+    Mean,
+    Reflect,
+    Replicate,
+    SampledDerivatives,
+    ScaleField,
+    ScaleGroup,
+    ScaleGroupError,
+    ScaleWindow,
+    SpatialMax,
+    SpatialMean,
+    TopK,
+    Zero,
+    nn,
+)
+from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+
+G = ScaleGroup(2**0.5)
+WINDOW = ScaleWindow(G, sigma0=1.0, channels=3)
+TINY: dict[str, Any] = {"widths": (3, 4), "num_classes": 5, "window": WINDOW}
+PRESETS = ("single_scale", "multi_scale", "larger")
+
+small_images = pytest.mark.filterwarnings("ignore::scalegroup.ScaleGroupWarning")
+
+
+def build(seed: int = 0, **options: Any) -> GaussianDerivativeNet:
+    """A net from a seed, in float64 and evaluation mode."""
+    torch.manual_seed(seed)
+    return gaussian_derivative_net(**options).double().eval()
+
+
+def images(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape or (2, 1, 41, 41), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def jet_layers(net: GaussianDerivativeNet) -> list[nn.JetConv]:
+    return [layer for layer in net.layers if isinstance(layer, nn.JetConv)]
+
+
+# -- size -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("preset", "paper", "real"),
+    [("single_scale", 15864, 13608), ("multi_scale", 24264, 20674), ("larger", 38496, 32642)],
+)
+def test_parameter_counts_are_those_of_the_paper_and_the_real_ones(preset: str, paper: int, real: int) -> None:
+    """Ten classes; the paper counts six per pair (C₀ among them) and no batch norm."""
+    net = gaussian_derivative_net(preset)
+    assert net.paper_parameter_count == paper
+    assert net.parameter_count == real == sum(value.numel() for value in net.parameters())
+    widths = [1, *(layer.offset.numel() for layer in jet_layers(net))]
+    pairs = sum(before * after for before, after in zip(widths, widths[1:], strict=False))
+    assert (paper, real) == (6 * pairs, 5 * pairs + sum(widths[1:]) + 2 * sum(widths[1:-1]))
+    assert f"{real} parameters ({paper} as the paper counts)" in repr(net)
+    assert gaussian_derivative_net(preset, num_classes=11).paper_parameter_count == paper + 6 * 64  # control
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sigma_grows_by_r_from_layer_to_layer(preset: str) -> None:
+    """Eq 13, σ_k = r^(k-1)·σ₀, in all scale channels; eq 14, the windows of §5 and §6."""
+    for r in (1.25, 1.0, 1.5):
+        net = gaussian_derivative_net(preset, r=r)
+        assert [layer.beta for layer in jet_layers(net)] == pytest.approx([r**k for k in range(6)], rel=1e-15)
+    assert gaussian_derivative_net(preset).lift.window.sigmas == pytest.approx(
+        [0.9] if preset == "single_scale" else [2 ** (i / 2) for i in range(-1, 7)]
+    )
+
+
+def test_unknown_presets_and_clashing_keywords_are_refused() -> None:
+    with pytest.raises(ScaleGroupError, match="preset 'huge'"):
+        gaussian_derivative_net("huge")
+    with pytest.raises(ScaleGroupError, match="both window and sigma0"):
+        gaussian_derivative_net(window=WINDOW, sigma0=2.0)
+    for wrong in ({"r": 0.0}, {"widths": (3, 0)}, {"num_classes": 0}, {"in_channels": 0}, {"min_grid_sigma": -1.0}):
+        with pytest.raises(ScaleGroupError):
+            gaussian_derivative_net(**wrong)  # type: ignore[arg-type]
+
+
+# -- methods ----------------------------------------------------------------------------------------------------------
+
+
+@small_images
+@pytest.mark.parametrize("readout", [CentrePixel(), SpatialMax(), SpatialMean(), Dense()], ids=repr)
+@pytest.mark.parametrize("pooling", [Max(), Mean(), LogSumExp(0.5), TopK(2)], ids=repr)
+def test_forward_is_the_pooling_of_the_scale_logits(pooling: Any, readout: Any) -> None:
+    net, x = build(**TINY, pooling=pooling, readout=readout), images(2, 1, 21, 20)
+    space = (21, 20) if isinstance(readout, Dense) else ()
+    scores, logits, (predicted, sigma) = net(x), net.scale_logits(x), net.predict(x)
+    assert scores.shape == (2, 5, *space)
+    assert logits.shape == (2, 5, 3, *space)
+    assert sigma.shape == (2, *space)
+    assert torch.equal(scores, pooling.reduce(logits, 2).squeeze(2))
+    assert torch.equal(scores, predicted)
+    assert torch.equal(sigma, net.select_scale(x))
+    # the scale channel in which the predicted class scores highest, one position after the other
+    flat, classes = logits.flatten(3) if space else logits[..., None], scores.flatten(2) if space else scores[..., None]
+    for b in range(2):
+        for position in range(flat.shape[3]):
+            of_class = flat[b, classes[b, :, position].argmax(), :, position]
+            assert sigma[b].flatten()[position] == WINDOW.sigmas[int(of_class.argmax())]
+
+
+def test_selected_scales_differ_between_images() -> None:
+    """Control of the above: it is not one σ₀ for all."""
+    assert len(set(build(**TINY).select_scale(images(32, 1, 21, 21)).tolist())) == 3
+
+
+@small_images
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.sampled_from([None, 1.0]))
+def test_every_image_size_gives_finite_scores(height: int, width: int, channels: int, least: float | None) -> None:
+    net = build(**TINY, in_channels=channels, min_grid_sigma=least)
+    scores = net(images(2, channels, height, width))
+    assert scores.shape == (2, 5)
+    assert scores.isfinite().all()
+    assert net.train()(images(2, channels, height, width)).isfinite().all()
+
+
+def test_wrong_images_are_refused() -> None:
+    net = build(**TINY, in_channels=3)
+    for wrong, message in (
+        (images(2, 1, 21, 21), "1 channels"),
+        (images(3, 21, 21), "four axes"),
+        (images(2, 3, 21, 21).long(), "floating point"),
+        (images(2, 3, 21, 21) * torch.nan, "NaN"),
+        (images(2, 3, 21, 21)[:0], "at least one image"),
+    ):
+        for method in (net, net.scale_logits, net.select_scale, net.predict, net.dense):
+            with pytest.raises(ScaleGroupError, match=message):
+                method(wrong)
+
+
+def test_colours_are_told_apart() -> None:
+    net, x = build(**TINY, in_channels=3), images(2, 3, 21, 21)
+    assert (net(x) - net(x[:, [1, 0, 2]])).abs().max() > 1e-3
+
+
+# -- keywords ---------------------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, tuple[Any, ...]] = {
+    "widths": ((3, 5), (3,), (3, 4, 4)),
+    "window": (replace(WINDOW, first=1), replace(WINDOW, channels=2), replace(WINDOW, group=ScaleGroup(2))),
+    "r": (1.3, 1.0),
+    "kernel": (DiscreteGaussian(tail=1e-6), Iso(tail=1e-3), SampledDerivatives(tail=1e-3)),
+    "activation": (torch.nn.functional.softplus, torch.square),
+    "boundary": (Background(0.0), Background(0.5), Replicate(), Zero()),
+    "pooling": (Mean(), LogSumExp(), TopK(2)),
+    "readout": (SpatialMax(), SpatialMean()),
+    "min_grid_sigma": (1.0, 0.6),
+}
+
+
+@small_images
+@pytest.mark.parametrize("keyword", CHANGES)
+def test_every_keyword_has_its_effect(keyword: str) -> None:
+    """On images of the size of the filters, where boundaries show, too; the default is another name of itself."""
+    x = images(2, 1, 15, 15)
+    plain = build(**TINY)(x)
+    for value in CHANGES[keyword]:
+        changed = build(**TINY | {keyword: value})(x)
+        assert (changed - plain).abs().max() > 1e-5, value
+    same = {
+        "r": 1.25,
+        "kernel": DiscreteGaussian(tail=1e-3),
+        "boundary": Reflect(),
+        "pooling": Max(),
+        "min_grid_sigma": 2,
+    }
+    assert torch.equal(build(**TINY | {key: same[key] for key in same if key == keyword})(x), plain)  # control
+
+
+@pytest.mark.parametrize("sigma0", [1.0, 2.0, 4.0])
+def test_single_scale_networks_have_the_sigma0_of_section_5(sigma0: float) -> None:
+    net = build(preset="single_scale", sigma0=sigma0, widths=(3, 4))
+    x = images(2, 1, 61, 61)
+    assert net.lift.window.sigmas == (sigma0,)
+    assert net.lift.window.channels == 1
+    assert net.select_scale(x).tolist() == [sigma0, sigma0]
+    assert torch.equal(net(x), net.scale_logits(x)[..., 0])
+    assert (net(x) - build(preset="single_scale", widths=(3, 4))(x)).abs().max() > 1e-3  # control: .9
+
+
+# -- the group --------------------------------------------------------------------------------------------------------
+
+
+def body(net: GaussianDerivativeNet, field: ScaleField) -> Tensor:
+    """Everything behind the lift, on a field."""
+    for layer in list(net.layers)[1:]:
+        field = layer(field)
+    return field.tensor
+
+
+@given(st.integers(-6, 6), st.booleans(), st.sampled_from([None, Background(0.3), Zero()]))
+def test_network_is_invariant_under_relabelling_bitwise(power: int, training: bool, boundary: Any) -> None:
+    """The scaled image, sampled as coarsely as it was scaled, is the same samples: all channels move, none is lost."""
+    net = build(**TINY, boundary=boundary).train(training)
+    field = net.lift(images(2, 1, 21, 21))
+    state = copy.deepcopy(net.state_dict())
+    plain = body(net, field)
+    net.load_state_dict(state)
+    assert same_bits(body(net, field.transform(G.element(power))), plain)
+
+
+def test_network_is_not_invariant_when_only_the_window_or_only_the_pixels_move() -> None:
+    """Controls: the same samples with another σ in samples of the grid."""
+    net = build(**TINY)
+    field = net.lift(images(2, 1, 41, 41))
+    g = G.generator
+    assert (body(net, replace(field, window=field.window.transform(g))) - body(net, field)).abs().max() > 1e-3
+    assert (body(net, replace(field, spacing=1)) - body(net, field)).abs().max() > 1e-3
+
+
+def test_lifted_network_is_its_forward() -> None:
+    net, x = build(**TINY), images()
+    assert (body(net, net.lift(x)).flatten(1) - net(x)).abs().max() <= 1e-12
+
+
+# -- travelling -------------------------------------------------------------------------------------------------------
+
+
+def trained(**options: Any) -> GaussianDerivativeNet:
+    """Three steps of training, so that no parameter or statistic is what it was made."""
+    net = build(**TINY | options).train()
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    for step in range(3):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(net(images(4, 1, 21, 21, seed=step)), torch.arange(4)).backward()
+        optimiser.step()
+    return net.eval()
+
+
+def test_trained_weights_come_back_through_safetensors(tmp_path: Path) -> None:
+    net, x = trained(), images(2, 1, 21, 21)
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    other = build(seed=7, **TINY)
+    assert (other(x) - net(x)).abs().max() > 1e-3  # control
+    other.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    assert torch.equal(other(x), net(x))
+
+
+def test_trained_weights_do_not_depend_on_the_window() -> None:
+    """Neither names nor shapes do; on a longer window, the channels that both have answer alike."""
+    net, x = trained(), images()
+    longer = build(seed=7, **TINY | {"window": replace(WINDOW, channels=5, first=-1)})
+    longer.load_state_dict(net.state_dict())
+    assert torch.equal(longer.scale_logits(x)[..., 1:4], net.scale_logits(x))
+    before = net(x)
+    net.lift.window = longer.lift.window  # in place: plans are remembered per window
+    assert torch.equal(net(x), longer(x))
+    assert (net(x) >= before).all()
+    net.lift.window = WINDOW
+    assert torch.equal(net(x), before)
+
+
+@pytest.mark.parametrize("boundary", [None, Background(0.3), Background(torch.tensor([0.3])), Zero()], ids=repr)
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "torch.save"])
+def test_copies_are_the_same_network_and_apart_from_it(way: str, boundary: Any) -> None:
+    net, x = trained(boundary=boundary, min_grid_sigma=1.0), images(2, 1, 21, 21)
+    expected = net(x)
+    if way == "pickle":
+        twin = pickle.loads(pickle.dumps(net))  # noqa: S301
+    elif way == "deepcopy":
+        twin = copy.deepcopy(net)
+    else:
+        torch.save(net, buffer := io.BytesIO())
+        buffer.seek(0)
+        twin = torch.load(buffer, weights_only=False)
+    assert torch.equal(twin(x), expected)
+    assert repr(twin) == repr(net) or isinstance(getattr(boundary, "value", None), Tensor)
+    with torch.no_grad():
+        next(twin.parameters()).add_(1.0)
+    assert torch.equal(net(x), expected)
+    assert not torch.equal(twin(x), expected)  # control
+
+
+def test_same_seed_gives_the_same_network() -> None:
+    first, again, other = (build(seed=seed, **TINY).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    x = images(2, 1, 21, 21)
+    assert torch.equal(trained()(x), trained()(x))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_initial_coefficients_have_the_variance_that_keeps_features_in_range(preset: str) -> None:
+    """2/(5·in) per coefficient, to the sampling error of n numbers: 5·√(2/n); offsets are zero."""
+    torch.manual_seed(0)
+    for layer in jet_layers(gaussian_derivative_net(preset)):
+        count = layer.coefficients.numel()
+        ratio = layer.coefficients.square().mean().item() / (2 / (5 * layer.in_type.size))
+        assert abs(ratio - 1) <= 5 * (2 / count) ** 0.5
+        assert not layer.offset.any()
+
+
+@pytest.mark.parametrize("boundary", [None, Background(0.3)], ids=["reflect", "background"])
+@pytest.mark.parametrize("least", [None, 1.0])
+def test_float32_agrees_with_float64(boundary: Any, least: float | None) -> None:
+    """Six layers on grids with σ ≤ 6: 1e-6·σ² (design §4) per layer, three-fold for the sum over six, 1e-4 in all."""
+    window = ScaleWindow(G, sigma0=1.0, channels=3)
+    net = build(boundary=boundary, min_grid_sigma=least, window=window)
+    x = images(2, 1, 41, 41)
+    exact = net(x)
+    error = (net.float()(x.float()) - exact).abs().max() / exact.abs().max()
+    assert error <= 1e-4
+    assert (net.bfloat16()(x.bfloat16()).double() - exact).abs().max() / exact.abs().max() > 1e-3  # control

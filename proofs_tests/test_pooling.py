@@ -1,0 +1,357 @@
+"""Pooling over scale is a permutation-invariant projection, invariant over overlaps; selection follows the action."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import scalegroup
+from proofs_tests.strategies import POWERS, RATIOS, ROUNDING, elements, groups, same_bits, tensors
+from scalegroup import (
+    CentrePixel,
+    Dense,
+    FieldType,
+    LogSumExp,
+    Max,
+    Mean,
+    Pooling,
+    ScaleField,
+    ScaleGroup,
+    ScaleWindow,
+    SpatialMax,
+    SpatialMean,
+    TopK,
+    functional,
+    nn,
+)
+from scalegroup.readout import ReadOut
+
+POOLINGS = [Max(), Mean(), LogSumExp(), LogSumExp(0.1), TopK(1), TopK(2)]
+TOLERANCE = ROUNDING[torch.float64]  # everything here is float64, of values near 1
+every_pooling = pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
+every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
+
+
+@dataclass(frozen=True)
+class PositionWeighted(Pooling):
+    """A control: a weighted mean that knows which channel is which."""
+
+    def reduce(self, values: Tensor, dim: int) -> Tensor:
+        weights = torch.arange(1.0, values.shape[dim] + 1, dtype=values.dtype)
+        return (values.movedim(dim, -1) @ (weights / weights.sum())).unsqueeze(dim)
+
+
+@dataclass(frozen=True)
+class Sum(Pooling):
+    """A control: permutation-invariant, but no projection."""
+
+    def reduce(self, values: Tensor, dim: int) -> Tensor:
+        return values.sum(dim, keepdim=True)
+
+
+@dataclass(frozen=True)
+class PlainLogSumExp(Pooling):
+    """A control: log Σ exp, which grows with the number of channels."""
+
+    def reduce(self, values: Tensor, dim: int) -> Tensor:
+        return values.logsumexp(dim, keepdim=True)
+
+
+def close(a: Tensor, b: Tensor, atol: float = TOLERANCE) -> bool:
+    return torch.allclose(a, b, rtol=0, atol=atol)
+
+
+def scale_values() -> st.SearchStrategy[Tensor]:
+    """`[2, 3, channels]` with two to six scale channels."""
+    return st.integers(2, 6).flatmap(lambda channels: tensors((2, 3, channels)))
+
+
+def test_no_public_pooling_or_read_out_is_missing_from_the_lists() -> None:
+    public = {thing for name in scalegroup.__all__ if isinstance(thing := getattr(scalegroup, name), type)}
+    assert {type(pooling) for pooling in POOLINGS} == {c for c in public if issubclass(c, Pooling)} - {Pooling}
+    assert {type(readout) for readout in READOUTS} == {c for c in public if issubclass(c, ReadOut)} - {ReadOut}
+
+
+# -- pooling ----------------------------------------------------------------------------------------------------------
+
+
+def assert_permutation_invariant(pooling: Pooling, values: Tensor, order: Tensor) -> None:
+    assert close(pooling.reduce(values[..., order], -1), pooling.reduce(values, -1))
+
+
+@every_pooling
+@given(scale_values(), st.randoms(use_true_random=False))
+def test_pooling_is_permutation_invariant(pooling: Pooling, values: Tensor, random: Any) -> None:
+    order = list(range(values.shape[-1]))
+    random.shuffle(order)
+    assert_permutation_invariant(pooling, values, torch.tensor(order))
+
+
+def test_pooling_that_knows_positions_is_not_permutation_invariant() -> None:
+    with pytest.raises(AssertionError):
+        assert_permutation_invariant(PositionWeighted(), torch.randn(3, 4).double(), torch.tensor([1, 0, 2, 3]))
+
+
+def assert_projection(pooling: Pooling, values: Tensor) -> None:
+    pooled = pooling.reduce(values, -1)
+    assert pooled.shape == (*values.shape[:-1], 1)
+    assert close(pooling.reduce(pooled.expand(values.shape), -1), pooled)
+
+
+@every_pooling
+@given(scale_values())
+def test_pooling_is_a_projection(pooling: Pooling, values: Tensor) -> None:
+    assert_projection(pooling, values)
+
+
+@pytest.mark.parametrize("pooling", [Sum(), PlainLogSumExp()], ids=repr)
+def test_sums_over_scale_are_no_projections(pooling: Pooling) -> None:
+    with pytest.raises(AssertionError):
+        assert_projection(pooling, torch.randn(3, 4).double())
+
+
+@every_pooling
+def test_pooling_a_field_that_is_constant_over_scale_gives_it_back(pooling: Pooling) -> None:
+    images = torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    field = functional.lift(images, ScaleWindow(ScaleGroup(2), 1.0, 4))
+    pooled = nn.ScalePool(field.type, pooling)(field)
+    assert close(pooled.channel(0), images)
+    assert pooled.type == replace(field.type, over_scale=False)
+
+
+@given(scale_values(), st.floats(0.1, 10), st.floats(1.01, 3))
+def test_logsumexp_lies_between_mean_and_max_and_falls_with_temperature(
+    values: Tensor, temperature: float, more: float
+) -> None:
+    mean, soft, softer, most = (
+        pooling.reduce(values, -1) for pooling in (Mean(), LogSumExp(temperature), LogSumExp(temperature * more), Max())
+    )
+    for low, high in ((mean, softer), (softer, soft), (soft, most)):
+        assert (low <= high + 10 * TOLERANCE).all()  # it is rounded at the size of the temperature, up to 30
+    assert not (PlainLogSumExp().reduce(values, -1) <= most).all()  # the control
+
+
+@given(scale_values())
+def test_logsumexp_has_the_limits_max_and_mean(values: Tensor) -> None:
+    n = values.shape[-1]
+    span = values.amax(-1, keepdim=True) - values.amin(-1, keepdim=True)
+    for t in (1e-3, 1e-2, 1e-1):  # a mean of n numbers of which one is exp(max/t) is at least exp(max/t)/n
+        assert (Max().reduce(values, -1) - LogSumExp(t).reduce(values, -1) <= t * math.log(n) + TOLERANCE).all()
+    for t in (1e1, 1e2, 1e3):  # Hoeffding's lemma: log mean exp(x/t) - mean x/t ≤ (span/t)²/8
+        excess = LogSumExp(t).reduce(values, -1) - Mean().reduce(values, -1)
+        assert (excess <= span**2 / (8 * t) + t * TOLERANCE).all()
+    assert not close(LogSumExp(1.0).reduce(values, -1), Max().reduce(values, -1))  # the controls: no limit at t = 1
+    assert not close(LogSumExp(1.0).reduce(values, -1), Mean().reduce(values, -1))
+
+
+@given(scale_values())
+def test_topk_runs_from_max_to_mean(values: Tensor) -> None:
+    n = values.shape[-1]
+    assert same_bits(TopK(1).reduce(values, -1), Max().reduce(values, -1))
+    assert close(TopK(n).reduce(values, -1), Mean().reduce(values, -1))
+    assert not close(TopK(2).reduce(values, -1), Max().reduce(values, -1))
+    assert n == 2 or not close(TopK(2).reduce(values, -1), Mean().reduce(values, -1))
+
+
+def gradient(pooling: Pooling, values: Tensor) -> Tensor:
+    leaf = values.clone().requires_grad_()
+    pooling.reduce(leaf, -1).sum().backward()
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+@every_pooling
+@given(scale_values())
+def test_gradients_over_scale_are_weights_that_sum_to_one(pooling: Pooling, values: Tensor) -> None:
+    weights = gradient(pooling, values)
+    assert (weights >= 0).all()
+    assert close(weights.sum(-1), torch.ones_like(values[..., 0]))
+    assert not close(gradient(Sum(), values).sum(-1), torch.ones_like(values[..., 0]))
+
+
+# -- two windows ------------------------------------------------------------------------------------------------------
+
+
+def full_field(group: ScaleGroup) -> ScaleField:
+    """Ten scale channels of random features: the part of an infinite field that the windows below can see."""
+    tensor = torch.randn(2, 3, 10, 4, 4, dtype=torch.float64)
+    return ScaleField(tensor, FieldType.scalars(group, 3), ScaleWindow(group, 1.0, 10, first=-5))
+
+
+def two_views(group: ScaleGroup, power: int) -> tuple[ScaleField, ScaleField, ScaleWindow]:
+    """An image and the image scaled by γ^power (eq 22), each through one fixed window; what the first has in common."""
+    full, fixed, g = full_field(group), ScaleWindow(group, 1.0, 5, first=-2), group.element(power)
+    overlap = fixed.overlap(fixed.transform(g.inverse()))
+    assert overlap is not None
+    return full.restrict(fixed), full.transform(g).restrict(fixed), overlap
+
+
+@every_pooling
+@every_ratio
+@pytest.mark.parametrize("power", [-3, -1, 1, 2])
+def test_pooling_over_the_overlap_of_two_windows_is_invariant(pooling: Pooling, ratio: float, power: int) -> None:
+    group = ScaleGroup(ratio)
+    image, scaled, overlap = two_views(group, power)
+    pool = nn.ScalePool(image.type, pooling)
+    ours, theirs = image.restrict(overlap), scaled.restrict(overlap.transform(group.element(power)))
+    assert ours.defined == theirs.defined == (True,) * (5 - abs(power))
+    assert same_bits(pool(ours).tensor, pool(theirs).tensor)
+    # the control: over the fixed window channels come and go
+    assert not close(pool(image).tensor, pool(scaled).tensor)
+
+
+@every_pooling
+def test_pooling_sees_the_overlap_wherever_it_lies_in_the_window(pooling: Pooling) -> None:
+    # kept in the fixed window, the overlap stands at its fine end for one image and at its coarse end for the other
+    group = ScaleGroup(2**0.5)
+    image, scaled, overlap = two_views(group, 2)
+    pool = nn.ScalePool(image.type, pooling)
+    ours = image.restrict(overlap).restrict(image.window)
+    theirs = scaled.restrict(overlap.transform(group.element(2))).restrict(image.window)
+    assert (ours.defined, theirs.defined) == ((True,) * 3 + (False,) * 2, (False,) * 2 + (True,) * 3)
+    assert same_bits(pool(ours).tensor, pool(theirs).tensor)
+    filled = [replace(field, tensor=field.tensor.nan_to_num(9.0), defined=()) for field in (ours, theirs)]
+    weigh = nn.ScalePool(image.type, PositionWeighted())
+    assert not close(weigh(filled[0]).tensor, weigh(filled[1]).tensor)  # the control
+
+
+# -- scale selection --------------------------------------------------------------------------------------------------
+
+
+@given(st.data(), groups(), POWERS, st.floats(0.5, 4), scale_values())
+def test_selected_scale_follows_the_action(
+    data: st.DataObject, group: ScaleGroup, first: int, sigma0: float, scores: Tensor
+) -> None:
+    window, g = ScaleWindow(group, sigma0, scores.shape[-1], first), data.draw(elements(group))
+    before, after = functional.select_scale(scores, window), functional.select_scale(scores, window.transform(g))
+    winners = [window.sigmas.index(sigma) for sigma in before.tolist()]
+    assert after.tolist() == [window.transform(g).sigmas[winner] for winner in winners]  # exactly the same channels
+    assert torch.allclose(after, g.scale_factor * before, rtol=1e-13, atol=0)  # powers to 30: a few units each
+    assume(g.power)
+    assert not (after == before).any()
+
+
+@pytest.mark.parametrize(("ratio", "octave"), [(2**0.5, 2), (2 ** (1 / 3), 3), (2.0, 1)])
+def test_selected_scale_doubles_exactly_with_the_image(ratio: float, octave: int) -> None:
+    group, scores = ScaleGroup(ratio), torch.randn(8, 3, 5, dtype=torch.float64)
+    window = ScaleWindow(group, 0.9, 5)
+    once, twice = (functional.select_scale(scores, w) for w in (window, window.transform(group.element(octave))))
+    assert torch.equal(twice, 2 * once)
+
+
+@every_ratio
+def test_selected_scale_follows_a_field_through_its_read_out(ratio: float) -> None:
+    group = ScaleGroup(ratio)
+    field, g = full_field(group), group.element(-3)
+
+    def selected(field: ScaleField) -> Tensor:
+        scores = nn.ReadOut(field.type)(field)
+        return functional.select_scale(scores.tensor[..., 0, 0], scores.window)
+
+    labels = [field.window.sigmas.index(sigma) for sigma in selected(field).tolist()]
+    assert selected(field.transform(g)).tolist() == [field.window.transform(g).sigmas[n] for n in labels]
+    assert selected(replace(field, tensor=field.tensor.roll(1, 2))).tolist() != selected(field).tolist()
+
+
+WINDOW = ScaleWindow(ScaleGroup(2), 1.0, 3)  # σ₀ = 1, 2, 4
+
+
+def test_selection_asks_the_winning_class_or_the_one_that_is_given() -> None:
+    scores = torch.tensor([[[0.0, 3.0, 1.0], [2.0, 0.0, 0.0], [1.0, 1.5, 2.5]]])
+    assert functional.select_scale(scores, WINDOW).tolist() == [2.0]
+    for given_class, sigma in ((0, 2.0), (1, 1.0), (2, 4.0)):
+        assert functional.select_scale(scores, WINDOW, classes=torch.tensor([given_class])).tolist() == [sigma]
+
+
+def test_ties_select_the_finest_scale_and_the_first_class() -> None:
+    scores = torch.tensor([[[0.0, 3.0, 3.0], [3.0, 0.0, 0.0]]])
+    assert functional.select_scale(scores, WINDOW).tolist() == [2.0]
+    assert functional.select_scale(scores.flip(1), WINDOW).tolist() == [1.0]
+    assert functional.select_scale(torch.zeros(1, 2, 3), WINDOW).tolist() == [1.0]
+    assert functional.select_scale(scores.flip(2), WINDOW).tolist() == [1.0]
+
+
+def test_dense_selection_is_selection_at_every_pixel() -> None:
+    scores = torch.randn(2, 4, 3, 5, 6)
+    dense = functional.select_scale(scores, WINDOW)
+    assert dense.shape == (2, 5, 6)
+    for y in range(5):
+        for x in range(6):
+            assert torch.equal(dense[:, y, x], functional.select_scale(scores[..., y, x], WINDOW))
+    assert len(dense.unique()) == 3  # the control: not everywhere the same
+
+
+# -- read-outs --------------------------------------------------------------------------------------------------------
+
+READOUTS = [CentrePixel(), SpatialMax(), SpatialMean(), Dense()]
+SHAPES = [(5, 5), (4, 6), (5, 4), (1, 1), (2, 1)]
+
+
+def read(readout: ReadOut, tensor: Tensor) -> Tensor:
+    """The read-out of a field of one scale channel."""
+    type_ = FieldType.scalars(ScaleGroup(2), tensor.shape[1])
+    field = ScaleField(tensor, type_, ScaleWindow(type_.group, 1.0, tensor.shape[2]))
+    result = nn.ReadOut(type_, readout)(field)
+    assert result.type.over_plane == readout.keeps_plane
+    assert result.window == field.window
+    return result.tensor
+
+
+def plane(*shape: int) -> Tensor:
+    return torch.randn(2, 3, 4, *shape, dtype=torch.float64)
+
+
+def test_centre_is_one_pixel_of_odd_sizes_and_the_mean_of_four_of_even_ones() -> None:
+    odd, even, mixed = plane(5, 7), plane(4, 6), plane(5, 6)
+    assert same_bits(read(CentrePixel(), odd), odd[..., 2:3, 3:4])
+    assert close(read(CentrePixel(), even), even[..., 1:3, 2:4].mean((-2, -1), keepdim=True))
+    assert close(read(CentrePixel(), mixed), mixed[..., 2:3, 2:4].mean((-2, -1), keepdim=True))
+    assert not close(read(CentrePixel(), even), even[..., 2:3, 3:4])
+
+
+def assert_turned_images_read_the_same(read_one: Callable[[Tensor], Tensor], tensor: Tensor) -> None:
+    assert close(read_one(tensor.flip(-1, -2)), read_one(tensor))
+
+
+@pytest.mark.parametrize("readout", READOUTS[:3], ids=repr)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_read_outs_do_not_change_when_the_image_is_turned_about_its_centre(
+    readout: ReadOut, shape: tuple[int, int]
+) -> None:
+    assert_turned_images_read_the_same(lambda tensor: read(readout, tensor), plane(*shape))
+
+
+def test_pixel_at_half_the_size_is_no_centre_of_an_even_image() -> None:
+    with pytest.raises(AssertionError):
+        assert_turned_images_read_the_same(lambda tensor: tensor[..., 2, 2], plane(4, 4))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_spatial_read_outs_reduce_the_whole_plane(shape: tuple[int, int]) -> None:
+    tensor = plane(*shape)
+    pixels = tensor.flatten(-2)
+    assert same_bits(read(SpatialMax(), tensor)[..., 0, 0], pixels.max(-1).values)
+    assert close(read(SpatialMean(), tensor)[..., 0, 0], pixels.sum(-1) / pixels.shape[-1])
+    assert same_bits(read(Dense(), tensor), tensor)
+    if pixels.shape[-1] > 4:
+        assert not close(read(CentrePixel(), tensor), read(SpatialMean(), tensor))
+
+
+@pytest.mark.parametrize("readout", READOUTS, ids=repr)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_reach_exactly_the_pixels_that_are_looked_at(readout: ReadOut, shape: tuple[int, int]) -> None:
+    leaf = plane(*shape).requires_grad_()
+    result = read(readout, leaf)
+    result.sum().backward()
+    assert leaf.grad is not None
+    values = result.shape[-1] * result.shape[-2]
+    assert close(leaf.grad.sum((-2, -1)), torch.full(leaf.shape[:-2], values, dtype=leaf.dtype))
+    reached = (leaf.grad[0, 0, 0] != 0).sum().item()
+    centre = math.prod(2 - size % 2 for size in shape)
+    assert reached == {CentrePixel: centre, SpatialMax: 1}.get(type(readout), math.prod(shape))
