@@ -14,23 +14,30 @@ with install_import_hook("scalegroup", "beartype.beartype"):
     from scalegroup.models import gaussian_derivative_net
     from scalegroup.resample import subsample
 
-images = torch.rand(2, 1, 33, 33)
-window = sg.ScaleWindow(sg.ScaleGroup(2**0.5), sigma0=1.0, channels=3)
-for boundary in (sg.Background(0.0), sg.Reflect(), sg.Zero()):
-    for readout in (sg.CentrePixel(), sg.Dense(), sg.SpatialMax()):
-        net = gaussian_derivative_net(window=window, boundary=boundary, readout=readout, min_grid_sigma=1.0)
-        net(images).sum().backward()
-        net.select_scale(images)
-        net.dense(images)
+images = torch.rand(2, 1, 17, 17)
+window = sg.ScaleWindow(sg.ScaleGroup(2.0), sigma0=1.0, channels=2)  # σ₀ = 1 and 2: the second on a grid of stride 2
+for boundary, readout in (
+    (sg.Background(0.0), sg.CentrePixel()),
+    (sg.Reflect(), sg.Dense()),
+    (sg.Replicate(), sg.SpatialMax()),
+    (sg.Zero(), sg.SpatialMean()),
+):
+    net = gaussian_derivative_net(
+        widths=(2,), window=window, boundary=boundary, readout=readout, min_grid_sigma=1.0
+    )
+    net(images).sum().backward()
+    net.scale_logits(images)
+    net.select_scale(images)
+    net.dense(images)
 for kernel in (sg.SampledDerivatives(), sg.IntegratedGaussian(), sg.Iso(), sg.SampledGaussian()):
-    jets = functional.jet_maps(images, sigma=1.5, kernel=kernel).movedim(2, -1)
+    jets = functional.jet_maps(images, sigma=1.0, kernel=kernel).movedim(2, -1)
     sg.directional_derivatives(jets, 0.3)
 field = functional.lift(images, window)
-field.transform(window.group.generator).resample(2).restrict(window)
+repr(field.transform(window.group.generator).resample(2).restrict(window))
 subsample(images, 2)
 sg.steer(torch.rand(4, 3, 5), 0.3)
 sg.character(window.group, 1).matrix(window.group.generator)
-testing.covariance_check()
+testing.covariance_check(images=1)
 testing.Blobs.random(2, 3, widths=(1.0, 2.0), extent=3.0, generator=torch.Generator()).sample(9, 9)
 try:  # the control: a jet of six components
     sg.steer(torch.rand(4, 6), 0.3)

@@ -12,12 +12,17 @@ import torch
 
 from scalegroup import (
     Background,
+    CentrePixel,
     DiscreteGaussian,
     FieldType,
+    GroupElement,
     IntegratedGaussian,
     Iso,
     LogSumExp,
+    Max,
+    Mean,
     NormalisedSampledGaussian,
+    Reflect,
     RegularRepresentation,
     Representation,
     SampledDerivatives,
@@ -27,10 +32,15 @@ from scalegroup import (
     ScaleGroupError,
     ScaleGroupWarning,
     ScaleWindow,
+    SpatialMean,
     TopK,
+    Zero,
     character,
+    direct_sum,
+    directional_derivatives,
     functional,
     nn,
+    steer,
     testing,
     trivial,
 )
@@ -46,11 +56,14 @@ READ, POOLED = replace(TWO, over_plane=False), replace(TWO, over_scale=False)
 FIELD = functional.lift(torch.zeros(1, 2, 9, 9), WINDOW)
 GOOD = torch.rand(1, 2, 25, 25)
 COEFFICIENTS, OFFSET = torch.zeros(4, 2, 5), torch.zeros(4)
+SCORES = torch.zeros(2, 5, 3)
 NOT_FIELDS = [FIELD.tensor, "field", None]
 OTHER_FIELDS = [functional.lift(torch.zeros(1, 3, 9, 9), WINDOW), nn.ScalePool(TWO)(FIELD)]
-NOT_POSITIVE = [0, -1, math.nan, math.inf, "two", None]
+NOT_POSITIVE = [0, -1, math.nan, math.inf, 10**400, "two", None]
 NOT_COUNTS = [0, -1, 1.5, True, "two", None]
 NOT_INTEGERS = [0.5, 1.0, True, "two", None, math.nan]
+NOT_OURS = [3, "two", None]  # no object of this library; where a message can only repeat them:
+REPEATED = "^(3|'two'|None)$"
 KERNELS = [
     DiscreteGaussian,
     IntegratedGaussian,
@@ -91,13 +104,13 @@ def region_of(held: Grid) -> Any:
     )
 
 
+def field(**changed: Any) -> ScaleField:
+    return ScaleField(**{"tensor": FIELD.tensor, "type": TWO, "window": WINDOW} | changed)
+
+
 def part(held: Axis) -> ScaleField:
     """A field of a 9×9 image of which only some samples are held."""
-    return ScaleField(torch.zeros(1, 2, 3, held.length, held.length), TWO, WINDOW, grid=Grid(held, held))
-
-
-def field_of(shape: tuple[int, ...]) -> ScaleField:
-    return ScaleField(torch.zeros(shape), TWO, WINDOW)
+    return field(tensor=torch.zeros(1, 2, 3, held.length, held.length), grid=Grid(held, held))
 
 
 def sequence(layers: list) -> nn.Sequential:
@@ -105,6 +118,25 @@ def sequence(layers: list) -> nn.Sequential:
 
 
 JET = partial(nn.JetConv, out_type=2)
+NEEDS_A_GROUP = {
+    "GroupElement": partial(GroupElement, power=1),
+    "Representation": partial(Representation, weights=(1,)),
+    "trivial": trivial,
+    "character": partial(character, weight=1),
+    "RegularRepresentation": RegularRepresentation,
+    "FieldType.scalars": partial(FieldType.scalars, size=1),
+    "ScaleWindow": partial(ScaleWindow, sigma0=1.0, channels=3),
+}
+NEEDS_A_KERNEL = {
+    "JetConv": lambda kernel: nn.JetConv(TWO, 2, kernel=kernel),
+    "jet_conv": lambda kernel: jet_conv(kernel=kernel),
+    "jet_maps": lambda kernel: functional.jet_maps(torch.zeros(1, 2, 9, 9), sigma=1.0, kernel=kernel),
+}
+NEEDS_A_BOUNDARY = {
+    "JetConv": lambda boundary: nn.JetConv(TWO, 2, boundary=boundary),
+    "jet_conv": lambda boundary: jet_conv(boundary=boundary),
+    "jet_maps": lambda boundary: functional.jet_maps(torch.zeros(1, 2, 9, 9), sigma=1.0, boundary=boundary),
+}
 
 REFUSALS = [
     # groups, representations, windows
@@ -112,38 +144,102 @@ REFUSALS = [
     Refusal("power", G.element, -2, NOT_INTEGERS, "power"),
     Refusal("exponent", lambda n: G.generator**n, -2, NOT_INTEGERS, "exponent"),
     Refusal("index of a subgroup", G.subgroup, 2, NOT_COUNTS, "index"),
-    Refusal("factor beyond floats", G.factor, 1000, [2000, 10**400], "power"),
-    Refusal("product", lambda g: G.generator * g, G.generator, [OTHER.generator], "element"),
+    Refusal("factor beyond floats", G.factor, 1000, [2000, -2000, 10**400, -(10**400)], "power"),
+    Refusal("factor of a power", G.power_of, 2.0, ["two", None, [2.0]], "factor"),
+    Refusal("product", lambda g: G.generator * g, G.generator, [OTHER.generator], "GroupElement"),
     Refusal("inclusion", G.generator.as_element_of, ScaleGroup(2**0.5), [OTHER, ScaleGroup(4)], "scaling by 2"),
-    Refusal("weights", partial(Representation, G), (1, -2), [(), (0.5,), ("w",), (None,), (True,)], "weight"),
+    *(
+        Refusal(f"group of {name}", make, G, [2.0, trivial(G), *NOT_OURS], "group")
+        for name, make in {**NEEDS_A_GROUP, "an inclusion": G.generator.as_element_of}.items()
+    ),
+    Refusal("weights", partial(Representation, G), (1, -2), [(), (0.5,), ("w",), (None,), (True,), 5], "weight"),
     Refusal("character", partial(character, G), -1, NOT_INTEGERS, "weight"),
     Refusal("dimension", partial(trivial, G), 2, NOT_COUNTS, "dimension"),
-    Refusal("direct sum", lambda rho: trivial(G) + rho, trivial(G), [trivial(OTHER)], "representation"),
-    Refusal("tensor product", lambda rho: trivial(G) @ rho, trivial(G), [trivial(OTHER)], "representation"),
-    Refusal("intertwiners", trivial(G).intertwiners, trivial(G), [trivial(OTHER)], "representation"),
-    Refusal("representation", trivial(G).matrix, G.generator, [OTHER.generator], "element"),
-    Refusal("labels", lambda g: RegularRepresentation(G).act(g, [0]), G.generator, [OTHER.generator], "element"),
-    Refusal("group of a window", lambda group: ScaleWindow(group, 1.0, 3), G, [2.0, "two", None], "group"),
+    Refusal(
+        "sum of many", direct_sum, [trivial(G)], [[], [3, 4], [trivial(G), trivial(OTHER)]], "summand|epresentation"
+    ),
+    *(
+        Refusal(name, combine, trivial(G), [trivial(OTHER), *NOT_OURS], f"Representation|{REPEATED}")
+        for name, combine in {
+            "direct sum": lambda rho: trivial(G) + rho,
+            "tensor product": lambda rho: trivial(G) @ rho,
+            "intertwiners": trivial(G).intertwiners,
+        }.items()
+    ),
+    *(
+        Refusal(name, act, G.generator, [OTHER.generator, *NOT_OURS], f"GroupElement|{REPEATED}")
+        for name, act in {
+            "exponents": trivial(G).exponents,
+            "matrix": trivial(G).matrix,
+            "action on labels": lambda g: RegularRepresentation(G).act(g, [0]),
+            "action on windows": WINDOW.transform,
+            "action on fields": FIELD.transform,
+        }.items()
+    ),
     Refusal("sigma0", lambda sigma0: ScaleWindow(G, sigma0, 3), 0.5, NOT_POSITIVE, "sigma0"),
     Refusal("channels", lambda channels: ScaleWindow(G, 1.0, channels), 1, NOT_COUNTS, "channels"),
     Refusal("label", lambda first: ScaleWindow(G, 1.0, 3, first), -2, NOT_INTEGERS, "first"),
+    Refusal("σ₀ beyond floats", lambda first: ScaleWindow(G, 1.0, 3, first).sigmas, -1000, [5000, -5000], "power"),
     Refusal("part of a window", lambda stop: WINDOW.select(1, stop), 2, [1, 0], "channels"),
-    Refusal("moved window", WINDOW.transform, G.generator, [OTHER.generator], "element"),
-    Refusal("overlap", WINDOW.overlap, ScaleWindow(G, 4.0, 2), [ELSEWHERE, ScaleWindow(G, 1.1, 3)], "window"),
+    *(
+        Refusal(
+            name, compare, ScaleWindow(G, 4.0, 2), [ELSEWHERE, ScaleWindow(G, 1.1, 3), *NOT_OURS], f"indow|{REPEATED}"
+        )
+        for name, compare in {
+            "overlap": WINDOW.overlap,
+            "positions": WINDOW.positions_of,
+            "restriction": FIELD.restrict,
+        }.items()
+    ),
     # types and fields
     Refusal("features", partial(FieldType.scalars, G), 2, NOT_COUNTS, "size"),
+    Refusal("fibre", FieldType, trivial(G), [G, *NOT_OURS], "fibre"),
     Refusal("image type", ImageType, 3, NOT_COUNTS, "channels"),
-    Refusal("field", field_of, (1, 2, 3, 9, 9), [(1, 2, 3, 9), (2, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9)], "tensor"),
-    Refusal("field window", lambda window: ScaleField(FIELD.tensor, TWO, window), WINDOW, [ELSEWHERE], "window"),
-    Refusal("field spacing", lambda s: ScaleField(FIELD.tensor, TWO, WINDOW, spacing=s), -1, NOT_INTEGERS, "spacing"),
-    Refusal("action", FIELD.transform, G.generator, [OTHER.generator], "element"),
-    Refusal("restriction", FIELD.restrict, ScaleWindow(G, 4.0, 9), [ELSEWHERE, ScaleWindow(G, 1.1, 3)], "window"),
+    Refusal(
+        "shape of a field",
+        lambda shape: field(tensor=torch.zeros(shape)),
+        (1, 2, 3, 9, 9),
+        [(1, 2, 3, 9), (2, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9)],
+        "tensor",
+    ),
+    *(
+        Refusal(f"{name} of a field", lambda value, name=name: field(**{name: value}), good, bad, said)
+        for name, good, bad, said in [
+            ("tensor", FIELD.tensor, [FIELD.tensor.long(), FIELD.tensor.bool(), FIELD.tensor.numpy(), None], "tensor"),
+            ("type", TWO, [ImageType(2), FieldType.scalars(OTHER, 2), *NOT_OURS], "type|ScaleWindow"),
+            ("window", WINDOW, [ELSEWHERE, *NOT_OURS], f"ScaleWindow|{REPEATED}"),
+            ("spacing", -1, NOT_INTEGERS, "spacing"),
+            ("exponents", (1, -2), [(1,), (1, 2, 3), (0.5, 1), ("two", 1), 3], "exponent"),
+            ("defined", (True, False, True), [(True,), (True,) * 4, True], "defined"),
+            ("background", torch.zeros(2, 3), [torch.zeros(2), torch.zeros(3, 2), 0.5, "two"], "background"),
+            ("grid", Grid.whole(9, 9), [Grid.whole(5, 5), Grid.whole(9, 8), (9, 9)], "grid"),
+        ]
+    ),
     Refusal("late restriction", lambda f: f.restrict(WINDOW), FIELD, [nn.ScalePool(TWO)(FIELD)], "over the plane"),
-    Refusal("resampling", FIELD.resample, 1, NOT_INTEGERS, "spacing"),
+    Refusal("resampling", FIELD.resample, 1, [60, -60, 5000, *NOT_INTEGERS], "spacing|resampling|power"),
     Refusal("resampled part", lambda held: part(held).resample(1), Axis(9, 0, 9), [Axis(9, 2, 7)], r"holds \(5, 5\)"),
-    Refusal("subsampled size", lambda shape: subsample(torch.zeros(shape), 2), (5, 7), [(4, 4), (4, 5), (5, 4)], "×"),
+    Refusal(
+        "subsampled size",
+        lambda shape: subsample(torch.zeros(shape), 2),
+        (5, 7),
+        [(4, 4), (4, 5), (5, 4), (3,), ()],
+        "shape",
+    ),
     Refusal("subsampling", partial(subsample, torch.zeros(5, 5)), 2, NOT_COUNTS, "factor"),
     # functions
+    *(
+        Refusal(
+            f"jets of {name}", lambda shape, f=f: f(torch.zeros(shape), 0.5), (2, 5), [(4,), (6,), (5, 1), ()], "jets"
+        )
+        for name, f in {"steer": steer, "directional_derivatives": directional_derivatives}.items()
+    ),
+    Refusal(
+        "value of a background",
+        Background,
+        torch.zeros(2),
+        [math.nan, math.inf, 1j, "two", None, torch.zeros(1, 2), torch.tensor([0.0, math.nan])],
+        "background",
+    ),
     Refusal(
         "background",
         lambda value: functional.lift(torch.zeros(1, 2, 9, 9), WINDOW, background=value),
@@ -159,6 +255,13 @@ REFUSALS = [
         "background",
     ),
     Refusal(
+        "window of lift",
+        lambda window: functional.lift(torch.zeros(1, 2, 9, 9), window),
+        WINDOW,
+        [G, *NOT_OURS],
+        "window",
+    ),
+    Refusal(
         "lifting spacing",
         lambda spacing: functional.lift(torch.zeros(1, 2, 9, 9), WINDOW, spacing=spacing),
         1,
@@ -169,19 +272,52 @@ REFUSALS = [
         "coefficients",
         lambda shape: jet_conv(coefficients=torch.zeros(shape)),
         (4, 2, 5),
-        [(4, 2, 6), (4, 3, 5), (4, 5), (4, 2, 5, 1), ()],
+        [(4, 2, 6), (4, 3, 5), (4, 5), (4, 2, 5, 1), (0, 2, 5), ()],
         "coefficients",
+    ),
+    *(
+        Refusal(
+            f"{name} as they are",
+            lambda value, name=name: jet_conv(**{name: value}),
+            good,
+            [good.double(), good.half(), good.long(), good.numpy(), good.tolist(), None],
+            name,
+        )
+        for name, good in {"coefficients": COEFFICIENTS, "offset": OFFSET}.items()
     ),
     Refusal("offset", lambda shape: jet_conv(offset=torch.zeros(shape)), (4,), [(3,), (4, 1), (), (1,)], "offset"),
     Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, NOT_POSITIVE, "sigma"),
     Refusal("sigma of Iso", lambda sigma: jet_conv(sigma=sigma, kernel=Iso()), 0.8, [0.79, 0.5], "σ"),
     Refusal("region", region_of, Grid.whole(31, 31), [Grid.whole(31, 31).around(3)], "region"),
+    *(
+        Refusal(f"kernel of {name}", make, Iso(), ["T", 3, DiscreteGaussian], "kernel")
+        for name, make in NEEDS_A_KERNEL.items()
+    ),
+    *(
+        Refusal(f"boundary of {name}", make, Zero(), ["reflect", 3, Reflect], "boundary")
+        for name, make in NEEDS_A_BOUNDARY.items()
+    ),
     Refusal(
-        "scores",
+        "shape of scores",
         lambda shape: functional.select_scale(torch.zeros(shape), WINDOW),
         (2, 5, 3),
         [(2, 5, 4), (2, 3), (3,), (2, 3, 5)],
         "scores",
+    ),
+    Refusal(
+        "scores",
+        lambda scores: functional.select_scale(scores, WINDOW),
+        SCORES,
+        [SCORES.long(), SCORES.numpy(), "two", None],
+        "scores",
+    ),
+    Refusal("window of scores", partial(functional.select_scale, SCORES), WINDOW, NOT_OURS, "window"),
+    Refusal(
+        "classes",
+        lambda classes: functional.select_scale(SCORES, WINDOW, classes=classes),
+        torch.tensor([4, 0]),
+        [torch.zeros(2), torch.tensor([True, False]), torch.tensor([1]), torch.tensor([[1, 2]]), 1, "two"],
+        "classes",
     ),
     *(
         Refusal(f"tail of {k.__name__}", lambda tail, k=k: k(tail=tail), 1e-6, [1, *NOT_POSITIVE], "tail")
@@ -191,20 +327,37 @@ REFUSALS = [
     Refusal("temperature", LogSumExp, 0.5, NOT_POSITIVE, "temperature"),
     Refusal("k", TopK, 2, NOT_COUNTS, r"\bk\b"),
     Refusal("top k", lambda k: nn.ScalePool(TWO, TopK(k))(FIELD), 3, [4], "3 scale channels"),
-    Refusal(
-        "nothing to pool",
-        lambda window: nn.ScalePool(TWO)(FIELD.restrict(window)),
-        WINDOW.transform(G.element(-2)),
-        [WINDOW.transform(G.element(5))],
-        "without a defined scale channel",
+    *(
+        Refusal(
+            f"nothing for {type(layer).__name__}",
+            lambda window, layer=layer: layer(FIELD.restrict(window)),
+            WINDOW.transform(G.element(-2)),
+            [WINDOW.transform(G.element(5))],
+            "without a defined scale channel",
+        )
+        for layer in (nn.ScalePool(TWO), nn.BatchNorm(TWO))
     ),
     Refusal("frequency", testing.discretisation_constants, math.pi, [3.2, *NOT_POSITIVE], "max_frequency"),
     Refusal("factor", lambda factor: testing.covariance_bound(2.0, factor, 1.0), 2.0, NOT_POSITIVE, "factor"),
+    Refusal("sigma of a bound", lambda s: testing.covariance_bound(s, 2.0, 1.0), 2.0, NOT_POSITIVE, "sigma"),
+    Refusal("sigma of a check", partial(testing.covariance_check, images=1), 1.0, NOT_POSITIVE, "sigma"),
     # layers
-    Refusal("image channels of a lift", partial(nn.Lift, WINDOW), 3, NOT_COUNTS, "channels"),
+    Refusal("window of Lift", nn.Lift, WINDOW, [G, *NOT_OURS], "window"),
+    Refusal("image channels of Lift", partial(nn.Lift, WINDOW), 3, NOT_COUNTS, "channels"),
+    Refusal("spacing of Lift", lambda spacing: nn.Lift(WINDOW, spacing=spacing), -1, NOT_INTEGERS, "spacing"),
+    Refusal(
+        "background of Lift",
+        lambda value: nn.Lift(WINDOW, 2, background=value),
+        torch.zeros(2),
+        [torch.zeros(3), torch.zeros(1, 2), math.nan, "two"],
+        "background",
+    ),
+    Refusal("function", partial(nn.Pointwise, TWO), torch.square, NOT_OURS, "function"),
+    Refusal("pooling", partial(nn.ScalePool, TWO), Mean(), ["max", Max, *NOT_OURS], "pooling"),
+    Refusal("read-out", partial(nn.ReadOut, TWO), SpatialMean(), ["centre", CentrePixel, *NOT_OURS], "readout"),
     Refusal("beta", lambda beta: nn.JetConv(TWO, 4, beta=beta), 1.25, NOT_POSITIVE, "beta"),
     Refusal("features out", partial(nn.JetConv, TWO), 4, [0, -1, True, 1.5, "two", None, READ], "size|out_type"),
-    Refusal("group out", partial(nn.JetConv, TWO), TWO, [FieldType.scalars(OTHER, 2)], "out_type"),
+    Refusal("group out", partial(nn.JetConv, TWO), TWO, [FieldType.scalars(OTHER, 2)], "FieldType"),
     *(
         Refusal(f"type of {name}", make, TWO, [READ, POOLED, FieldType(character(G, 1)), ImageType(2), None], "type")
         for name, make in {"JetConv": JET, "BatchNorm": nn.BatchNorm, "ReLU": nn.ReLU}.items()
@@ -215,15 +368,20 @@ REFUSALS = [
         "half width", lambda c: nn.BatchNorm(TWO, half_width=c), math.inf, [0, -1, math.nan, "two", None], "half_width"
     ),
     Refusal("eps", lambda eps: nn.BatchNorm(TWO, eps=eps), 1e-3, NOT_POSITIVE, "eps"),
-    Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, NOT_POSITIVE, "momentum"),
+    Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
     *(
         Refusal(f"input of {type(layer).__name__}", layer, FIELD, [*NOT_FIELDS, *OTHER_FIELDS], "input")
-        for layer in (JET(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
+        for layer in (JET(TWO), nn.BatchNorm(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
     ),
-    Refusal("input of BatchNorm", nn.BatchNorm(TWO), FIELD, OTHER_FIELDS, "input"),
     # networks
     Refusal("first layer", lambda first: nn.Sequential(*first), [nn.Lift(WINDOW)], [[], [nn.ReLU(ONE)], [3]], "first"),
-    Refusal("layer", sequence, [nn.ReLU], [[torch.nn.ReLU()], [torch.nn.ReLU], [3], ["relu"]], "layer 2"),
+    Refusal(
+        "layer",
+        sequence,
+        [nn.ReLU],
+        [[torch.nn.ReLU()], [torch.nn.ReLU], [torch.relu], [nn.JetConv], [nn.Pointwise], [nn.Layer], [3], ["relu"]],
+        "layer 2",
+    ),
     Refusal(
         "composition",
         sequence,
@@ -260,7 +418,15 @@ REFUSALS = [
         [0.7],
         "σ = 0.7",
     ),
-    Refusal("preset", gaussian_derivative_net, "larger", ["huge", "", 3, None], "preset"),
+    Refusal(
+        "k in a network",
+        lambda k: gaussian_derivative_net(widths=(2,), window=ScaleWindow(G, 1.0, 2), pooling=TopK(k))(GOOD[:, :1]),
+        2,
+        [3, 9],
+        "2 scale channels",
+    ),
+    Refusal("size of a plan", sequence([]).plan, (25, 25), [(0, 5), (5, -1), (1.5, 5), (5, "two")], "size"),
+    Refusal("preset", gaussian_derivative_net, "larger", ["huge", "", 3, None, ["larger"]], "preset"),
     Refusal(
         "window and sigma0",
         lambda sigma0: gaussian_derivative_net(window=WINDOW, sigma0=sigma0),
@@ -273,11 +439,18 @@ REFUSALS = [
             f"{name} of a network", lambda value, name=name: gaussian_derivative_net(**{name: value}), good, bad, said
         )
         for name, good, bad, said in [
+            ("window", WINDOW, [G, *NOT_OURS[:-1]], "window"),
             ("sigma0", 1.5, NOT_POSITIVE[:-1], "sigma0"),
             ("r", 1.0, NOT_POSITIVE, r"\br\b"),
-            ("widths", (3, 4), [(3, 0), (1.5,), (-1, 2), ("two",)], "width"),
+            ("widths", (3, 4), [(3, 0), (1.5,), (-1, 2), ("two",), 5], "width"),
             ("num_classes", 1, NOT_COUNTS, "num_classes"),
             ("in_channels", 3, NOT_COUNTS, "channels"),
+            ("kernel", Iso(), ["T", 3, DiscreteGaussian], "kernel"),
+            ("activation", torch.square, NOT_OURS, "function"),
+            ("boundary", Zero(), ["zero", 3, Zero], "boundary"),
+            ("boundary", Background(torch.zeros(1)), [Background(torch.zeros(2))], "background"),
+            ("pooling", Mean(), ["max", 3, Max], "pooling"),
+            ("readout", SpatialMean(), ["centre", 3, CentrePixel], "readout"),
             ("min_grid_sigma", None, NOT_POSITIVE[:-1], "min_grid_sigma"),
         ]
     ),
@@ -385,6 +558,15 @@ def test_bad_images_are_refused_before_any_computing(call: Callable, images: Any
 def test_wrong_channel_counts_are_refused_before_any_computing(name: str, channels: int) -> None:
     said = "coefficients" if name == "functional.jet_conv" else f"{channels} channels"
     assert_refused(lambda: TAKE_IMAGES[name](torch.rand(1, channels, 25, 25)), said)
+
+
+@pytest.mark.usefixtures("no_computing")
+@pytest.mark.parametrize("name", [name for name in COUNTS_CHANNELS if name != "nn.Lift"])  # it has no dtype
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_images_of_another_dtype_than_the_weights_are_refused_before_any_computing(
+    name: str, dtype: torch.dtype
+) -> None:
+    assert_refused(lambda: TAKE_IMAGES[name](GOOD.to(dtype)), f"images of {dtype}")
 
 
 @pytest.mark.parametrize("call", TAKE_IMAGES.values(), ids=TAKE_IMAGES)

@@ -424,3 +424,10 @@ def test_repr_reads_as_a_sentence() -> None:
     projected = [replace(field.type, over_scale=scale, over_plane=plane) for scale, plane in axes]
     where = [repr(type_)[20:].split(" of ")[0] for type_ in projected]
     assert where == ["over scale", "over the plane", "with no axes left"]
+
+
+@pytest.mark.parametrize("power", [5000, -5000])
+def test_repr_never_raises(power: int) -> None:
+    field = functional.lift(torch.zeros(1, 1, 3, 3), WINDOW).transform(ROOT.element(power))
+    assert f"σ₀ = 1·γ^{power} by" in repr(field)
+    assert repr(field).endswith(f"3×3 pixels of spacing 1·γ^{power}")

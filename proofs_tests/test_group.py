@@ -164,11 +164,17 @@ def test_factors_are_positive_and_grow(group: ScaleGroup, power: int) -> None:
     assert group.power_of(group.factor(power)) == power
 
 
-@pytest.mark.parametrize("power", [5000, 10**400, -(10**400)])
+@pytest.mark.parametrize("power", [5000, -5000, 10**400, -(10**400)])
 @pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
 def test_factors_that_fit_no_float_are_refused(ratio: float, power: int) -> None:
     with pytest.raises(ScaleGroupError, match="smaller power"):
-        ScaleGroup(ratio).factor(power)  # never infinity, which is no element of the group
+        ScaleGroup(ratio).factor(power)  # never 0 and never infinity: neither is an element of the group
+
+
+@pytest.mark.parametrize("factor", [0.0, -2.0, 3.0, math.inf, -math.inf, math.nan])
+def test_factors_outside_the_group_have_no_power(factor: float) -> None:
+    assert ScaleGroup(2).power_of(factor) is None
+    assert ScaleGroup(2).power_of(4.0) == 2  # the control
 
 
 @given(groups(), FAR, FAR)
@@ -214,3 +220,8 @@ def test_products_need_one_group() -> None:
 def test_repr_reads_as_a_sentence() -> None:
     assert repr(ScaleGroup(2**0.5)) == "the group of all powers of 1.41421"
     assert repr(ScaleGroup(2**0.5).element(-2)) == "scaling by 0.5 (power -2 of 1.41421)"
+
+
+@pytest.mark.parametrize("power", [10**6, -(10**6)])
+def test_repr_never_raises(power: int) -> None:
+    assert repr(ScaleGroup(2).element(power)) == f"scaling by 1·γ^{power} (power {power} of 2)"

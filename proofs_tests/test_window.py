@@ -30,6 +30,7 @@ from scalegroup import (
     ScaleGroupError,
     ScaleWindow,
     TopK,
+    functional,
     nn,
 )
 
@@ -144,6 +145,15 @@ def test_repr_reads_as_a_sentence(channels: int, sentence: str) -> None:
     assert sentence in repr(ScaleWindow(ROOT, 1.0, channels))
 
 
+@pytest.mark.parametrize("first", [5000, -5000])
+def test_repr_never_raises(first: int) -> None:
+    window = ScaleWindow(ROOT, 0.5, 3, first)
+    assert repr(window) == f"3 scale channels with σ₀ from 0.5·γ^{first} to 0.5·γ^{first + 2} by powers of 1.41421"
+    assert f"σ₀ = 0.5·γ^{first} by" in repr(window.select(0, 1))
+    with pytest.raises(ScaleGroupError):
+        _ = window.sigmas
+
+
 # -- keeping a window -------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +234,16 @@ def test_pooling_over_zeros_in_their_place_differs(pooling: Pooling) -> None:
     pool = nn.ScalePool(field.type, pooling)
     padded = replace(field.restrict(WIDER), tensor=field.restrict(WIDER).tensor.nan_to_num(0.0), defined=())
     assert not torch.allclose(pool(padded).tensor, pool(field).tensor)
+
+
+def test_scale_selection_ignores_undefined_channels() -> None:
+    field = lifted(features=5)
+    scores = nn.ReadOut(field.type)(field)
+    wider = scores.restrict(WIDER)
+    selected = functional.select_scale(wider.tensor, wider.window)
+    torch.testing.assert_close(selected, functional.select_scale(scores.tensor, scores.window))
+    filled = functional.select_scale(wider.tensor.nan_to_num(9.0), wider.window)
+    assert (filled < 1).all()  # the control: the finest of the undefined channels would win
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=repr)

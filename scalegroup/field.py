@@ -132,9 +132,12 @@ class ScaleField:
                 mend="give the field type and the window that the tensor was made with",
             )
         object.__setattr__(self, "spacing", check_integer("spacing", self.spacing))
-        exponents = tuple(check_integer("exponent", exponent) for exponent in self.exponents)
+        for name, kind in (("exponents", Sequence), ("defined", Sequence), ("background", Tensor), ("grid", Grid)):
+            if (part := getattr(self, name)) is not None:
+                check_instance(name, part, kind, mend="leave it out")
+        exponents = tuple(check_integer("exponent", exponent) for exponent in self.exponents or ())
         object.__setattr__(self, "exponents", exponents or (0,) * self.type.size)
-        object.__setattr__(self, "defined", tuple(self.defined) or (True,) * channels)
+        object.__setattr__(self, "defined", tuple(self.defined or ()) or (True,) * channels)
         object.__setattr__(self, "grid", self.grid or Grid.whole(shape[3], shape[4]))
         for name, got, expected in (
             ("exponents", [len(self.exponents)], [self.type.size]),
@@ -273,9 +276,10 @@ class ScaleField:
         missing = self.defined.count(False)
         absent = f", {missing} of them undefined" if missing else ""
         rows, columns = self.held.shape
+        spacing = self.type.group.text(self.spacing, unit=float(self.held.stride))
         return (
             f"a batch of {len(self.tensor)} fields of {self.type!r} with {self.window!r}{absent}, "
-            f"{rows}×{columns} pixels of spacing {self.pixel_spacing:g}"
+            f"{rows}×{columns} pixels of spacing {spacing}"
         )
 
 

@@ -204,15 +204,17 @@ def select_scale(
     tensor([2.])
     """
     check_instance("scores", scores, Tensor, mend="pass net.scale_logits(images)")
-    if scores.ndim < 3 or scores.shape[2] != window.channels:
+    check_instance("window", window, ScaleWindow, mend="pass net.lift.window")
+    if scores.ndim < 3 or scores.shape[2] != window.channels or not scores.is_floating_point():
         raise ScaleGroupError(
-            f"scores of shape {list(scores.shape)}",
-            expected=f"[batch, classes, {window.channels}], one for each channel of {window!r}",
+            f"scores of shape {list(scores.shape)} and dtype {scores.dtype}",
+            expected=f"floats [batch, classes, {window.channels}], one for each channel of {window!r}",
             mend="pass net.scale_logits(images)",
         )
     scores = scores.masked_fill(scores.isnan(), -math.inf)
     if classes is None:
         classes = scores.amax(dim=2).argmax(dim=1)
+    check_instance("classes", classes, Tensor, mend="pass logits.argmax(dim=1)")
     expected = [len(scores), *scores.shape[3:]]
     if list(classes.shape) != expected or classes.dtype not in (torch.int32, torch.int64):
         raise ScaleGroupError(

@@ -96,6 +96,17 @@ class ScaleGroup:
             )
         return result
 
+    def text(self, power: int, unit: float = 1.0) -> str:
+        """unit·γ^power for a `repr`, which never raises: in powers of γ where no float fits.
+
+        >>> ScaleGroup(2).text(3, unit=0.5), ScaleGroup(2).text(5000, unit=0.5)
+        ('4', '0.5·γ^5000')
+        """
+        try:
+            return f"{unit * self.factor(power):g}"
+        except ScaleGroupError:
+            return f"{unit:g}·γ^{power}"
+
     def power_of(self, factor: float) -> int | None:
         """The integer i with γ^i = factor (to 1e-9, relative), or None if the factor is not in the group.
 
@@ -175,8 +186,4 @@ class GroupElement:
         return GroupElement(self.group, self.power * check_integer("exponent", exponent))
 
     def __repr__(self) -> str:
-        power = f"power {self.power} of {self.group.ratio:g}"
-        try:
-            return f"scaling by {self.scale_factor:g} ({power})"
-        except ScaleGroupError:  # a factor beyond floats is still an element
-            return f"scaling by {power}"
+        return f"scaling by {self.group.text(self.power)} (power {self.power} of {self.group.ratio:g})"

@@ -106,7 +106,8 @@ def character(group: ScaleGroup, weight: int) -> Representation:
 
 def direct_sum(representations: Iterable[Representation]) -> Representation:
     """The direct sum of one or more representations of one group."""
-    summands = list(representations)
+    mend = "pass representations of one group"
+    summands = [check_instance("summand", summand, Representation, mend=mend) for summand in representations]
     if not summands:
         raise ScaleGroupError("no representations", expected="one or more", mend="start with trivial(group)")
     return sum(summands[1:], start=summands[0])

@@ -42,7 +42,9 @@ def subsample(images: Float[Tensor, "*batch y x"], factor: int) -> Float[Tensor,
     height, width = images.shape[-2:] if images.ndim > 1 else (0, 0)
     if not (height % 2 and width % 2):
         raise ScaleGroupError(
-            f"an image of {height}×{width} pixels", expected="odd sizes", mend="use an odd canvas, or resample"
+            f"an image of shape {list(images.shape)}",
+            expected="[..., y, x] of odd sizes",
+            mend="use an odd canvas, or resample",
         )
     first_y, first_x = height // 2 % factor, width // 2 % factor
     return images[..., first_y::factor, first_x::factor]

@@ -92,10 +92,7 @@ class ScaleWindow:
         return self.select(shared[0], shared[-1] + 1) if shared else None
 
     def __repr__(self) -> str:
-        try:
-            low, high = (f"{sigma:g}" for sigma in (self.sigmas[0], self.sigmas[-1]))
-        except ScaleGroupError:  # beyond floats, and still a window
-            low, high = (f"{self.sigma0:g}·γ^{label}" for label in (self.labels[0], self.labels[-1]))
+        low, high = (self.group.text(label, self.sigma0) for label in (self.labels[0], self.labels[-1]))
         if self.channels == 1:
             return f"1 scale channel with σ₀ = {low} by powers of {self.group.ratio:g}"
         return f"{self.channels} scale channels with σ₀ from {low} to {high} by powers of {self.group.ratio:g}"

@@ -46,8 +46,8 @@ class BatchNorm(Layer):
         self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
         self.eps = check_positive("eps", eps)
         self.momentum = check_positive("momentum", momentum)
-        if momentum > 1:
-            raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
+        if self.momentum > 1:
+            raise ScaleGroupError(f"momentum {self.momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
         self.weight = nn.Parameter(torch.ones(type.size))
         self.bias = nn.Parameter(torch.zeros(type.size))
         self.register_buffer("running_mean", torch.zeros(type.size))

@@ -93,9 +93,7 @@ class Sequential(nn.Module):
 
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
-        check_images(images, self.lift.in_type.channels)
-        for name, parameter in self.named_parameters():
-            check_like(name, parameter, images)
+        self._check(images)
         height, width = images.shape[-2:]
         plan = self.plan((height, width))
         fields = self._enter(images, plan)
@@ -107,10 +105,16 @@ class Sequential(nn.Module):
 
     def dense(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The plain path: every layer on whole fields at full resolution, no plan."""
+        self._check(images)
         field = self.lift(images)
         for layer in self.apart:
             field = layer(field)
         return self._finish(field, pooled)
+
+    def _check(self, images: Tensor) -> None:
+        check_images(images, self.lift.in_type.channels)
+        for name, parameter in self.named_parameters():
+            check_like(name, parameter, images)
 
     def _finish(self, field: ScaleField, pooled: bool) -> ScaleField:
         for layer in self.layers[1 + len(self.apart) :]:

@@ -6,7 +6,7 @@ The sampling grids are centred: sample (0, 0) of the plane is the centre of the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -61,6 +61,31 @@ class Sinusoids(ContinuousImage):
 
 
 @dataclass(frozen=True, eq=False)
+class Polynomials(ContinuousImage):
+    """c₀ + c₁x + c₂y + c₃x² + c₄xy + c₅y²: the images on which a 2-jet is exact.
+
+    Args:
+        coefficients: `[batch, 6]`, in that order.
+
+    >>> Polynomials(torch.tensor([[0., 0., 0., 0., 1., 0.]]).double()).sample(3, 3)[0, 0].tolist()
+    [[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]]
+    """
+
+    coefficients: Tensor
+
+    @staticmethod
+    def random(batch: int, generator: torch.Generator) -> Polynomials:
+        """Coefficients in [-1, 1]."""
+        return Polynomials(2 * torch.rand(batch, 6, generator=generator, dtype=torch.float64) - 1)
+
+    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
+        """See `ContinuousImage`."""
+        c0, cx, cy, cxx, cxy, cyy = self.coefficients[:, :, None, None].unbind(1)
+        y = y[:, None]
+        return c0 + cx * x + cy * y + cxx * x**2 + cxy * x * y + cyy * y**2
+
+
+@dataclass(frozen=True, eq=False)
 class Blobs(ContinuousImage):
     """Σ amplitude·exp(-|(x, y) - centre|² / (2·width²)): compact on a background of zero.
 
@@ -84,6 +109,12 @@ class Blobs(ContinuousImage):
         uniform = torch.rand(batch, blobs, 4, generator=generator, dtype=torch.float64)
         low, high = widths
         return Blobs(2 * uniform[..., 0] - 1, low + (high - low) * uniform[..., 1], (2 * uniform[..., 2:] - 1) * extent)
+
+    def without_mass(self) -> Blobs:
+        """The same with the last amplitude changed so that the integral of the image is zero."""
+        mass = self.amplitudes * self.widths**2
+        last = -mass[:, :-1].sum(1, keepdim=True) / self.widths[:, -1:] ** 2
+        return replace(self, amplitudes=torch.cat([self.amplitudes[:, :-1], last], dim=1))
 
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
         """See `ContinuousImage`."""
