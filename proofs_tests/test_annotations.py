@@ -14,7 +14,7 @@ with install_import_hook("scalegroup", "beartype.beartype"):
     from scalegroup.models import gaussian_derivative_net
     from scalegroup.resample import subsample
 
-images = torch.rand(2, 1, 17, 17)
+images = torch.rand(2, 1, 33, 33)
 window = sg.ScaleWindow(sg.ScaleGroup(2.0), sigma0=1.0, channels=2)  # σ₀ = 1 and 2: the second on a grid of stride 2
 for boundary, readout in (
     (sg.Background(0.0), sg.CentrePixel()),

@@ -2,9 +2,11 @@
 
 import json
 import math
-import subprocess
+import runpy
 import sys
-from pathlib import Path
+from argparse import ArgumentParser
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,29 +15,35 @@ from safetensors.torch import load_file
 from benchmarks import data, generalisation, results
 from benchmarks.__main__ import main
 from scalegroup import ScaleGroupError
+from scalegroup.models import PRESETS, gaussian_derivative_net
 
-ROOT = Path(__file__).parent.parent
+
+def first(pictures, count):
+    return data.Pictures(pictures.images[:count], pictures.labels[:count])
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A data set of 60 + 20 of the digits, so that a run takes seconds."""
+def run(monkeypatch):
+    """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
     source = data.digits()
+    few = replace(source, name="few", train=first(source.train, 20), test=first(source.test, 10))
+    monkeypatch.setitem(data.SOURCES, "few", lambda: few)
+    monkeypatch.setattr(generalisation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
 
-    def load():
-        train, test = (
-            data.Pictures(part.images[:count], part.labels[:count])
-            for part, count in ((source.train, 60), (source.test, 20))
-        )
-        return data.Source("few", train, test, unit=source.unit, canvas=source.canvas)
+    def run_it(folder, *more):
+        command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
+        monkeypatch.setattr(sys, "argv", [*command, "--output", str(folder), *more])
+        return main()
 
-    monkeypatch.setitem(data.SOURCES, "few", load)
+    return run_it
 
 
-def run(monkeypatch, folder, *more):
-    command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
-    monkeypatch.setattr(sys, "argv", [*command, "--output", str(folder), *more])
-    return main()
+def weights_in(folder):
+    return load_file(folder / "multi_scale.safetensors")
+
+
+def same_weights(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_training_and_test_digits_are_disjoint():
@@ -48,8 +56,8 @@ def test_training_and_test_digits_are_disjoint():
 def test_recipe_keeps_the_background_and_the_range():
     source = data.digits()
     for size in data.size_range():
-        images = source.at_size(source.test, size)
-        assert images.shape == (500, 1, 65, 65)
+        images = source.at_size(first(source.test, 20), size)
+        assert images.shape == (20, 1, 65, 65)
         assert images.min() >= data.BACKGROUND - 1e-6
         assert images.max() <= -data.BACKGROUND
         if size < 3:
@@ -81,42 +89,50 @@ def test_sizes_are_thirteen_from_a_half_to_four():
     assert math.isclose(sizes[2], 2**-0.5)
 
 
-@pytest.mark.usefixtures("few")
-def test_a_run_writes_what_it_promises_and_repeats_itself(monkeypatch, tmp_path, capsys):
+def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
+    parser = ArgumentParser()
+    generalisation.add_arguments(parser)
+    nets = generalisation.make_nets(parser.parse_args(["--preset", "larger"]), train_size=2.0)
+    assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
+        "multi_scale": PRESETS["larger"].window.sigmas,
+        "single_scale": (2.0,),
+    }
+    for name, preset in (("multi_scale", "larger"), ("single_scale", "single_scale")):
+        assert nets[name].parameter_count == gaussian_derivative_net(preset).parameter_count
+        assert nets[name].lift.background == data.BACKGROUND
+
+
+def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys):
     for folder in ("first", "second"):
-        assert run(monkeypatch, tmp_path / folder, "--threads", "1") == 0
+        assert run(tmp_path / folder, "--threads", "1") == 0
     first, second = (json.loads((tmp_path / f / "results.json").read_text()) for f in ("first", "second"))
     assert first["accuracy"] == second["accuracy"]
     assert first["selected_scale"] == second["selected_scale"]
     assert set(first["accuracy"]) == {"multi_scale", "single_scale"}
     assert list(first["accuracy"]["multi_scale"]) == ["0.7071", "1.0000"]
     assert all(0 <= value <= 1 for of in first["accuracy"].values() for value in of.values())
-    assert sum(first["selected_scale"]["multi_scale"]["histogram"]["1.0000"]) == first["test_images"] == 20
-    assert (first["train_size"], first["train_images"], first["seed"]) == (1.0, 60, 0)
+    assert sum(first["selected_scale"]["multi_scale"]["histogram"]["1.0000"]) == first["test_images"] == 10
+    assert (first["train_size"], first["train_images"], first["seed"]) == (1.0, 20, 0)
     assert 0 < first["covariance_check"]["measured"] <= first["covariance_check"]["bound"]
     assert {"commit", "versions", "machine", "seconds", "data"} <= set(first)
     for name in ("accuracy.png", "selected_scale.png", "multi_scale.safetensors", "single_scale.safetensors"):
         assert (tmp_path / "first" / name).stat().st_size > 0
-    weights = [load_file(tmp_path / f / "multi_scale.safetensors") for f in ("first", "second")]
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    assert run(monkeypatch, tmp_path / "third", "--seed", "1") == 0  # the control: another seed, other weights
-    other = load_file(tmp_path / "third" / "multi_scale.safetensors")
-    assert any(not torch.equal(weights[0][key], other[key]) for key in other)
+    assert same_weights(weights_in(tmp_path / "first"), weights_in(tmp_path / "second"))
     assert "covariance" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("few")
-def test_an_interrupted_run_leaves_earlier_results_whole(monkeypatch, tmp_path):
-    assert run(monkeypatch, tmp_path) == 0
+def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path):
+    assert run(tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
-    assert run(monkeypatch, tmp_path, "--seed", "5") == 130
+    assert run(tmp_path, "--seed", "5") == 130
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
-    assert load_file(tmp_path / "checkpoints" / "multi_scale.safetensors")
+    # the checkpoint is of the new seed, which is also the control of runs that repeat themselves
+    assert not same_weights(weights_in(tmp_path / "checkpoints"), weights_in(tmp_path))
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -133,7 +149,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -145,9 +160,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--output", "/proc/nowhere"], "output folder"),
     ],
 )
-def test_bad_options_are_refused_before_any_computing(monkeypatch, tmp_path, capsys, arguments, said):
+def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path, capsys, arguments, said):
     monkeypatch.setattr(generalisation, "train", lambda *_, **__: pytest.fail("it began to compute"))
-    assert run(monkeypatch, tmp_path, *arguments) == 2
+    assert run(tmp_path, *arguments) == 2
     message = capsys.readouterr().err
     assert said in message
     assert all(word in message for word in ("got ", "expected ", "mend: "))
@@ -158,8 +173,12 @@ def test_unknown_data_set_is_a_scalegroup_error():
         data.load("nothing")
 
 
-def test_the_command_says_that_it_runs_from_a_checkout():
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "from a checkout" in done.stdout
+def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
+    monkeypatch.delitem(
+        sys.modules, "benchmarks.__main__"
+    )  # or else runpy warns: this is `python -m benchmarks --help`
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--help"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("benchmarks", run_name="__main__")
+    assert left.value.code == 0
+    assert "from a checkout" in capsys.readouterr().out

@@ -117,6 +117,8 @@ def _tensor(array: np.ndarray, like: Tensor) -> Tensor:
 
 def _separable(images: Tensor, along_y: np.ndarray, along_x: np.ndarray) -> Tensor:
     """Depthwise correlation with along_y ⊗ along_x, valid; channels-last: contiguous is several times slower."""
+    if images.dtype in (torch.float16, torch.bfloat16):  # too coarse for a blur that is then differentiated
+        return _separable(images.float(), along_y, along_x).to(images.dtype)
     channels = images.shape[1]
     images = images.contiguous(memory_format=torch.channels_last)
     vertical = _tensor(along_y, images)[:, None].expand(channels, 1, -1, 1)

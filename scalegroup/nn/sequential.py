@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from scalegroup.boundary import Background, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
 from scalegroup.field import FieldType, ScaleField, join
 from scalegroup.grid import Grid
+from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer
 from scalegroup.nn.lift import Lift
 from scalegroup.nn.project import ReadOut, ScalePool
@@ -93,15 +94,22 @@ class Sequential(nn.Module):
 
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
+        *_, fields = self.stages(images)
+        if fields[0].type.over_plane:  # a dense field: all channels on the grid of the image
+            height, width = images.shape[-2:]
+            fields = tuple(field.unstrided((height, width)) for field in fields)
+        return self._finish(join(fields), pooled)
+
+    def stages(self, images: Tensor) -> Iterator[tuple[ScaleField, ...]]:
+        """One field per scale channel, each on its own grid: after the lifting, and after each layer of `apart`."""
         self._check(images)
         height, width = images.shape[-2:]
         plan = self.plan((height, width))
         fields = self._enter(images, plan)
+        yield fields
         for stage, layer in enumerate(self.apart):
             fields = layer.on(fields, [channel.after[stage] for channel in plan.channels])
-        if fields[0].type.over_plane:  # a dense field: all channels on the grid of the image
-            fields = tuple(field.unstrided((height, width)) for field in fields)
-        return self._finish(join(fields), pooled)
+            yield fields
 
     def dense(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The plain path: every layer on whole fields at full resolution, no plan."""
@@ -125,7 +133,8 @@ class Sequential(nn.Module):
 
     def _enter(self, images: Tensor, plan: Plan) -> tuple[ScaleField, ...]:
         """One lifted field per scale channel, on its grid, cut to the region that its layers need."""
-        boundary = Reflect() if self.lift.background is None else Background(self.lift.background)
+        first = next((layer.boundary for layer in self.apart if isinstance(layer, JetConv)), None)
+        boundary = first or (Reflect() if self.lift.background is None else Background(self.lift.background))
         reduced = {1: images}
         fields = []
         for channel in plan.channels:

@@ -152,10 +152,8 @@ def equivariance_error(
     for before, after in pairs:
         a = _pick(original[:, :, before], y, x, 0)
         b, nothing = (_pick(out[:, :, after], y, x, 1) for out in (scaled, empty))
-        difference, signal = a - b, b - nothing
-        ratio = difference.norm(dim=1) / signal.norm(dim=1)
-        errors.append(torch.nan_to_num(ratio, nan=0.0, posinf=math.inf).median().item())  # 0/0: nothing differs
-        maximum = max(maximum, (difference.abs().max() / signal.abs().max()).nan_to_num(0.0, posinf=math.inf).item())
+        errors.append(signal_normalised(a, b, nothing).median().item())
+        maximum = max(maximum, _fraction((a - b).abs().max(), (b - nothing).abs().max()).item())
     return EquivarianceReport(
         factor=factor,
         output=kind.name if isinstance(kind, OutputType) else "scale fields",
@@ -196,6 +194,21 @@ def assert_invariant(
         ScaleGroupError: if the output has scale or image axes.
     """
     assert_equivariant(module, element, tolerance=tolerance, output=SCORES, **options)
+
+
+def signal_normalised(
+    original: Float[Tensor, "b n"], scaled: Float[Tensor, "b n"], blank: Float[Tensor, "1 n"]
+) -> Float[Tensor, " b"]:
+    """Per image ‖original - scaled‖ / ‖scaled - blank‖, blank being the output for the background alone.
+
+    Without the background subtracted, networks whose output is mostly constant would look equivariant.
+    """
+    return _fraction((original - scaled).norm(dim=1), (scaled - blank).norm(dim=1))
+
+
+def _fraction(difference: Tensor, signal: Tensor) -> Tensor:
+    """The quotient, where 0/0 is 0: nothing differs."""
+    return torch.nan_to_num(difference / signal, nan=0.0, posinf=math.inf)
 
 
 def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count: int = 16, seed: int = 0) -> Blobs:
