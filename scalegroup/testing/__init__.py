@@ -1,6 +1,9 @@
 """Checks of scale equivariance: measured errors, derived bounds, images with a closed form."""
 
 from scalegroup.testing.bounds import CovarianceCheck, covariance_bound, covariance_check, discretisation_constants
+from scalegroup.testing.budget import SOURCES, ErrorBudget, error_budget
+from scalegroup.testing.check_module import Verdict, check_module
+from scalegroup.testing.checks import checks, parametrize_with_checks
 from scalegroup.testing.closed_form import Blobs, ContinuousImage, Polynomials, Sinusoids
 from scalegroup.testing.equivariance import (
     OUTPUT_TYPES,
@@ -15,19 +18,26 @@ from scalegroup.testing.equivariance import (
 
 __all__ = [
     "OUTPUT_TYPES",
+    "SOURCES",
     "TOLERANCE",
     "Blobs",
     "ContinuousImage",
     "CovarianceCheck",
     "EquivarianceReport",
+    "ErrorBudget",
     "OutputType",
     "Polynomials",
     "Sinusoids",
+    "Verdict",
     "assert_equivariant",
     "assert_invariant",
+    "check_module",
+    "checks",
     "covariance_bound",
     "covariance_check",
     "discretisation_constants",
     "equivariance_error",
+    "error_budget",
     "object_images",
+    "parametrize_with_checks",
 ]

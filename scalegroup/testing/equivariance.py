@@ -84,11 +84,13 @@ class EquivarianceReport:
         return max(self.errors)
 
     def __str__(self) -> str:
-        each = ", ".join(f"{name}: {error:.2e}" for name, error in zip(self.channels, self.errors, strict=True))
+        pairs = zip(self.channels, self.errors, strict=True)
+        each = ", ".join(f"{name}: {error:.2e}" for name, error in pairs) if len(self.channels) > 1 else ""
         return (
             f"scaling by {self.factor:.4g}: error {self.error:.2e} of the signal, largest difference "
             f"{self.maximum:.2e}, {self.output}, {self.channels_compared:.0%} of the channels and "
-            f"{self.pixels_compared:.0%} of the pixels compared on {self.images} images [{each}]"
+            f"{self.pixels_compared:.0%} of the pixels compared on {self.images} images"
+            + (f" [{each}]" if each else "")
         )
 
 

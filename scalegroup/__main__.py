@@ -1,0 +1,103 @@
+"""`python -m scalegroup check package.module:factory`: is a module scale equivariant, and if not, why not?"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scalegroup.errors import ScaleGroupError, ScaleGroupWarning, check_integer, check_positive
+from scalegroup.group import ScaleGroup
+from scalegroup.testing.check_module import Verdict, check_module
+from scalegroup.testing.equivariance import OUTPUT_TYPES, TOLERANCE
+
+WITHIN, BEYOND, NOT_RUN = 0, 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command. Exit status: 0 within tolerance, 1 not, 2 could not be run."""
+    options = _parser().parse_args(arguments)
+    try:
+        group = ScaleGroup(options.ratio)
+        module = _load(options.factory)()
+        check_positive("tolerance", options.tolerance)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScaleGroupWarning)  # small images are part of the question
+            verdict = check_module(
+                module,
+                group,
+                powers=options.powers,
+                channels=options.channels,
+                size=check_integer("size", options.size, at_least=1),
+                in_channels=options.in_channels,
+                background=options.background,
+                output=OUTPUT_TYPES.get(options.output),
+                tolerance=options.tolerance,
+                budget=not options.no_budget,
+            )
+    except Exception as error:  # whatever a stranger's module raises, it could not be run
+        print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
+        return NOT_RUN
+    print(verdict)
+    if options.json is not None:
+        _write(options.json, verdict)
+    return WITHIN if verdict.passed else BEYOND
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scalegroup", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser(
+        "check",
+        help="measure a module's equivariance error and judge it",
+        description="Runs the module on images with a closed form and on the same images scaled, compares what it "
+        "gives, and judges the worst scale channel. Deep networks with ReLU have no derived bound: the tolerance is a "
+        "convention.",
+    )
+    check.add_argument("factory", metavar="package.module:factory", help="a function without arguments, or a class")
+    check.add_argument("--ratio", type=float, default=2**0.5, help="γ of the scaling group (default: √2)")
+    check.add_argument(
+        "--powers", type=int, nargs="+", help="which γ^power to check (default: all up to a factor of 2)"
+    )
+    check.add_argument("--channels", type=int, help="scale channels that the output must have (default: as found)")
+    check.add_argument("--tolerance", type=float, default=TOLERANCE, help="of the signal (default: %(default)s)")
+    check.add_argument("--size", type=int, default=129, help="rows and columns of the images (default: %(default)s)")
+    check.add_argument("--in-channels", type=int, default=1, help="image channels (default: %(default)s)")
+    check.add_argument("--background", type=float, default=0.0, help="value around the objects (default: 0)")
+    check.add_argument(
+        "--output", choices=list(OUTPUT_TYPES), help="what the output is (default: found from its shape)"
+    )
+    check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
+    check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
+    return parser
+
+
+def _load(name: str) -> Callable[[], Any]:
+    """The object that `package.module:factory` names; packages of the current folder can be named."""
+    module_name, _, attribute = name.partition(":")
+    if not (module_name and attribute):
+        raise ScaleGroupError(name, expected="package.module:factory", mend="name a function in an importable module")
+    sys.path.insert(0, str(Path.cwd()))
+    factory = getattr(importlib.import_module(module_name), attribute)
+    if isinstance(factory, torch.nn.Module):
+        return lambda: factory
+    return factory
+
+
+def _write(path: Path, verdict: Verdict) -> None:
+    """All of it or nothing: to a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(asdict(verdict) | {"passed": verdict.passed}, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

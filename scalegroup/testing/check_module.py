@@ -1,0 +1,158 @@
+"""The whole question about one module, as `python -m scalegroup check` asks it: reports, verdict and error budget."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from scalegroup import nn
+from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.field import ScaleField
+from scalegroup.group import GroupElement, ScaleGroup
+from scalegroup.kernels import DiscreteGaussian
+from scalegroup.testing.bounds import CovarianceCheck, covariance_check
+from scalegroup.testing.budget import ErrorBudget, error_budget
+from scalegroup.testing.equivariance import TOLERANCE, EquivarianceReport, OutputType, equivariance_error
+
+_LARGEST_FACTOR = 2.0  # checked by default
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check_module` found.
+
+    Args:
+        module: its class.
+        tolerance: a convention where no bound exists.
+        reports: of the module's output, one for each factor.
+        channels: of the scale channels before pooling, where the module holds a network of this library.
+        layer: the first 2-jet layer alone, at its finest σ, against its derived bound, where the kernel has one.
+        budget: where the error comes from, where the layers can be seen.
+    """
+
+    module: str
+    tolerance: float
+    reports: tuple[EquivarianceReport, ...]
+    channels: tuple[EquivarianceReport, ...]
+    layer: CovarianceCheck | None
+    budget: ErrorBudget | None
+
+    @property
+    def worst(self) -> EquivarianceReport:
+        """The report with the largest error."""
+        return max((*self.reports, *self.channels), key=lambda report: report.error)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is within the tolerance (NaN is not)."""
+        return all(report.error <= self.tolerance for report in (*self.reports, *self.channels))
+
+    def __str__(self) -> str:
+        lines = [f"{self.module}, output: {self.reports[0].output}"]
+        lines += [f"  {report}" for report in self.reports]
+        if self.channels:
+            lines.append("before pooling over scale, channel by channel:")
+            lines += [f"  {report}" for report in self.channels]
+        if self.layer is not None:
+            lines.append(f"first layer alone: {self.layer} (there is no bound for the whole network)")
+        if self.budget is not None:
+            lines.append(str(self.budget))
+        else:
+            lines.append("no error budget: the layers of a scalegroup network with pooled scores were not found")
+        word = "scale equivariant" if self.passed else "NOT scale equivariant"
+        lines.append(
+            f"verdict: {word}: worst error {self.worst.error:.2e} of the signal (scaling by {self.worst.factor:.4g}), "
+            f"tolerance {self.tolerance:g}, a convention"
+        )
+        return "\n".join(lines)
+
+
+def check_module(
+    module: torch.nn.Module,
+    group: ScaleGroup,
+    *,
+    powers: Sequence[int] | None = None,
+    channels: int | None = None,
+    size: int = 129,
+    in_channels: int = 1,
+    background: float = 0.0,
+    output: OutputType | None = None,
+    tolerance: float = TOLERANCE,
+    budget: bool = True,
+) -> Verdict:
+    """Measure a module, in evaluation mode, under every γ^power, and judge it.
+
+    Where the module is or holds one network of this library (`nn.Sequential`), its scale channels are compared before
+    pooling as well, so that a broken channel cannot hide behind the others, and the error is split by its sources.
+
+    Args:
+        module: from images to class scores, maps or fields.
+        group: γ.
+        powers: default: all positive ones up to a factor of 2, at least one.
+        channels: how many scale channels the output must have; None: as found.
+        size: rows and columns of the images.
+        in_channels: image channels.
+        background: the value around the objects.
+        output: what the axes of the output are; None: found from its shape.
+        tolerance: on the worst channel's error.
+        budget: whether to split the error.
+
+    Raises:
+        ScaleGroupError: if the module cannot be checked.
+
+    >>> check_module(torch.nn.ReLU(), ScaleGroup(2)).passed
+    True
+    """
+    module = copy.deepcopy(check_instance("module", module, torch.nn.Module, mend="wrap the function in one")).eval()
+    if powers is None:
+        powers = [power for power in range(1, 13) if group.factor(power) <= _LARGEST_FACTOR * (1 + 1e-9)] or [1]
+    elements = [group.element(power) for power in powers]
+    options = {"size": size, "in_channels": in_channels, "background": background}
+    reports = tuple(equivariance_error(module, element, output=output, **options) for element in elements)
+    net = _network(module)
+    inner: tuple[EquivarianceReport, ...] = ()
+    split, layer = None, None
+    if net is not None:
+        _check_channels(net.lift.window.channels, channels)
+        before_pooling = _BeforePooling(net)
+        inner = tuple(equivariance_error(before_pooling, element, **options) for element in elements)
+        layer = _first_layer(net, elements[0])
+        if budget and not (net.out_type.over_plane or net.out_type.over_scale):
+            split = error_budget(net, elements[0], size=size, background=background)
+    return Verdict(type(module).__name__, tolerance, reports, inner, layer, split)
+
+
+def _network(module: torch.nn.Module) -> nn.Sequential | None:
+    """The one network of this library that the module is or holds."""
+    found = [part for part in module.modules() if isinstance(part, nn.Sequential)]
+    return found[0] if len(found) == 1 else None
+
+
+class _BeforePooling(torch.nn.Module):
+    """A network without its pooling over scale."""
+
+    def __init__(self, net: nn.Sequential) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: torch.Tensor) -> ScaleField:
+        return self.net.field(images, pooled=False)
+
+
+def _first_layer(net: nn.Sequential, element: GroupElement) -> CovarianceCheck | None:
+    layer = next((layer for layer in net.layers if isinstance(layer, nn.JetConv)), None)
+    if layer is None or not isinstance(layer.kernel, DiscreteGaussian) or element.power < 0:
+        return None
+    return covariance_check(layer.beta * net.lift.window.sigmas[0], element.scale_factor)
+
+
+def _check_channels(found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise ScaleGroupError(
+            f"a module with {found} scale channels",
+            expected=f"{expected}",
+            mend="pass --channels as the module has them",
+        )

@@ -1,0 +1,129 @@
+"""Named checks that any module can be put through, and `parametrize_with_checks` to run them under pytest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.field import ScaleField
+from scalegroup.group import ScaleGroup
+from scalegroup.testing.equivariance import TOLERANCE, assert_equivariant, object_images
+
+Check = Callable[[nn.Module], None]
+
+
+def parametrize_with_checks(
+    modules: Iterable[nn.Module],
+    *,
+    ratio: float = 2**0.5,
+    powers: Sequence[int] = (1, 2),
+    size: int = 129,
+    in_channels: int = 1,
+    tolerance: float = TOLERANCE,
+) -> Any:
+    """A pytest decorator that runs a test for every module and every check, in scikit-learn's manner.
+
+    Args:
+        modules: from images `[batch, channel, y, x]` to class scores, maps or fields.
+        ratio: γ.
+        powers: which γ^power are checked.
+        size: rows and columns of the images.
+        in_channels: image channels.
+        tolerance: of `assert_equivariant`.
+
+    Raises:
+        ScaleGroupError: if there is no module, or something is none.
+
+    >>> @parametrize_with_checks([torch.nn.ReLU()], powers=(2,))
+    ... def test_my_modules(module, check):
+    ...     check(module)
+    """
+    import pytest  # a test tool: only those who write tests need it
+
+    modules = list(modules)
+    if not modules:
+        raise ScaleGroupError("no modules", expected="one or more", mend="pass a list: [MyModule()]")
+    named = checks(ratio=ratio, powers=powers, size=size, in_channels=in_channels, tolerance=tolerance)
+    cases = [
+        pytest.param(check_instance("module", module, nn.Module, mend="wrap it in one"), check, id=f"{name}-{title}")
+        for module in modules
+        for name in [type(module).__name__]
+        for title, check in named.items()
+    ]
+    return pytest.mark.parametrize(("module", "check"), cases)
+
+
+def checks(
+    *,
+    ratio: float = 2**0.5,
+    powers: Sequence[int] = (1, 2),
+    size: int = 129,
+    in_channels: int = 1,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Check]:
+    """The checks by name; the arguments are those of `parametrize_with_checks`.
+
+    >>> list(checks(ratio=2.0, powers=(1,)))
+    ['output_is_finite', 'output_repeats', 'images_do_not_mix', 'gradients_are_finite', 'equivariant_under_2']
+    """
+    group = ScaleGroup(ratio)
+    images = object_images(size, count=2).sample(size, size).expand(-1, in_channels, -1, -1)
+    found: dict[str, Check] = {
+        "output_is_finite": lambda module: _output_is_finite(module, images),
+        "output_repeats": lambda module: _output_repeats(module, images),
+        "images_do_not_mix": lambda module: _images_do_not_mix(module, images),
+        "gradients_are_finite": lambda module: _gradients_are_finite(module, images),
+    }
+    for power in powers:
+        element = group.element(check_integer("power", power))
+        found[f"equivariant_under_{element.scale_factor:.4g}"] = lambda module, element=element: assert_equivariant(
+            _in_evaluation(module), element, tolerance=tolerance, size=size, in_channels=in_channels
+        )
+    return found
+
+
+def _in_evaluation(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode: what is checked is not changed."""
+    return copy.deepcopy(module).eval()
+
+
+def _values(module: nn.Module, images: Tensor) -> Tensor:
+    parameter = next(module.parameters(), None)
+    if parameter is not None:
+        images = images.to(parameter.device, parameter.dtype)
+    result = module(images)
+    return result.values if isinstance(result, ScaleField) else result
+
+
+def _output_is_finite(module: nn.Module, images: Tensor) -> None:
+    if not _values(_in_evaluation(module), images).isfinite().all():
+        raise AssertionError("the output holds NaN or infinity")
+
+
+def _output_repeats(module: nn.Module, images: Tensor) -> None:
+    module = _in_evaluation(module)
+    if not torch.equal(_values(module, images), _values(module, images)):
+        raise AssertionError("in evaluation mode, the same images give another output the second time")
+
+
+def _images_do_not_mix(module: nn.Module, images: Tensor) -> None:
+    """The first image's output does not depend on the second one, but for the order of summation."""
+    module = _in_evaluation(module)
+    together, alone = _values(module, images)[:1], _values(module, images[:1])
+    rounding = 100 * torch.finfo(alone.dtype).eps * max(1.0, alone.abs().max().item())
+    if (together - alone).abs().max() > rounding:
+        raise AssertionError("in evaluation mode, an image's output depends on the other images of its batch")
+
+
+def _gradients_are_finite(module: nn.Module, images: Tensor) -> None:
+    module = copy.deepcopy(module).train()
+    leaf = images.clone().requires_grad_()
+    _values(module, leaf).square().mean().backward()
+    gradients = [leaf.grad, *(parameter.grad for parameter in module.parameters())]
+    if not all(gradient is None or bool(gradient.isfinite().all()) for gradient in gradients):
+        raise AssertionError("a gradient holds NaN or infinity")
