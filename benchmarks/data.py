@@ -14,7 +14,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup import ScaleGroupError, gaussian
+from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow, gaussian
 
 BACKGROUND = 2 / math.pi * math.atan(0.02 * (0 - 128))  # what black becomes: about -0.763
 
@@ -36,6 +36,7 @@ class Source:
         train, test: the two parts, disjoint.
         unit: pixels across at size 1.
         canvas: pixels across of the image.
+        window: scale channels that fit the objects at sizes from ½ to 4.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Source:
     test: Pictures
     unit: int
     canvas: int
+    window: ScaleWindow
 
     def at_size(self, pictures: Pictures, size: float) -> Tensor:
         """`[n, 1, canvas, canvas]` images of the pictures at the given size."""
@@ -96,6 +98,8 @@ def digits() -> Source:
         Pictures(test_images, test_labels),
         unit=16,
         canvas=65,
+        # the paper's (§6) for digits of 28 pixels, one channel finer: σ₀ from ½ to 4√2
+        window=ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=8, first=-2),
     )
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks import data, figures, results
 from benchmarks.training import Evaluation, Recipe, evaluate, train
-from scalegroup import Background, ScaleGroupError
+from scalegroup import Background, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import covariance_check
@@ -26,10 +26,16 @@ DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--data", default="digits", help=f"data set: {', '.join(data.SOURCES)} (default: %(default)s)")
-    parser.add_argument("--preset", default="multi_scale", help=f"network: {', '.join(PRESETS)} (default: %(default)s)")
+    parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
     parser.add_argument("--train-size", type=float, default=1.0, help="the only size trained on (default: 1)")
     parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: 2^(k/4) from 0.5 to 4)")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training images (default: %(default)s)")
+    parser.add_argument(
+        "--dropped-channels",
+        type=int,
+        default=2,
+        help="scale-channel dropout in training: at most this many of the finest, 0: none (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
@@ -49,13 +55,16 @@ def run(options: argparse.Namespace) -> None:
     console = Console(soft_wrap=True)
     sizes = [check_positive("size", size) for size in options.sizes or data.size_range()]
     train_size = check_positive("train size", options.train_size)
-    recipe = Recipe(epochs=check_integer("epochs", options.epochs, at_least=1))
+    recipe = Recipe(
+        epochs=check_integer("epochs", options.epochs, at_least=1),
+        dropped_channels=check_integer("dropped channels", options.dropped_channels, at_least=0),
+    )
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
     source = data.load(options.data)
-    nets = make_nets(options, train_size)
+    nets = make_nets(options, source, train_size)
     folder = results.make_folder(options.output)
     checkpoints = results.make_folder(folder / "checkpoints")
     accelerator = Accelerator(cpu=options.device == "cpu")
@@ -123,16 +132,20 @@ def run(options: argparse.Namespace) -> None:
     console.print("wrote " + ", ".join(str(path) for path in written))
 
 
-def make_nets(options: argparse.Namespace, train_size: float) -> dict[str, GaussianDerivativeNet]:
+def make_nets(options: argparse.Namespace, source: data.Source, train_size: float) -> dict[str, GaussianDerivativeNet]:
     """The multi-scale network asked for, and a single-scale one with σ₀ at the training size."""
     common: dict[str, Any] = {
         "boundary": Background(data.BACKGROUND),
         "min_grid_sigma": check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
     }
     nets = {}
-    for name, preset, sigma0 in (("multi_scale", options.preset, None), ("single_scale", "single_scale", train_size)):
+    single = ScaleWindow(source.window.group, sigma0=train_size, channels=1)
+    for name, preset, window in (
+        ("multi_scale", options.preset, source.window),
+        ("single_scale", "single_scale", single),
+    ):
         torch.manual_seed(check_integer("seed", options.seed))
-        nets[name] = gaussian_derivative_net(preset, sigma0=sigma0, **common)
+        nets[name] = gaussian_derivative_net(preset, window=window, **common)
     return nets
 
 

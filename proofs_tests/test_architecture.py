@@ -37,12 +37,13 @@ LAYERS = [
     {""},  # scalegroup itself
     {"testing"},
     {"models"},
+    {"__main__"},
     {"benchmarks", "examples"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "safetensors", "scalegroup"}
-ONLY_FOR_STRATEGIES = {"hypothesis"}
+TEST_TOOLS = {"testing/strategies.py": {"hypothesis"}, "testing/checks.py": {"pytest"}}
 
 
 def name_of(path: Path) -> str:
@@ -78,8 +79,7 @@ def upward_imports(path: Path, source: str) -> list[str]:
 
 def foreign_imports(path: Path, source: str) -> set[str]:
     tops = {name.split(".")[0] for name in imported(source)} - set(sys.stdlib_module_names)
-    extra = ONLY_FOR_STRATEGIES if path.name == "strategies.py" and path.parent.name == "testing" else set()
-    return tops - ALLOWED - extra
+    return tops - ALLOWED - TEST_TOOLS.get(f"{path.parent.name}/{path.name}", set())
 
 
 def calls_of(source: str, *, names: set[str]) -> list[str]:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from benchmarks import data, generalisation, results
 from benchmarks.__main__ import main
-from scalegroup import ScaleGroupError
-from scalegroup.models import PRESETS, gaussian_derivative_net
+from scalegroup import ScaleGroupError, nn
+from scalegroup.models import gaussian_derivative_net
 
 
 def first(pictures, count):
@@ -92,9 +92,9 @@ def test_sizes_are_thirteen_from_a_half_to_four():
 def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
     parser = ArgumentParser()
     generalisation.add_arguments(parser)
-    nets = generalisation.make_nets(parser.parse_args(["--preset", "larger"]), train_size=2.0)
+    nets = generalisation.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), train_size=2.0)
     assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
-        "multi_scale": PRESETS["larger"].window.sigmas,
+        "multi_scale": data.digits().window.sigmas,
         "single_scale": (2.0,),
     }
     for name, preset in (("multi_scale", "larger"), ("single_scale", "single_scale")):
@@ -182,3 +182,19 @@ def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
         runpy.run_module("benchmarks", run_name="__main__")
     assert left.value.code == 0
     assert "from a checkout" in capsys.readouterr().out
+
+
+def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the_window(run, monkeypatch, tmp_path):
+    seen = []
+    lifted = nn.Sequential.stages
+    monkeypatch.setattr(
+        nn.Sequential, "stages", lambda net, images: seen.append((net.training, net.lift.window)) or lifted(net, images)
+    )
+    assert run(tmp_path, "--epochs", "16", "--dropped-channels", "3") == 0
+    whole = data.digits().window
+    trained = {window.first for training, window in seen if training and window.channels > 1}
+    assert trained == {whole.first + dropped for dropped in range(4)}
+    assert {window for training, window in seen if not training and window.channels > 1} == {whole}
+    seen.clear()
+    assert run(tmp_path, "--dropped-channels", "0") == 0  # the control
+    assert {window for _, window in seen if window.channels > 1} == {whole}

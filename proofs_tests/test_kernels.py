@@ -358,6 +358,7 @@ def test_sigma_off_by_one_percent_shows_in_the_covariance_error(name: str) -> No
 @every_kernel
 def test_float32_rounding_stays_within_its_budget(name: str) -> None:
     """1e-6·max(1, σ²)·max|x| per jet component (design §4), on smooth images."""
+    beyond = []
     for sigma in sigmas_of(name):
         blobs = Blobs.random(2, 3, widths=(sigma, 2 * sigma), extent=sigma, generator=torch.Generator().manual_seed(1))
         images = (blobs.sample(33, 33) + 1).float()
@@ -367,4 +368,5 @@ def test_float32_rounding_stays_within_its_budget(name: str) -> None:
         error = (functional.jet_maps(images, sigma=sigma, kernel=kernel) - exact).square().mean((0, 1, 3, 4)).sqrt()
         assert (error <= limit).all()
         half = functional.jet_maps(images.bfloat16(), sigma=sigma, kernel=kernel) - exact
-        assert half.square().mean((0, 1, 3, 4)).sqrt().max() > 5 * limit  # control: bfloat16 is unusable
+        beyond.append((half.square().mean((0, 1, 3, 4)).sqrt().max() / limit).item())
+    assert max(beyond) > 50  # control: bfloat16 is unusable

@@ -38,7 +38,9 @@ KERNEL = SampledDerivatives(tail=1e-14)
 PADDED = 10.0  # half-width, in σ₀, of the images that end before the filters do; None: they reach as far as needed
 
 
-def network(depth: int, *, r: float, kernel: Kernel, activation: Callable[[Tensor], Tensor], sigma0: float) -> nn.Sequential:
+def network(
+    depth: int, *, r: float, kernel: Kernel, activation: Callable[[Tensor], Tensor], sigma0: float
+) -> nn.Sequential:
     """2-jet layers of two features with σ_k = r^(k-1)·σ₀ (eq 13), twice their usual gain: x² shrinks what is small."""
     layers: list = [nn.Lift(ScaleWindow(G, sigma0, channels=1), background=0.0)]
     for k in range(depth):
@@ -78,7 +80,7 @@ def covariance_error(
     def centre(moved: ScaleWindow, factor: float, *, blank: int = 0) -> Tensor:
         net.lift.window = moved
         betas = [layer.beta for layer in net.layers if isinstance(layer, nn.JetConv)]
-        half = math.ceil(factor * sigma0 * (9 * sum(betas) if half_width is None else half_width))
+        half = math.ceil(factor * sigma0 * (9.5 * sum(betas) if half_width is None else half_width))
         samples = blobs.sample(2 * half + 1, 2 * half + 1, factor=factor)
         (plan,) = net.plan(samples.shape[-2:]).channels
         assert (plan.entry.x.start > 0) == (half_width is None)  # the centre sees no boundary, in no layer; or it does

@@ -119,11 +119,23 @@ def _separable(images: Tensor, along_y: np.ndarray, along_x: np.ndarray) -> Tens
     """Depthwise correlation with along_y ⊗ along_x, valid; channels-last: contiguous is several times slower."""
     if images.dtype in (torch.float16, torch.bfloat16):  # too coarse for a blur that is then differentiated
         return _separable(images.float(), along_y, along_x).to(images.dtype)
+    if images.dtype == torch.float64:  # no fast depthwise convolution there, while matrix products are
+        height, width = images.shape[-2:]
+        return _banded(along_y, height, images) @ images @ _banded(along_x, width, images).T
     channels = images.shape[1]
     images = images.contiguous(memory_format=torch.channels_last)
     vertical = _tensor(along_y, images)[:, None].expand(channels, 1, -1, 1)
     horizontal = _tensor(along_x, images)[None, :].expand(channels, 1, 1, -1)
     return F.conv2d(F.conv2d(images, vertical, groups=channels), horizontal, groups=channels)
+
+
+def _banded(taps: np.ndarray, size: int, like: Tensor) -> Tensor:
+    """The valid correlation with `taps` on an axis of `size` samples, as a matrix `[size - 2·radius, size]`."""
+    rows = size - len(taps) + 1
+    matrix = np.zeros((rows, size))
+    for offset, tap in enumerate(taps):
+        np.fill_diagonal(matrix[:, offset:], tap)
+    return _tensor(matrix, like)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 from scalegroup.group import GroupElement, ScaleGroup
@@ -59,11 +59,11 @@ class ScaleWindow:
     def transform(self, element: GroupElement) -> ScaleWindow:
         """The window that sees the image after scaling by `element`: every label is shifted by its power. Total."""
         self.group.check_same(element, GroupElement)
-        return ScaleWindow(self.group, self.sigma0, self.channels, self.first + element.power)
+        return replace(self, first=self.first + element.power)
 
     def select(self, start: int, stop: int) -> ScaleWindow:
         """The window of the channels `start` … `stop - 1`."""
-        return ScaleWindow(self.group, self.sigma0, stop - start, self.first + start)
+        return replace(self, channels=stop - start, first=self.first + start)
 
     def positions_of(self, other: ScaleWindow) -> tuple[int | None, ...]:
         """For each channel of `other` its position in this window, or None where this window has no such channel.

@@ -26,9 +26,9 @@ from scalegroup.testing.closed_form import ContinuousImage
 from scalegroup.testing.equivariance import object_images, signal_normalised
 from scalegroup.window import ScaleWindow
 
-_NO_TAIL = 1e-9  # truncation is off
-_REACH = 5.0  # the boundary is off: the canvas holds this many σ of all layers together, to each side
-_FINE = 4.0  # aliasing is off: σ₀ is at least this many samples, of the closed form
+_NO_TAIL = 1e-6  # truncation is off
+_REACH = 4.0  # the boundary is off: the canvas holds this many σ of all layers together, to each side
+_FINE = 3.0  # aliasing is off: σ₀ is at least this many samples, of the closed form
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def error_budget(
     |---|---|
     | rounding | float64 |
     | resampling | no strides |
-    | truncation | kernels cut at a mass of 1e-9 |
-    | image boundary | a canvas that holds 5σ of all layers together |
+    | truncation | kernels cut at a mass of 1e-6 |
+    | image boundary | a canvas that holds 4σ of all layers together |
     | scale boundary | pooling over the channels that scaling sends to each other (only the last row has any) |
     | discretisation | sampled Gaussian derivatives, exponentially exact from σ = 1 |
-    | activation aliasing | images sampled so finely that σ₀ ≥ 4 samples (below σ = 1 some discretisation counts here) |
+    | activation aliasing | images sampled so finely that σ₀ ≥ 3 samples (below σ = 1 some discretisation counts here) |
 
     Args:
         net: from images to class scores; run in evaluation mode, on the CPU, as a copy.
@@ -224,7 +224,7 @@ class _Bench:
             betas = [layer.beta for layer in net.layers if isinstance(layer, nn.JetConv)]
             half = max(half, _REACH * sigma0 * math.hypot(*betas))
         size = 2 * math.ceil(half * finer) + 1
-        net.lift.window = ScaleWindow(window.group, window.sigma0 * finer, 1, window.first)
+        net.lift.window = replace(window, sigma0=window.sigma0 * finer)
         if scaling is None:
             samples = torch.zeros(1, 1, size, size, dtype=torch.float64)
         else:

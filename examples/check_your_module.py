@@ -1,0 +1,75 @@
+"""Is it scale equivariant? Networks of this library and others, put through one check: `python examples/check_your_module.py`.
+
+The same from the command line, for any function that makes a module:
+
+    python -m scalegroup check check_your_module:ours
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from scalegroup import Background, ScaleGroup, ScaleWindow
+from scalegroup.models import gaussian_derivative_net
+from scalegroup.testing import check_module
+
+G = ScaleGroup(2**0.5)
+WINDOW = ScaleWindow(G, sigma0=1.0, channels=5)  # σ₀ from 1 to 4
+
+
+def ours(window: ScaleWindow = WINDOW) -> torch.nn.Module:
+    """A small network of this library."""
+    torch.manual_seed(0)
+    return gaussian_derivative_net(widths=(8, 8, 16), window=window, boundary=Background(0.0), min_grid_sigma=1.0)
+
+
+def wrapped() -> torch.nn.Module:
+    """The same, inside a plain module."""
+    return torch.nn.Sequential(ours())
+
+
+@dataclass(frozen=True, repr=False)
+class OneChannelOff(ScaleWindow):
+    """A window with a bug: the σ₀ of its third channel is half as large again."""
+
+    def sigmas_on(self, *, spacing: int, stride: int = 1) -> tuple[float, ...]:
+        right = super().sigmas_on(spacing=spacing, stride=stride)
+        return tuple(1.5 * sigma if label == 2 else sigma for label, sigma in zip(self.labels, right, strict=True))
+
+
+def broken() -> torch.nn.Module:
+    """Ours with one channel's σ₀ multiplied by 1.5."""
+    return ours(OneChannelOff(G, sigma0=1.0, channels=5))
+
+
+def relu() -> torch.nn.Module:
+    """Pointwise, so exactly equivariant."""
+    return torch.nn.ReLU()
+
+
+def cnn() -> torch.nn.Module:
+    """An ordinary network: convolutions, global pooling, a linear layer."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 32, 3, padding=1),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(32, 10),
+    )
+
+
+def bare_cnn() -> torch.nn.Module:
+    """3×3 convolutions, as a map from images to maps."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3, padding=1)
+    )
+
+
+if __name__ == "__main__":
+    for factory in (ours, wrapped, relu, broken, cnn, bare_cnn):
+        print(f"{factory.__name__}: {factory.__doc__}")
+        print(check_module(factory(), G, powers=[2], size=81), end="\n\n")
