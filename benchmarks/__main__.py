@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("generalisation",)
+_NAMES = ("generalisation", "truncation")
 
 
 def main() -> int:

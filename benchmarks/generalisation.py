@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
+from torch.nn import functional as F
 
 from benchmarks import data, figures, results
 from benchmarks.training import Evaluation, Recipe, evaluate, train
@@ -58,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = Recipe(
         epochs=check_integer("epochs", options.epochs, at_least=1),
         dropped_channels=check_integer("dropped channels", options.dropped_channels, at_least=0),
+        loss=partial(F.cross_entropy, label_smoothing=0.1),
     )
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))

@@ -1,4 +1,4 @@
-"""Is it scale equivariant? Networks of this library and others, put through one check: `python examples/check_your_module.py`.
+"""Is it scale equivariant? Networks of this library and others, put through one check.
 
 The same from the command line, for any function that makes a module:
 
@@ -14,7 +14,7 @@ from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import check_module
 
 G = ScaleGroup(2**0.5)
-WINDOW = ScaleWindow(G, sigma0=1.0, channels=5)  # σ₀ from 1 to 4
+WINDOW = ScaleWindow(G, sigma0=1.0, channels=7, first=-1)  # σ₀ from 1/√2 to 4√2
 
 
 def ours(window: ScaleWindow = WINDOW) -> torch.nn.Module:
@@ -39,7 +39,7 @@ class OneChannelOff(ScaleWindow):
 
 def broken() -> torch.nn.Module:
     """Ours with one channel's σ₀ multiplied by 1.5."""
-    return ours(OneChannelOff(G, sigma0=1.0, channels=5))
+    return ours(OneChannelOff(G, sigma0=1.0, channels=7, first=-1))
 
 
 def relu() -> torch.nn.Module:
@@ -72,4 +72,4 @@ def bare_cnn() -> torch.nn.Module:
 if __name__ == "__main__":
     for factory in (ours, wrapped, relu, broken, cnn, bare_cnn):
         print(f"{factory.__name__}: {factory.__doc__}")
-        print(check_module(factory(), G, powers=[2], size=81), end="\n\n")
+        print(check_module(factory(), G, powers=[2], size=97), end="\n\n")

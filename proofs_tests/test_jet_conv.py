@@ -44,7 +44,7 @@ BOUNDARIES = {
 }
 SIGMAS = (0.5, 0.71, 0.8, 1.0, 1.41, 2.0, 2.83, 4.0, 5.66, 8.0)
 TOLERANCE = 1e-12  # float64, relative to max(1, max |reference|); observed ≤ 3e-14
-ROUNDING32 = 1e-6  # float32, times max(1, σ²) (design §4); observed ≤ 0.32 of it
+ROUNDING32 = 1e-6  # float32, times max(1, σ²) (the blur is differentiated twice); observed ≤ 0.32 of it
 G = ScaleGroup(2**0.5)
 
 
@@ -119,7 +119,7 @@ def test_reference_tells_wrong_layers_apart(name: str) -> None:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_float32_rounding_grows_with_the_variance_at_most(name: str) -> None:
-    """Per output, rms(error) ≤ 1e-6·max(1, σ²)·max|x|·‖C‖₁: design §4's bound, multiplied by rms(output).
+    """Per output, rms(error) ≤ 1e-6·max(1, σ²)·max|x|·‖C‖₁: a bound that is relative to rms(output), times rms(output).
 
     ‖C‖₁ (sum of |coefficients| of the output) carries the bound from one jet component to a combination of them, by
     the triangle inequality. Images with mean 10 are the hard case: σ²δxx takes differences of values that large.

@@ -357,7 +357,7 @@ def test_sigma_off_by_one_percent_shows_in_the_covariance_error(name: str) -> No
 
 @every_kernel
 def test_float32_rounding_stays_within_its_budget(name: str) -> None:
-    """1e-6·max(1, σ²)·max|x| per jet component (design §4), on smooth images."""
+    """1e-6·max(1, σ²)·max|x| per jet component on smooth images."""
     beyond = []
     for sigma in sigmas_of(name):
         blobs = Blobs.random(2, 3, widths=(sigma, 2 * sigma), extent=sigma, generator=torch.Generator().manual_seed(1))

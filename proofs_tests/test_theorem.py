@@ -1,10 +1,10 @@
-"""The theorem, as a test: deep networks of 2-jet layers are scale-covariant, to rounding (design §6, tier 4).
+"""The theorem, as a test: deep networks of 2-jet layers are scale-covariant, to rounding.
 
 A finite network is covariant as far as its discretisation is. With sampled Gaussian derivatives, x² for the activation
 and smooth images nothing is lost: on fields of limited bandwidth their sums are the integrals, up to aliasing of
 exp(-2π²σ²w²/(σ² + w²)), 5e-13 at σ = σ₀ = 2 for the narrowest blobs there are here, w = ¾σ₀. What is left is the
-algebra of the paper (eq 12-20), and any slip in it shows, ten orders of magnitude above the tolerance. Networks with
-the paper's kernels and ReLU cannot serve: their discretisation error hides such slips (last test).
+algebra of the paper (eq 12-20), and any slip in it shows, nearly ten orders of magnitude above the tolerance. Networks
+with the paper's kernels and ReLU cannot serve: their discretisation error hides such slips (last test).
 """
 
 import math
@@ -37,11 +37,11 @@ TOLERANCE = 1e-12  # of the signal; see above. Tails of 1e-14 cut the filters at
 G = ScaleGroup(2**0.5)
 SIGMA0 = 2.0
 KERNEL = SampledDerivatives(tail=1e-14)
-PADDED = 10.0  # half-width, in σ₀, of the images that end before the filters do; None: they reach as far as needed
+PADDED = 10.0  # half-width, in σ₀, of images that end before the filters do
 
 
 def network(depth: int, *, r: float, kernel: Kernel, activation: Activation, sigma0: float) -> nn.Sequential:
-    """2-jet layers of three features with σ_k = r^(k-1)·σ₀ (eq 13), twice their usual gain: x² shrinks what is small."""
+    """2-jet layers of three features with σ_k = r^(k-1)·σ₀ (eq 13), twice the usual gain: x² shrinks what is small."""
     layers: list = [nn.Lift(ScaleWindow(G, sigma0, channels=1), background=0.0)]
     for k in range(depth):
         layers += [partial(nn.Pointwise, function=activation)] if k else []
@@ -72,7 +72,7 @@ def covariance_error(
     """
     torch.manual_seed(0)
     net = network(depth, r=r, kernel=kernel, activation=activation, sigma0=sigma0)
-    widest, extent = (1.5, 2.0) if half_width is None else (1.2, 1.0)
+    widest, extent = (1.5, 2.0) if half_width is None else (1.2, 0.5)
     widths = (0.75 * sigma0, widest * sigma0)
     generator = torch.Generator().manual_seed(1)
     blobs = Blobs.random(8, 4, widths=widths, extent=extent * sigma0, generator=generator)
@@ -95,14 +95,34 @@ def covariance_error(
     return torch.stack(errors).median().item()
 
 
+DEPTHS: dict[int, dict[str, float]] = {2: {}, 3: {}, 6: {"r": 1.1}}  # 1.25 holds at depth 6, too, and takes long
+
+
 @pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
-@pytest.mark.parametrize("depth", [2, 3, 6])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_deep_networks_are_covariant(depth: int, power: int) -> None:
-    assert covariance_error(depth, power) <= TOLERANCE
+    assert covariance_error(depth, power, **DEPTHS[depth]) <= TOLERANCE
 
 
-def test_deep_networks_on_a_known_background_are_covariant_on_images_that_end_before_their_filters() -> None:
-    assert covariance_error(half_width=PADDED) <= TOLERANCE
+@pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
+def test_deep_networks_are_covariant_on_images_that_end_before_their_filters(power: int) -> None:
+    """On a known background. What the first layers still say of the object beyond 10σ₀ leaves 4e-13."""
+    assert covariance_error(3, power, half_width=PADDED) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel": DiscreteGaussian(tail=1e-14)},
+        {"kernel": SampledDerivatives(tail=1e-6)},
+        {"activation": torch.relu},
+        {"sigma0": 1.0},
+    ],
+    ids=["the paper's kernel", "shorter filters", "ReLU", "σ₀ = 1"],
+)
+def test_every_premise_of_the_theorem_is_needed(change: dict) -> None:
+    """Measured: 3e-2, 3e-7, 2e-3 and 2e-3."""
+    assert covariance_error(**change) > 1e4 * TOLERANCE
 
 
 # -- what would catch this --------------------------------------------------------------------------------------------
@@ -172,7 +192,7 @@ def steering_error() -> float:
 
 TESTS: dict[str, Callable[[], float]] = {
     "theorem": covariance_error,  # all that the centre sees lies inside the image
-    "ends": partial(covariance_error, half_width=PADDED),  # the image ends before the filters do
+    "ends": partial(covariance_error, 3, half_width=PADDED),  # the image ends before the filters do
     "xy": closed_form_error,  # jets of polynomials
     "45°": steering_error,
 }
@@ -180,9 +200,35 @@ TESTS: dict[str, Callable[[], float]] = {
 # The error each test measures with the bug in the library; where it says nothing the test is blind to it. Without a
 # bug all of them stay below the tolerance, and a test that sees a bug does so by four orders of magnitude or more.
 WHAT_WOULD_CATCH_THIS: dict[Callable[[pytest.MonkeyPatch], None], dict[str, float]] = {
-    one_sigma_off_by_one_percent: {"theorem": 1.0, "ends": 1.0},
-    wrong_ratio: {"theorem": 1.0, "ends": 1.0},
-    unshifted_channel: {"theorem": 1.0, "ends": 1.0},
-    no_two_before_cxy: {"xy": 0.5, "45°": 0.5},
-    zero_padding: {"ends": 2e-5},
+    one_sigma_off_by_one_percent: {"theorem": 7.3e-3, "ends": 1.2e-2},
+    wrong_ratio: {"theorem": 1.5e-2, "ends": 2.3e-2},
+    unshifted_channel: {"theorem": 0.54, "ends": 0.6},
+    no_two_before_cxy: {"xy": 0.22, "45°": 0.25},
+    zero_padding: {"ends": 2e-4},
 }
+
+
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("bug", WHAT_WOULD_CATCH_THIS, ids=lambda bug: bug.__name__)
+def test_bugs_are_caught_by_the_tests_that_can_see_them(
+    bug: Callable, test: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cache hides them: they change no filter of a given σ, and every measurement plans a network of its own."""
+    assert TESTS[test]() <= TOLERANCE
+    bug(monkeypatch)
+    error, expected = TESTS[test](), WHAT_WOULD_CATCH_THIS[bug].get(test)
+    if expected is None:
+        assert error <= TOLERANCE
+    else:
+        assert max(expected / 2, 1e4 * TOLERANCE) <= error <= 2 * expected
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_wrong_sigma_is_invisible_with_the_kernels_and_the_activation_of_the_paper(
+    depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why the theorem is tested with others: the error even falls, from 2.6 to 2.3 % and from 3.9 to 3.5 %."""
+    paper = partial(covariance_error, depth, kernel=DiscreteGaussian(), activation=torch.relu)
+    without = paper()
+    one_sigma_off_by_one_percent(monkeypatch)
+    assert paper() < without < 0.05

@@ -66,13 +66,14 @@ class Sequential(nn.Module):
         return body[:stop]  # type: ignore[return-value]
 
     def plan(self, size: tuple[int, int]) -> Plan:
-        """The plan for images of `size` (rows, columns). Made once per size, window and `min_grid_sigma`."""
+        """The plan for images of `size` (rows, columns). Made once per size, window, kernels and `min_grid_sigma`."""
         for length in size:
             check_integer("size", length, at_least=1)
         for layer in self.layers:
             if isinstance(layer, ScalePool):
                 layer.pooling.check(self.lift.window.channels)
-        key = (tuple(size), self.lift.window, self.lift.spacing, self.min_grid_sigma)
+        kernels = tuple(layer.kernel for layer in self.apart if isinstance(layer, JetConv))
+        key = (tuple(size), self.lift.window, self.lift.spacing, self.min_grid_sigma, kernels)
         if key not in self._plans:
             self._plans[key] = make_plan(
                 self.lift.window,

@@ -28,6 +28,7 @@ from scalegroup.window import ScaleWindow
 
 _NO_TAIL = 1e-6  # truncation is off
 _REACH = 4.0  # the boundary is off: the canvas holds this many σ of all layers together, to each side
+_SUSPECT = 0.05  # of the signal: less than this left over is no cause for alarm
 _FINE = 3.0  # aliasing is off: σ₀ is at least this many samples, of the closed form
 
 
@@ -78,6 +79,8 @@ class ErrorBudget:
         for layer, total, row in zip(self.layers, self.observed, self.parts, strict=True):
             cells = (f"{100 * value:.3f}".rjust(width) for value, width in zip((total, *row), widths, strict=True))
             lines.append(" ".join([layer.ljust(first), *cells]))
+        if self.parts[-1][-1] > max(self.observed[-1], _SUSPECT) / 2:
+            lines.append("most of the error is left over: it comes from none of these sources; look for a mistake")
         return "\n".join(lines)
 
     def draw(self, axes: Any) -> None:
@@ -191,14 +194,14 @@ class _Bench:
         for depth in range(len(runs[0][0])):
             original = torch.cat([runs[0][before][depth] for before, _ in pairs], dim=1)
             scaled, blank = (torch.cat([run[after][depth] for _, after in pairs], dim=1) for run in runs[1:])
-            errors.append(signal_normalised(original, scaled, blank).median().item())
+            errors.append(signal_normalised(original, scaled, blank))
         everything = range(window.channels)
         before, after = (everything, everything) if setting.scale_boundary else zip(*pairs, strict=True)
         pooled = [
             self._pool(torch.stack([run[channel][-1] for channel in channels], dim=2))
             for run, channels in zip(runs, (before, after, after), strict=True)
         ]
-        return [*errors, signal_normalised(*pooled).median().item()]
+        return [*errors, signal_normalised(*pooled)]
 
     def _idealised(self, setting: Setting) -> nn.Sequential:
         net = copy.deepcopy(self.net)

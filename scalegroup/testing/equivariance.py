@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import torch
@@ -80,8 +81,8 @@ class EquivarianceReport:
 
     @property
     def error(self) -> float:
-        """The error of the worst channel: what is judged."""
-        return max(self.errors)
+        """The error of the worst channel: what is judged. NaN if any is."""
+        return math.nan if any(map(math.isnan, self.errors)) else max(self.errors)
 
     def __str__(self) -> str:
         pairs = zip(self.channels, self.errors, strict=True)
@@ -128,7 +129,8 @@ def equivariance_error(
     True
     """
     factor = element.scale_factor
-    place = next(nn.Module.parameters(module), None) if isinstance(module, nn.Module) else None
+    owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
+    place = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     dtype, device = (place.dtype, place.device) if place is not None else (torch.float64, torch.device("cpu"))
 
     blank = torch.full((1, in_channels, size, size), background, device=device, dtype=dtype)
@@ -154,7 +156,7 @@ def equivariance_error(
     for before, after in pairs:
         a = _pick(original[:, :, before], y, x, 0)
         b, nothing = (_pick(out[:, :, after], y, x, 1) for out in (scaled, empty))
-        errors.append(signal_normalised(a, b, nothing).median().item())
+        errors.append(signal_normalised(a, b, nothing))
         maximum = max(maximum, _fraction((a - b).abs().max(), (b - nothing).abs().max()).item())
     return EquivarianceReport(
         factor=factor,
@@ -200,17 +202,18 @@ def assert_invariant(
 
 def signal_normalised(
     original: Float[Tensor, "b n"], scaled: Float[Tensor, "b n"], blank: Float[Tensor, "1 n"]
-) -> Float[Tensor, " b"]:
-    """Per image ‖original - scaled‖ / ‖scaled - blank‖, blank being the output for the background alone.
+) -> float:
+    """The median over the images of ‖original - scaled‖ / ‖scaled - blank‖, blank being the background's output.
 
     Without the background subtracted, networks whose output is mostly constant would look equivariant.
     """
-    return _fraction((original - scaled).norm(dim=1), (scaled - blank).norm(dim=1))
+    errors = _fraction((original - scaled).norm(dim=1), (scaled - blank).norm(dim=1))
+    return math.nan if errors.isnan().any() else median(errors.tolist())
 
 
 def _fraction(difference: Tensor, signal: Tensor) -> Tensor:
     """The quotient, where 0/0 is 0: nothing differs."""
-    return torch.nan_to_num(difference / signal, nan=0.0, posinf=math.inf)
+    return torch.where(difference == 0, 0.0, difference / signal)
 
 
 def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count: int = 16, seed: int = 0) -> Blobs:
