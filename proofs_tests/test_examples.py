@@ -1,5 +1,6 @@
 """The examples run, and say what they claim."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import torch
 from scalegroup import Background, nn
 from scalegroup.models import PRESETS, gaussian_derivative_net
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES, README = ROOT / "examples", ROOT / "README.md"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
@@ -34,6 +36,16 @@ def test_the_network_composed_by_hand_is_the_preset(preset):
         last = [layer for layer in net.layers if isinstance(layer, nn.JetConv)][-1]
         last.offset += 1.0
     assert not torch.equal(by_hand(images), net(images))
+
+
+def test_python_in_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 3
+    assert len(blocks[0].strip().splitlines()) <= 10
+    names: dict = {}
+    for block in blocks:
+        exec(block, names)
+    assert "[2, 10]" in capsys.readouterr().out
 
 
 def test_composing_takes_at_most_25_lines():
