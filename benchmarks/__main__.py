@@ -33,8 +33,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            f"\ninterrupted; earlier results in {options.output} are untouched, and the weights of the last complete "
-            f"epoch are in {options.output / 'checkpoints'}",
+            f"\ninterrupted; earlier results in {options.output} are untouched; the weights of the last complete "
+            f"epoch, once there is one, are in {options.output / 'checkpoints'}",
             file=sys.stderr,
         )
         return 130

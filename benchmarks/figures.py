@@ -37,7 +37,7 @@ def accuracy_over_size(accuracy: Mapping[str, Mapping[str, float]], train_size: 
     axes.set(ylim=(0, 1.03), ylabel="accuracy on held-out images", title=title)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="center right", frameon=False)
     _save(figure, path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
-from torch.nn import functional as F
 
 from benchmarks import data, figures, results
 from benchmarks.training import Evaluation, Recipe, evaluate, train
 from scalegroup import Background, ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer, check_positive
+from scalegroup.errors import check_integer, check_number, check_positive
 from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import covariance_check
 
@@ -38,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="scale-channel dropout in training: at most this many of the finest, 0: none (default: %(default)s)",
     )
+    parser.add_argument("--label-smoothing", type=float, default=0.1, help="of the loss (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
@@ -60,8 +59,10 @@ def run(options: argparse.Namespace) -> None:
     recipe = Recipe(
         epochs=check_integer("epochs", options.epochs, at_least=1),
         dropped_channels=check_integer("dropped channels", options.dropped_channels, at_least=0),
-        loss=partial(F.cross_entropy, label_smoothing=0.1),
+        label_smoothing=check_number("label smoothing", options.label_smoothing),
     )
+    if not 0 <= recipe.label_smoothing < 1:
+        raise ScaleGroupError(f"label smoothing {recipe.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
             "unit": source.unit,
             "canvas": source.canvas,
         },
+        "training": asdict(recipe),
         "train_size": train_size,
         "train_images": len(source.train.labels),
         "test_images": len(source.test.labels),

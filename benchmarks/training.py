@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from scalegroup.models import GaussianDerivativeNet
 class Recipe:
     """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50.
 
-    `dropped_channels`: scale-channel dropout, not in the paper. Every batch is trained without a random number of the
+    Two parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
+    `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
     finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
     """
 
@@ -33,7 +33,7 @@ class Recipe:
     highest_rate: float = 0.01
     lowest_rate: float = 5e-5
     dropped_channels: int = 0
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    label_smoothing: float = 0.0
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
                 dropped = int(torch.randint(droppable + 1, (), generator=dropout))
                 net.lift.window = window.select(dropped, window.channels)
                 scores = model(batch)
-                loss = recipe.loss(scores, target)
+                loss = F.cross_entropy(scores, target, label_smoothing=recipe.label_smoothing)
                 optimiser.zero_grad()
                 accelerator.backward(loss)
                 optimiser.step()

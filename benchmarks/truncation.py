@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from benchmarks import data, results
 from benchmarks.training import evaluate
 from scalegroup import Background, DiscreteGaussian, ScaleGroupError, nn
+from scalegroup.errors import check_integer
 from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import equivariance_error
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, tell, write."""
     if options.threads is not None:
-        torch.set_num_threads(options.threads)
+        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if not options.weights.is_file():
         raise ScaleGroupError(f"weights {options.weights}", expected="a file", mend="run `make demo` first")
     source = data.load(options.data)

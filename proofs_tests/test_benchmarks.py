@@ -157,6 +157,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--epochs", "0"], "epochs"),
         (["--sizes", "-1"], "size"),
         (["--threads", "0"], "threads"),
+        (["--label-smoothing", "1"], "label smoothing"),
+        (["--dropped-channels", "-1"], "dropped channels"),
         (["--output", "/proc/nowhere"], "output folder"),
     ],
 )
