@@ -32,11 +32,9 @@ def main() -> int:
         print(f"{parser.prog} {options.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            f"\ninterrupted; earlier results in {options.output} are untouched; the weights of the last complete "
-            f"epoch, once there is one, are in {options.output / 'checkpoints'}",
-            file=sys.stderr,
-        )
+        print(f"\ninterrupted; earlier results in {options.output} are untouched", file=sys.stderr)
+        if (checkpoints := options.output / "checkpoints").is_dir():
+            print(f"the weights of the last complete epoch, once there is one: {checkpoints}", file=sys.stderr)
         return 130
     return 0
 

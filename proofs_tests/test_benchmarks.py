@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, results
+from benchmarks import data, generalisation, results, truncation
 from benchmarks.__main__ import main
 from scalegroup import ScaleGroupError, nn
 from scalegroup.models import gaussian_derivative_net
@@ -200,3 +200,18 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     seen.clear()
     assert run(tmp_path, "--dropped-channels", "0") == 0  # the control
     assert {window for _, window in seen if window.channels > 1} == {whole}
+
+
+def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path):
+    assert run(tmp_path / "trained") == 0
+    monkeypatch.setattr(truncation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    weights = tmp_path / "trained" / "multi_scale.safetensors"
+    command = ["benchmarks", "truncation", "--data", "few", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(weights)])
+    assert main() == 0
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    radii = [row["radius at σ = 4, in σ"] for row in rows]
+    assert radii == sorted(radii)
+    assert all(0 <= row["accuracy at size 1"] <= 1 for row in rows)
+    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "nothing")])
+    assert main() == 2
