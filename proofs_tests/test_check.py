@@ -104,6 +104,7 @@ def test_command_writes_its_verdict_as_json(tmp_path):
         ["--in-channels", "3"],
         ["--tolerance", "0"],
         ["--output", "fields"],
+        ["--json", "nowhere/verdict.json"],
     ],
     ids=" ".join,
 )

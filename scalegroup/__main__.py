@@ -43,12 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
                 tolerance=options.tolerance,
                 budget=not options.no_budget,
             )
-    except Exception as error:  # whatever a stranger's module raises, it could not be run
+        if options.json is not None:
+            _write(options.json, verdict)
+    except Exception as error:  # whatever a stranger's module raises, it could not be run; nor could an unwritable file
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
     print(verdict)
-    if options.json is not None:
-        _write(options.json, verdict)
     return WITHIN if verdict.passed else BEYOND
 
 
