@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from proofs_tests.strategies import ROUNDING, assert_same_field
+from proofs_tests.comparison import ROUNDING, assert_same_field
 from scalegroup import (
     DiscreteGaussian,
     GroupElement,

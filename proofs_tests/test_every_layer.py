@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import scalegroup
-from proofs_tests.strategies import ROUNDING, assert_same_field
+from proofs_tests.comparison import ROUNDING, assert_same_field
 from scalegroup import (
     Background,
     Boundary,

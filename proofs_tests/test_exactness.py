@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from proofs_tests import slow_reference as slow
-from proofs_tests.strategies import same_bits, tensors
+from proofs_tests.comparison import same_bits
 from scalegroup import (
     Background,
     DiscreteGaussian,
@@ -33,6 +33,7 @@ from scalegroup import (
 from scalegroup.grid import Grid
 from scalegroup.resample import halve, subsample
 from scalegroup.testing import Sinusoids
+from scalegroup.testing.strategies import tensors
 
 # float64, images of amplitude about 1 and σ ≤ 8: σ²δxx of them rounds at about σ²·4·2⁻⁵² ≤ 6e-14
 TOLERANCE = 1e-12

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from proofs_tests.strategies import RATIOS, ROUNDING, assert_same_field, fields, fields_and_elements, same_bits
+from proofs_tests.comparison import RATIOS, ROUNDING, assert_same_field, same_bits
 from scalegroup import (
     CentrePixel,
     Dense,
@@ -41,6 +41,7 @@ from scalegroup import (
 )
 from scalegroup.grid import Grid
 from scalegroup.testing import Blobs, ContinuousImage, Sinusoids
+from scalegroup.testing.strategies import fields, fields_and_elements
 
 ROOT = ScaleGroup(2**0.5)
 every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)

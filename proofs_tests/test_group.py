@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_tests.strategies import POWERS, RATIOS, group_and_elements, groups
+from proofs_tests.comparison import RATIOS
 from scalegroup import GroupElement, ScaleGroup, ScaleGroupError
+from scalegroup.testing.strategies import POWERS, group_and_elements, groups
 
 SMALL = range(-8, 9)
 FAR = st.integers(-(10**30), 10**30)  # laws of ℤ hold where no float could follow

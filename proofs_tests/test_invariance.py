@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import data
-from proofs_tests.strategies import same_bits
+from proofs_tests.comparison import same_bits
 from scalegroup import Background, LogSumExp, Max, Mean, Pooling, ScaleField, ScaleGroup, ScaleWindow, TopK, nn
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import Blobs

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from proofs_tests.strategies import same_bits
+from proofs_tests.comparison import same_bits
 from scalegroup import (
     Background,
     CentrePixel,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import scalegroup
-from proofs_tests.strategies import POWERS, RATIOS, ROUNDING, elements, groups, same_bits, tensors
+from proofs_tests.comparison import RATIOS, ROUNDING, same_bits
 from scalegroup import (
     CentrePixel,
     Dense,
@@ -31,6 +31,7 @@ from scalegroup import (
     nn,
 )
 from scalegroup.readout import ReadOut
+from scalegroup.testing.strategies import POWERS, elements, groups, tensors
 
 POOLINGS = [Max(), Mean(), LogSumExp(), LogSumExp(0.1), TopK(1), TopK(2)]
 TOLERANCE = ROUNDING[torch.float64]  # everything here is float64, of values near 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from proofs_tests.strategies import POWERS, RATIOS, elements, group_and_elements, groups, representations
+from proofs_tests.comparison import RATIOS
 from scalegroup import (
     GroupElement,
     RegularRepresentation,
@@ -20,6 +20,7 @@ from scalegroup import (
     direct_sum,
     trivial,
 )
+from scalegroup.testing.strategies import POWERS, elements, group_and_elements, groups, representations
 
 # A factor γ^e is one call of pow (1 unit in the last place); γ itself, where it is a root, one more, multiplied by the
 # exponent: at most 3·24 + 1. A product of two of them and its rounding stay below 200 units of 2.2e-16.

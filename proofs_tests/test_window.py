@@ -9,16 +9,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proofs_tests.strategies import (
-    POWERS,
-    RATIOS,
-    assert_same_field,
-    elements,
-    fields,
-    groups,
-    same_bits,
-    windows,
-)
+from proofs_tests.comparison import RATIOS, assert_same_field, same_bits
 from scalegroup import (
     FieldType,
     LogSumExp,
@@ -33,6 +24,7 @@ from scalegroup import (
     functional,
     nn,
 )
+from scalegroup.testing.strategies import POWERS, elements, fields, groups, windows
 
 ROOT = ScaleGroup(2**0.5)
 every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
