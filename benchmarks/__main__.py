@@ -8,13 +8,13 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("generalisation", "truncation")
+_NAMES = ("contact-sheet", "generalisation", "truncation")
 
 
 def main() -> int:
     """Run one benchmark. Exit status: 0 done, 2 could not be run, 130 interrupted."""
     try:
-        modules = {name: import_module(f"benchmarks.{name}") for name in _NAMES}
+        modules = {name: import_module(f"benchmarks.{name.replace('-', '_')}") for name in _NAMES}
     except ModuleNotFoundError as error:
         print(f"{error}; the benchmarks need their packages: pip install -e '.[train]'", file=sys.stderr)
         return 2

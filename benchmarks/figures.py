@@ -13,7 +13,9 @@ mpl.use("Agg")  # draws to files, with or without a screen
 
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from torch import Tensor
 
+from benchmarks.data.recipe import BACKGROUND
 from benchmarks.results import write
 
 # Okabe and Ito's colours, told apart by everybody
@@ -54,6 +56,21 @@ def selected_scale_over_size(
     axes.set(xlabel="size of the test images", ylabel="selected scale channel, σ₀ in pixels", title=title)
     bar = figure.colorbar(picture, ax=axes, label="share of the test images")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    _save(figure, path)
+
+
+def contact_sheet(images: Tensor, sizes: Sequence[float], title: str, path: Path) -> None:
+    """Images `[row, size, channel, y, x]` side by side."""
+    rows, columns, _, height, width = images.shape
+    grey = (images - BACKGROUND) / (-2 * BACKGROUND)
+    framed = np.pad(grey.clamp(0, 1).numpy(), [(0, 0)] * 3 + [(0, 4)] * 2, constant_values=1)
+    sheet = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 4), columns * (width + 4), -1)
+    figure, axes = plt.subplots(figsize=(columns * 0.8 + 0.4, rows * 0.8 + 1.2), layout="constrained")
+    axes.imshow(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks((np.arange(columns) + 0.5) * (width + 4), [_short(size) for size in sizes])
+    axes.set_yticks([])
+    axes.set(xlabel="size", title=title)
+    axes.spines[:].set_visible(False)
     _save(figure, path)
 
 

@@ -25,10 +25,10 @@ DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--data", default="digits", help=f"data set: {', '.join(data.SOURCES)} (default: %(default)s)")
+    data.add_arguments(parser)
     parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
     parser.add_argument("--train-size", type=float, default=1.0, help="the only size trained on (default: 1)")
-    parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: 2^(k/4) from 0.5 to 4)")
+    parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: the data set's, 2^(k/4))")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training images (default: %(default)s)")
     parser.add_argument(
         "--dropped-channels",
@@ -54,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """The whole experiment: check, train, test, tell, write."""
     console = Console(soft_wrap=True)
-    sizes = [check_positive("size", size) for size in options.sizes or data.size_range()]
     train_size = check_positive("train size", options.train_size)
     recipe = Recipe(
         epochs=check_integer("epochs", options.epochs, at_least=1),
@@ -67,16 +66,17 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
-    source = data.load(options.data)
+    source = data.choose(options)
+    sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     nets = make_nets(options, source, train_size)
     folder = results.make_folder(options.output)
     checkpoints = results.make_folder(folder / "checkpoints")
     accelerator = Accelerator(cpu=options.device == "cpu")
 
+    trained_on = source.draw("train", train_size)
     console.print(
-        f"{source.name}: {len(source.train.labels)} images of size {train_size:g} ({round(source.unit * train_size)} "
-        f"pixels on a {source.canvas}×{source.canvas} canvas) to train, {len(source.test.labels)} others to test at "
-        f"{len(sizes)} sizes"
+        f"{source.name}: {len(trained_on.labels)} images of size {train_size:g} ({round(source.unit * train_size)} "
+        f"pixels on a {source.canvas}×{source.canvas} canvas) to train, others to test at {len(sizes)} sizes"
     )
     seconds: dict[str, dict[str, float]] = {}
     evaluations: dict[str, dict[str, Evaluation]] = {}
@@ -86,8 +86,8 @@ def run(options: argparse.Namespace) -> None:
         train(
             name,
             net,
-            source.at_size(source.train, train_size),
-            source.train.labels,
+            trained_on.images,
+            trained_on.labels,
             recipe,
             accelerator=accelerator,
             seed=options.seed,
@@ -97,7 +97,9 @@ def run(options: argparse.Namespace) -> None:
         trained = time.perf_counter()
         with console.status(f"{name}: testing"):
             evaluations[name] = {
-                f"{size:.4f}": evaluate(net, source.at_size(source.test, size), source.test.labels) for size in sizes
+                f"{size:.4f}": evaluate(net, tested_on.images, tested_on.labels)
+                for size in sizes
+                if (tested_on := source.draw("test", size))
             }
         seconds[name] = {"train": trained - began, "test": time.perf_counter() - trained}
 
@@ -106,14 +108,14 @@ def run(options: argparse.Namespace) -> None:
         "benchmark": "generalisation",
         "data": {
             "name": source.name,
-            "recipe": " ".join((data.__doc__ or "").split()),
+            "recipe": source.recipe,
             "unit": source.unit,
             "canvas": source.canvas,
         },
         "training": asdict(recipe),
         "train_size": train_size,
-        "train_images": len(source.train.labels),
-        "test_images": len(source.test.labels),
+        "train_images": len(trained_on.labels),
+        "test_images": sum(next(iter(evaluations["multi_scale"].values())).selected),
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
         "selected_scale": {
             net: {

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path("results/demo/multi_scale.safetensors"),
         help="of the multi-scale network, as `generalisation` writes them (default: %(default)s)",
     )
-    parser.add_argument("--data", default="digits", help=f"data set: {', '.join(data.SOURCES)} (default: %(default)s)")
+    data.add_arguments(parser)
     parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--output", type=Path, default=Path("results/truncation"), help="folder (default: %(default)s)")
@@ -46,9 +46,14 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if not options.weights.is_file():
         raise ScaleGroupError(f"weights {options.weights}", expected="a file", mend="run `make demo` first")
-    source = data.load(options.data)
+    source = data.choose(options)
     net = gaussian_derivative_net(
-        options.preset, window=source.window, boundary=Background(data.BACKGROUND), min_grid_sigma=1.0
+        options.preset,
+        window=source.window,
+        in_channels=source.channels,
+        num_classes=source.classes,
+        boundary=Background(data.BACKGROUND),
+        min_grid_sigma=1.0,
     )
     net.load_state_dict(load_file(options.weights))
     folder = results.make_folder(options.output)
@@ -70,10 +75,12 @@ def _measure(net: GaussianDerivativeNet, source: data.Source, tail: float) -> di
             layer.kernel = replace(layer.kernel, tail=tail)
     row: dict[str, Any] = {"tail": tail, "radius at σ = 4, in σ": DiscreteGaussian(tail=tail).filters(4.0).radius / 4}
     began = time.perf_counter()
+    images = 0
     for size in _SIZES:
-        images = source.at_size(source.test, size)
-        row[f"accuracy at size {size:.4g}"] = evaluate(net, images, source.test.labels).accuracy
-    row["ms per image"] = 1e3 * (time.perf_counter() - began) / (len(_SIZES) * len(source.test.labels))
+        drawn = source.draw("test", size)
+        row[f"accuracy at size {size:.4g}"] = evaluate(net, drawn.images, drawn.labels).accuracy
+        images += len(drawn.labels)
+    row["ms per image"] = 1e3 * (time.perf_counter() - began) / images
     report = equivariance_error(
         lambda images: net.field(images.float(), pooled=False),
         source.window.group.generator,

@@ -1,7 +1,6 @@
 """The benchmarks: the recipe of the data, what a run writes, and what an interrupted one leaves."""
 
 import json
-import math
 import runpy
 import sys
 from argparse import ArgumentParser
@@ -14,20 +13,15 @@ from safetensors.torch import load_file
 
 from benchmarks import data, generalisation, results, truncation
 from benchmarks.__main__ import main
-from scalegroup import ScaleGroupError, nn
+from scalegroup import nn
 from scalegroup.models import gaussian_derivative_net
-
-
-def first(pictures, count):
-    return data.Pictures(pictures.images[:count], pictures.labels[:count])
 
 
 @pytest.fixture
 def run(monkeypatch):
     """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
-    source = data.digits()
-    few = replace(source, name="few", train=first(source.train, 20), test=first(source.test, 10))
-    monkeypatch.setitem(data.SOURCES, "few", lambda: few)
+    few = replace(data.digits().first(train=20, test=10), name="few")
+    monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
     monkeypatch.setattr(generalisation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
 
     def run_it(folder, *more):
@@ -44,49 +38,6 @@ def weights_in(folder):
 
 def same_weights(a, b):
     return all(torch.equal(a[key], b[key]) for key in a)
-
-
-def test_training_and_test_digits_are_disjoint():
-    source = data.digits()
-    assert (len(source.train.labels), len(source.test.labels)) == (1297, 500)
-    seen = {tuple(image.flatten().tolist()) for image in source.train.images}
-    assert not seen & {tuple(image.flatten().tolist()) for image in source.test.images}
-
-
-def test_recipe_keeps_the_background_and_the_range():
-    source = data.digits()
-    for size in data.size_range():
-        images = source.at_size(first(source.test, 20), size)
-        assert images.shape == (20, 1, 65, 65)
-        assert images.min() >= data.BACKGROUND - 1e-6
-        assert images.max() <= -data.BACKGROUND
-        if size < 3:
-            corner = images[..., 0, 0]
-            torch.testing.assert_close(corner, torch.full_like(corner, data.BACKGROUND))
-
-
-def test_recipe_scales_the_object_and_keeps_its_centre():
-    ring = torch.zeros(1, 16, 16)
-    ring[0, 4:12, 4:12] = 255.0
-
-    def extent(size):
-        image = data.large_scale(ring, round(16 * size), 65, smoothing=7 / 8 * size)[0, 0].double()
-        mass = image - data.BACKGROUND
-        at = torch.arange(65.0, dtype=torch.float64)
-        mean = (mass.sum(0) * at).sum() / mass.sum()
-        return mean, ((mass.sum(0) * (at - mean) ** 2).sum() / mass.sum()).sqrt()
-
-    (centre, width), (double_centre, double_width) = extent(1.0), extent(2.0)
-    assert abs(double_width / width - 2) < 0.02
-    assert abs(centre - 31.5) < 1e-3  # an even object on an odd canvas lies half a pixel off
-    assert abs(double_centre - 31.5) < 1e-3
-
-
-def test_sizes_are_thirteen_from_a_half_to_four():
-    sizes = data.size_range()
-    assert len(sizes) == 13
-    assert (sizes[0], sizes[4], sizes[-1]) == (0.5, 1.0, 4.0)
-    assert math.isclose(sizes[2], 2**-0.5)
 
 
 def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
@@ -168,11 +119,6 @@ def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path
     message = capsys.readouterr().err
     assert said in message
     assert all(word in message for word in ("got ", "expected ", "mend: "))
-
-
-def test_unknown_data_set_is_a_scalegroup_error():
-    with pytest.raises(ScaleGroupError, match="one of"):
-        data.load("nothing")
 
 
 def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
