@@ -33,8 +33,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print(f"\ninterrupted; earlier results in {options.output} are untouched", file=sys.stderr)
-        if (checkpoints := options.output / "checkpoints").is_dir():
-            print(f"the weights of the last complete epoch, once there is one: {checkpoints}", file=sys.stderr)
+        if any(options.output.glob("**/checkpoints/*.pt")):
+            print("the same command with --resume goes on from the last complete checkpoint", file=sys.stderr)
         return 130
     return 0
 

@@ -23,18 +23,20 @@ _COLOURS = {"multi_scale": "#0072B2", "single_scale": "#D55E00"}
 _LABELS = {"multi_scale": "multi-scale network", "single_scale": "single-scale network"}
 
 
-def accuracy_over_size(accuracy: Mapping[str, Mapping[str, float]], train_size: float, title: str, path: Path) -> None:
-    """One curve per network, the training size marked."""
+def accuracy_over_size(
+    accuracy: Mapping[str, Mapping[str, float]], train_sizes: Sequence[float], title: str, path: Path
+) -> None:
+    """One curve per network, the training sizes marked."""
     figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     for name, marker in zip(accuracy, "osD^v", strict=False):
         sizes = [float(size) for size in accuracy[name]]
         axes.plot(
             sizes, list(accuracy[name].values()), marker=marker, color=_COLOURS.get(name), label=_LABELS.get(name, name)
         )
-    axes.axvline(train_size, color="0.4", linestyle="--", linewidth=1)
-    axes.annotate(
-        "the only size seen\nin training", (train_size, 0.06), xytext=(6, 0), textcoords="offset points", color="0.3"
-    )
+    for size in train_sizes:
+        axes.axvline(size, color="0.4", linestyle="--", linewidth=1)
+    seen = "the only size seen\nin training" if len(train_sizes) == 1 else "the sizes seen\nin training"
+    axes.annotate(seen, (max(train_sizes), 0.06), xytext=(6, 0), textcoords="offset points", color="0.3")
     _size_axis(axes, [float(size) for curve in accuracy.values() for size in curve])
     axes.set(ylim=(0, 1.03), ylabel="accuracy on held-out images", title=title)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -14,7 +14,7 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 from benchmarks import data, results
-from benchmarks.training import evaluate
+from benchmarks.evaluation import evaluate
 from scalegroup import Background, DiscreteGaussian, ScaleGroupError, nn
 from scalegroup.errors import check_integer
 from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net

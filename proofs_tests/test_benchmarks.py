@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, results, truncation
+from benchmarks import data, generalisation, networks, results, truncation
 from benchmarks.__main__ import main
+from benchmarks.training import train
 from scalegroup import nn
 from scalegroup.models import gaussian_derivative_net
 
@@ -22,7 +23,7 @@ def run(monkeypatch):
     """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
     few = replace(data.digits().first(train=20, test=10), name="few")
     monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
-    monkeypatch.setattr(generalisation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    monkeypatch.setattr(networks, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
 
     def run_it(folder, *more):
         command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
@@ -43,7 +44,7 @@ def same_weights(a, b):
 def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
     parser = ArgumentParser()
     generalisation.add_arguments(parser)
-    nets = generalisation.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), train_size=2.0)
+    nets = networks.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), [2.0], seed=0)
     assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
         "multi_scale": data.digits().window.sigmas,
         "single_scale": (2.0,),
@@ -72,7 +73,7 @@ def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys)
     assert "covariance" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path):
+def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path, capsys):
     assert run(tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
@@ -82,8 +83,10 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
     assert run(tmp_path, "--seed", "5") == 130
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert "--resume" in capsys.readouterr().err
     # the checkpoint is of the new seed, which is also the control of runs that repeat themselves
-    assert not same_weights(weights_in(tmp_path / "checkpoints"), weights_in(tmp_path))
+    checkpoint = torch.load(tmp_path / "checkpoints" / "multi_scale.pt", weights_only=True)
+    assert not same_weights(checkpoint["parts"]["net"], weights_in(tmp_path))
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -111,6 +114,18 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--label-smoothing", "1"], "label smoothing"),
         (["--dropped-channels", "-1"], "dropped channels"),
         (["--output", "/proc/nowhere"], "output folder"),
+        (["--loss", "none"], "loss 'none'"),
+        (["--batch", "0"], "batch"),
+        (["--pooling", "none"], "pooling 'none'"),
+        (["--networks", "none"], "network 'none'"),
+        (["--sigma-first", "-1"], "sigma first"),
+        (["--channels", "0"], "channels"),
+        (["--sigma-first", "100"], "channels"),
+        (["--train-size", "1", "1+0"], "train size"),
+        (["--seeds", "0", "-1"], "seed"),
+        (["--train-images", "21"], "21 train images"),
+        (["--checkpoint-every", "0"], "checkpoint every"),
+        (["--data", "mnist"], "'mnist' without a folder"),
     ],
 )
 def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path, capsys, arguments, said):
@@ -146,6 +161,53 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     seen.clear()
     assert run(tmp_path, "--dropped-channels", "0") == 0  # the control
     assert {window for _, window in seen if window.channels > 1} == {whole}
+
+
+def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatch, tmp_path, capsys):
+    for drawing in ("accuracy_over_size", "selected_scale_over_size"):  # slow, and not what this is about
+        monkeypatch.setattr(generalisation.figures, drawing, lambda *_: None)
+    command = ["--train-size", "1", "1+2", "--seeds", "0", "3", "--networks", "multi_scale", "--sizes", "1"]
+    assert run(tmp_path, *command) == 0
+    found = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/results.json")}
+    assert {name: (of["train_size"], of["seed"], of["train_images"]) for name, of in found.items()} == {
+        "size1-seed0": (1.0, 0, 20),
+        "size1-seed3": (1.0, 3, 20),
+        "size1+2-seed0": ([1.0, 2.0], 0, 40),
+        "size1+2-seed3": ([1.0, 2.0], 3, 40),
+    }
+    weights = [weights_in(tmp_path / name) for name in found]
+    assert not any(same_weights(weights[0], other) for other in weights[1:])
+    # what is done is not done again, what is not done is
+    (tmp_path / "size1-seed3" / "results.json").unlink()
+    trained = []
+    monkeypatch.setattr(
+        generalisation,
+        "train",
+        lambda *arguments, **others: trained.append(others["folder"]) or train(*arguments, **others),
+    )
+    capsys.readouterr()
+    assert run(tmp_path, *command, "--resume") == 0
+    assert [folder.name for folder in trained] == ["size1-seed3"]
+    assert capsys.readouterr().out.count("done before") == 3
+    assert run(tmp_path, *command, "--resume", "--sizes", "2") == 0  # the control: other test sizes
+    assert len(trained) == 5
+
+
+def test_results_name_no_folder_of_the_data(run, tmp_path):
+    root = tmp_path / "private"
+    root.mkdir()
+    assert run(tmp_path / "out", "--data-root", str(root), "--networks", "multi_scale") == 0
+    text = (tmp_path / "out" / "results.json").read_text()
+    assert str(root) not in text
+    assert "--data-root DATA_ROOT" in text
+
+
+def test_margin_channels_lie_on_the_windows_own_grid():
+    window = data.digits().window
+    wider = networks.window_for(window, 0.35, 11)
+    assert (wider.first, wider.channels) == (-3, 11)
+    assert wider.positions_of(window) == (*range(1, 9),)
+    assert networks.window_for(window, None, None) == window
 
 
 def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path):

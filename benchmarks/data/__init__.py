@@ -5,7 +5,7 @@ from benchmarks.data.digits import digits
 from benchmarks.data.place import Place
 from benchmarks.data.published import mnist_large_scale
 from benchmarks.data.recipe import BACKGROUND, RECIPE, large_scale, size_range
-from benchmarks.data.source import Drawn, Labelled, Source
+from benchmarks.data.source import Drawn, Labelled, Part, Source
 from benchmarks.data.torchvision_sets import from_datasets
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "SOURCES",
     "Drawn",
     "Labelled",
+    "Part",
     "Place",
     "Source",
     "add_arguments",
