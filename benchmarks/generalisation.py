@@ -248,18 +248,25 @@ def _told(train_sizes: tuple[float, ...]) -> float | list[float]:
 
 
 def _told_options(options: argparse.Namespace) -> dict[str, Any]:
-    """As JSON would give them back; without the data's folder, which is nobody else's."""
+    """As JSON gives them back."""
+    named = _private_folders(options)
     told = {
-        name: str(value) if isinstance(value, Path) else value
+        name: named.get(str(value), str(value)) if isinstance(value, Path) else value
         for name, value in vars(options).items()
-        if name != "data_root"
     }
     return json.loads(json.dumps(told))
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command line, with DATA_ROOT for the data's folder."""
+    """The command line."""
     given = shlex.join(sys.argv[1:])
-    return "python -m benchmarks " + (
-        given.replace(str(options.data_root), "DATA_ROOT") if options.data_root else given
-    )
+    # a folder within another one is replaced first
+    for path, name in sorted(_private_folders(options).items(), key=lambda item: -len(item[0])):
+        given = given.replace(path, name)
+    return f"python -m benchmarks {given}"
+
+
+def _private_folders(options: argparse.Namespace) -> dict[str, str]:
+    """Folders of one machine, which results must not name, by what stands for them: DATA_ROOT and its kind."""
+    folders = {name: value for name, value in vars(options).items() if isinstance(value, Path)}
+    return {str(path): name.upper() for name, path in folders.items() if path.is_absolute() or name == "data_root"}

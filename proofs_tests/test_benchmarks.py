@@ -193,13 +193,14 @@ def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatc
     assert len(trained) == 5
 
 
-def test_results_name_no_folder_of_the_data(run, tmp_path):
+def test_results_name_no_folder_of_this_machine(run, tmp_path):
     root = tmp_path / "private"
     root.mkdir()
-    assert run(tmp_path / "out", "--data-root", str(root), "--networks", "multi_scale") == 0
+    assert run(tmp_path / "out", "--data-root", str(root), "--networks", "multi_scale", "--cache", "kept/here") == 0
     text = (tmp_path / "out" / "results.json").read_text()
-    assert str(root) not in text
-    assert "--data-root DATA_ROOT" in text
+    assert str(tmp_path) not in text
+    assert "--output OUTPUT --data-root DATA_ROOT" in text
+    assert "--cache kept/here" in text  # the control: a folder that anybody can have
 
 
 def test_margin_channels_lie_on_the_windows_own_grid():
