@@ -30,8 +30,11 @@ LAYERS = [
     {"group"},
     {"representation", "gaussian", "grid"},
     {"window", "jet", "boundary"},
-    {"kernels", "resample"},
-    {"field"},
+    {"resample"},
+    {"smoothing", "field"},
+    {"mixing"},
+    {"planned_jet"},
+    {"kernels"},
     {"functional", "plan", "pooling", "readout"},
     {"nn"},
     {""},  # scalegroup itself
