@@ -57,6 +57,14 @@ def assert_action(act: Act, field: ScaleField, g: GroupElement, h: GroupElement)
     assert_same_field(act(act(field, g), g.inverse()), field)
 
 
+@pytest.mark.parametrize("over_scale", [True, False])
+@pytest.mark.parametrize("over_plane", [True, False])
+def test_type_with_no_axes_left_is_that_of_a_vector(over_scale: bool, over_plane: bool) -> None:
+    type_ = replace(FieldType.scalars(ScaleGroup(2), 3), over_scale=over_scale, over_plane=over_plane)
+    assert type_.is_vector == (not over_scale and not over_plane) == ("no axes left" in repr(type_))
+    assert ("scale" in repr(type_), "plane" in repr(type_)) == (over_scale, over_plane)
+
+
 @given(fields_and_elements(2))
 def test_relabelling_is_a_group_action(drawn: tuple) -> None:
     assert_action(ScaleField.transform, *drawn)
