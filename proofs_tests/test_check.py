@@ -95,6 +95,16 @@ def test_command_writes_its_verdict_as_json(tmp_path):
 
 
 @pytest.mark.usefixtures("example")
+@pytest.mark.parametrize(
+    ("ratio", "status"), [("1.4142", 0), ("1.41421356", 0), ("1.189", 0), ("1.41", 2), ("1.4144", 2), ("1.26", 2)]
+)
+def test_ratio_typed_to_three_decimals_or_more_is_the_root_it_begins(ratio, status):
+    """The scaling by √2 is in the network's group, one by 1.41 is not; nor is ∛2, however it is typed."""
+    power = "2" if ratio == "1.189" else "1"  # ⁴√2
+    assert run("smaller:net", "--no-budget", "--ratio", ratio, "--powers", power, "--channels", "5") == status
+
+
+@pytest.mark.usefixtures("example")
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_command_draws_the_budget(ending, tmp_path):
     pytest.importorskip("matplotlib")
@@ -163,6 +173,32 @@ def test_error_is_measured_for_any_ratio(ratio):
     assert report.factor == group.ratio
     blur = torch_nn.AvgPool2d(5, stride=1, padding=2)  # the control: a window of fixed width
     assert equivariance_error(blur, group.generator, size=65).error > 0.02
+
+
+@pytest.mark.parametrize(
+    ("power", "before", "after"), [(1, [32], [32]), (2, range(16, 49), range(0, 65, 2))], ids=["√2", "2"]
+)
+def test_report_is_the_median_over_sixteen_images_of_each_channel(power, before, after):
+    """From the definition: of 65 samples on an axis √2 sends the centre to a sample, 2 the middle 33."""
+    net, factor = maps_net(window=WINDOW).double(), G.factor(power)
+    images, norm = object_images(65, factor), partial(torch.linalg.vector_norm, dim=(1, 3, 4))
+    views = images.sample(65, 65), images.sample(65, 65, factor=factor), torch.zeros(1, 1, 65, 65).double()
+    with torch.no_grad():
+        one, other, blank = (net(view).tensor for view in views)
+    one = one[:, :, :-power, before][..., before]
+    other, blank = (values[:, :, power:, after][..., after] for values in (other, blank))
+    each = (norm(one - other) / norm(other - blank)).T  # [channel, image]
+    largest = (one - other).abs().amax((0, 1, 3, 4)) / (other - blank).abs().amax((0, 1, 3, 4))
+
+    report = equivariance_error(net, G.element(power), size=65)
+    assert report.images == 16
+    assert report.errors == pytest.approx([statistics.median(channel) for channel in each.tolist()], rel=1e-12)
+    assert report.error == max(report.errors)
+    assert report.maximum == pytest.approx(largest.max().item(), rel=1e-12)
+    assert list(report.channels) == [f"σ₀ {sigma:.3g}" for sigma in WINDOW.sigmas[power:]]
+    assert report.channels_compared == (5 - power) / 5
+    assert report.pixels_compared == pytest.approx((len(before) / 65) ** 2, rel=1e-12)
+    assert report.errors != pytest.approx(each.mean(1).tolist(), rel=1e-3)  # the control: the mean is another number
 
 
 def test_inverse_of_a_scaling_is_measured_alike():

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "convention.",
     )
     check.add_argument("factory", metavar="package.module:factory", help="a function without arguments, or a class")
-    check.add_argument("--ratio", type=float, default=2**0.5, help="γ of the scaling group (default: √2)")
+    check.add_argument("--ratio", type=_ratio, default=2**0.5, help="γ of the scaling group (default: √2, or 1.4142)")
     check.add_argument(
         "--powers", type=int, nargs="+", help="which γ^power to check (default: all up to a factor of 2)"
     )
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
     return parser
+
+
+def _ratio(text: str) -> float:
+    """γ as typed: of a root of 2 nobody types all digits, and another ratio would be another group."""
+    ratio, decimals = float(text), len(text.partition(".")[2])
+    roots = (2 ** (1 / root) for root in range(2, 13))
+    return next((root for root in roots if decimals >= 3 and abs(root - ratio) < 10**-decimals), ratio)
 
 
 def _load(name: str) -> Callable[[], Any]:
