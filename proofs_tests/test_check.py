@@ -248,6 +248,17 @@ def test_nan_is_not_within_tolerance():
         assert_equivariant(lambda x: x.mean((2, 3)) * math.nan, G.element(2), size=65)
 
 
+@pytest.mark.parametrize("measure", [equivariance_error, error_budget])
+def test_scalings_and_images_of_another_kind_are_refused(measure):
+    net = small_net(ScaleWindow(G, 1.0, 2))
+    with pytest.raises(ScaleGroupError, match=r"mend: pass group\.element"):
+        measure(net, 2.0, size=65)
+    with pytest.raises(ScaleGroupError, match="a ContinuousImage"):
+        measure(net, G.element(1), torch.rand(1, 1, 65, 65), size=65)
+    with pytest.raises(ScaleGroupError, match="a ScaleGroup"):
+        check_module(net, 2.0)
+
+
 def test_canvas_too_small_for_the_factor_is_refused():
     assert object_images(41, 2.0)
     with pytest.raises(ScaleGroupError, match="size=41 or more"):

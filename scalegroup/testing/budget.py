@@ -142,6 +142,7 @@ def error_budget(
     ('layer 1', 'layer 2', 'pooled')
     """
     check_instance("net", net, nn.Sequential, mend="a budget needs to see the layers: pass the scalegroup network")
+    check_instance("element", element, GroupElement, mend="pass group.element(power)")
     check_integer("size", size, at_least=1)
     window = net.lift.window
     pairs = moved_channels(window, element)
@@ -159,6 +160,7 @@ def error_budget(
         )
     if images is None:
         images = object_images(size, element.scale_factor, count=4)
+    check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
         background = 0.0 if net.lift.background is None else net.lift.background
     bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)

@@ -63,7 +63,7 @@ class Verdict:
             lines.append(str(self.budget))
         else:
             lines.append(
-                "no error budget: it takes a scalegroup network, and a scale channel that scaling sends to another"
+                "without an error budget (of a scalegroup network with scale channels that scaling sends to each other)"
             )
         word = "scale equivariant" if self.passed else "NOT scale equivariant"
         lines.append(
@@ -110,6 +110,7 @@ def check_module(
     True
     """
     module = copy.deepcopy(check_instance("module", module, torch.nn.Module, mend="wrap the function in one")).eval()
+    check_instance("group", group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
     if powers is None:
         powers = [power for power in range(1, 13) if group.factor(power) <= _LARGEST_FACTOR * (1 + 1e-9)] or [1]
     elements = [group.element(power) for power in powers]
