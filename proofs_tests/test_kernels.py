@@ -9,6 +9,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyscsp import discscsp
+from scipy.integrate import quad
 from scipy.special import ive
 
 from scalegroup import (
@@ -167,6 +168,40 @@ def test_tail_bound_bounds_the_tail(name: str, sigma: float, radius: int) -> Non
 def test_wrong_tail_bounds_fail(name: str, wrong: Callable[[float, int], float]) -> None:
     _, observed, _, _ = TAILS[name]
     assert any(observed(sigma, radius) > 1.5 * wrong(sigma, radius) for sigma in SIGMAS for radius in (3, 4, 5))
+
+
+def chernoff(sigma: float, radius: int) -> float:
+    """The best of the bounds 2·E[exp(θ(n - M))] over θ, with the moment generating function of T(·; s)."""
+    theta = np.linspace(0, 20, 2_000_001)
+    return float(2 * np.exp((sigma**2 * (np.cosh(theta) - 1) - theta * (radius + 1)).min()))
+
+
+def gaussian_integral(start: float, *powers: int) -> float:
+    """2∫ Σ xᵏ φ(x) dx from `start`, φ the standard normal density."""
+    return (
+        2 * quad(lambda x: sum(x**k for k in powers) * gaussian.density(x, 1.0), start, 40, epsabs=0, epsrel=1e-11)[0]
+    )
+
+
+DERIVATIONS: dict[str, Callable[[float, int], float]] = {
+    "discrete": chernoff,
+    "sampled": lambda sigma, radius: gaussian_integral(radius / sigma, 0),
+    "derivatives": lambda sigma, radius: gaussian_integral((radius - 0.5) / sigma, 0, 1, 2),
+}
+
+
+@every_tail
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5, 8.0])
+def test_tail_bound_is_the_one_that_is_derived(name: str, sigma: float) -> None:
+    bound, *_ = TAILS[name]
+    for radius in (math.ceil(k * sigma + 0.5) for k in (2, 3, 4, 6)):
+        assert math.isclose(bound(sigma, radius), DERIVATIONS[name](sigma, radius), rel_tol=1e-9)
+        assert not math.isclose(bound(sigma, radius), DERIVATIONS[name](sigma, radius + 1), rel_tol=0.1)  # the control
+
+
+def test_tails_of_derivatives_have_no_bound_before_they_fall() -> None:
+    assert gaussian.derivative_tail_bound(4.0, 8) == math.inf
+    assert gaussian.derivative_tail_bound(4.0, 9) < math.inf
 
 
 @every_tail
