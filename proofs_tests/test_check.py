@@ -294,6 +294,18 @@ def test_no_bound_is_printed_where_there_is_none():
     assert "no bound for the whole network" in str(check_module(small_net(), G, powers=[1], size=65, budget=False))
 
 
+def test_scale_channels_are_compared_before_pooling_unless_they_are_the_output():
+    inner = maps_net()
+    for module, reports in [
+        (maps_net(nn.ScalePool), 1),
+        (inner, 0),
+        (torch_nn.Sequential(inner), 1),  # what a stranger makes of them is not known
+    ]:
+        verdict = check_module(module, G, powers=[1], size=65, budget=False)
+        assert len(verdict.channels) == reports
+        assert ("before pooling" in str(verdict)) == bool(reports)
+
+
 def test_network_of_one_scale_channel_is_judged_by_its_scores():
     verdict = check_module(small_net(ScaleWindow(G, 2.0, 1)), G, powers=[2], size=65)
     assert not verdict.passed

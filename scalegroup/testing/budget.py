@@ -94,10 +94,11 @@ class ErrorBudget:
             above = [a + max(value, 0) for a, value in zip(above, values, strict=True)]
             below = [b + min(value, 0) for b, value in zip(below, values, strict=True)]
         axes.plot(self.layers, self.observed, "ko", label="observed")
+        axes.use_sticky_edges = False  # parts of height zero would cut the topmost mark
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set(ylabel="error, as a fraction of the signal", title=f"error budget for scaling by {self.factor:.4g}")
         axes.tick_params("x", rotation=30)
-        axes.legend(fontsize="small", frameon=False)
+        axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars
 
 
 def error_budget(

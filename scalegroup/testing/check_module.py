@@ -28,7 +28,8 @@ class Verdict:
         module: its class.
         tolerance: a convention where no bound exists.
         reports: of the module's output, one for each factor.
-        channels: of the scale channels before pooling, where the module holds a network of this library.
+        channels: of the scale channels before pooling, where the module holds a network of this library (but is not one
+            that gives them).
         layers: every 2-jet layer alone, at its finest σ, against its derived bound, where its kernel has one.
         budget: where the error comes from, where the layers can be seen.
     """
@@ -122,11 +123,12 @@ def check_module(
     _check_channels(net.lift.window.channels, channels)
     shared = [element for element in elements if moved_channels(net.lift.window, element)]
     before_pooling = _BeforePooling(net)
+    shown = module is net and net.out_type.over_scale  # the reports of the output are of its channels
     return Verdict(
         module=type(module).__name__,
         tolerance=tolerance,
         reports=reports,
-        channels=tuple(equivariance_error(before_pooling, element, **options) for element in shared),
+        channels=() if shown else tuple(equivariance_error(before_pooling, element, **options) for element in shared),
         layers=_layers_alone(net, elements[0]),
         budget=error_budget(net, shared[0], size=size, background=background) if budget and shared else None,
     )
