@@ -46,7 +46,11 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "safetensors", "scalegroup"}
-TEST_TOOLS = {"testing/strategies.py": {"hypothesis"}, "testing/checks.py": {"pytest"}}
+OPTIONAL = {
+    "testing/strategies.py": {"hypothesis"},
+    "testing/checks.py": {"pytest"},
+    "scalegroup/__main__.py": {"matplotlib"},
+}
 
 
 def name_of(path: Path) -> str:
@@ -82,7 +86,7 @@ def upward_imports(path: Path, source: str) -> list[str]:
 
 def foreign_imports(path: Path, source: str) -> set[str]:
     tops = {name.split(".")[0] for name in imported(source)} - set(sys.stdlib_module_names)
-    return tops - ALLOWED - TEST_TOOLS.get(f"{path.parent.name}/{path.name}", set())
+    return tops - ALLOWED - OPTIONAL.get(f"{path.parent.name}/{path.name}", set())
 
 
 def calls_of(source: str, *, names: set[str]) -> list[str]:

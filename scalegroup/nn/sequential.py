@@ -114,8 +114,7 @@ class Sequential(nn.Module):
         Any other network gives its `ScaleField`. Raises `ScaleGroupError` on images that cannot be used.
         """
         field = self.field(images)
-        is_vector = not (field.type.over_scale or field.type.over_plane)
-        return field.tensor.flatten(1) if is_vector else field
+        return field.tensor.flatten(1) if field.type.is_vector else field
 
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
