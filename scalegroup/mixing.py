@@ -108,7 +108,10 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor | None, ...]:
+        (gradient,) = grad_outputs
         smoothed, fused = ctx.saved_tensors
         stencils: Stencils = ctx.stencils
         by_maps = ctx.maps_pay and ctx.needs_input_grad[1]

@@ -94,7 +94,10 @@ class _DepthwiseBlur(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor | None, ...]:
+        (gradient,) = grad_outputs
         (taps,) = ctx.saved_tensors
         rows, columns = (len(taps) - 1 - amount for amount in ctx.padding)
         return _blur(gradient, taps, (rows, columns)), None, None

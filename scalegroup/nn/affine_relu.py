@@ -51,7 +51,10 @@ class _AffineReLU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides the name of ctx)
+        ctx: Any, *grad_outputs: Any
+    ) -> tuple[Tensor | None, ...]:
+        (gradient,) = grad_outputs
         maps, scale, shift = ctx.saved_tensors
         before = torch.addcmul(_rows(shift), maps, _rows(scale))
         passed = torch.ops.aten.threshold_backward(gradient, before, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -71,7 +71,7 @@ class BatchNorm(Layer):
     def forward(self, field: ScaleField) -> ScaleField:
         """The normalised field."""
         self.check_input(field)
-        scale, shift = self._affine([(domain, None) for domain in self._domains(field)])
+        scale, shift = self.affine(_moments(domain, None) for domain in self._domains(field))
 
         def normalise(values: Tensor) -> Tensor:
             # values·scale + shift, in one pass forward and one backward
@@ -79,31 +79,31 @@ class BatchNorm(Layer):
 
         return field.pointwise(normalise)
 
-    def affine(self, channels: Sequence[Channel], steps: Sequence[Grid]) -> tuple[Tensor, Tensor]:
-        """(scale, shift), both `[feature]`, of what the layer does to the scale channels of one field."""
-        return self._affine(
-            [(c.grid.crop(c.values, domain), c.constant) for c, domain in zip(channels, steps, strict=True)]
-        )
-
     def on(self, channels: Sequence[Channel], steps: Sequence[Grid]) -> list[Channel]:
         """See `Layer`: the moments are taken over all channels together."""
-        scale, shift = self.affine(channels, steps)
+        scale, shift = self.affine(map(self.moments, channels, steps))
         return [replace(c, values=c.values * scale[:, None, None], constant=c.shifted(scale, shift)) for c in channels]
 
-    def _affine(self, domains: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
-        mean, variance = self._moments(domains) if self.training else (self.running_mean, self.running_variance)
+    @staticmethod
+    def moments(channel: Channel, domain: Grid) -> tuple[Tensor, Tensor]:
+        """(variance, mean), both `[feature]`, of one scale channel over its statistics domain."""
+        return _moments(channel.grid.crop(channel.values, domain), channel.constant)
+
+    def affine(self, moments: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """(scale, shift), both `[feature]`, from the moments of all scale channels, which only training looks at."""
+        mean, variance = self._joint(list(moments)) if self.training else (self.running_mean, self.running_variance)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return scale, self.bias - mean * scale
 
-    def _moments(self, domains: Sequence[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
-        """Joint mean and variance over the statistics domains (maps, constant), each with the same weight."""
-        if not domains:
+    def _joint(self, moments: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Joint mean and variance, each scale channel with the same weight; updates the running statistics."""
+        if not moments:
             raise ScaleGroupError(
                 "a field without a defined scale channel",
                 expected="at least one, to take statistics of",
                 mend="restrict to a window that overlaps the field's",
             )
-        variances, means = (torch.stack(parts) for parts in zip(*(_moments(*each) for each in domains), strict=True))
+        variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them
         with torch.no_grad():

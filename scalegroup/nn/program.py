@@ -67,31 +67,25 @@ def make_program(plan: Plan, layers: Sequence[Layer], boundary: Boundary, known:
 
 
 def run(layers: Sequence[Layer], channels: Sequence[Channel], program: Program) -> list[Channel]:
-    """All layers, batch norm and ReLU in one where they follow each other."""
+    """All layers; batch norm and the pointwise function behind it in one."""
     channels, number = list(channels), 0
     while number < len(layers):
-        layer, steps = layers[number], program.steps[number]
-        following = layers[number + 1] if number + 1 < len(layers) else None
-        if isinstance(layer, BatchNorm) and _is_relu(following):
-            channels = _norm_and_relu(layer, channels, steps)
+        layer, following, *_ = *layers[number : number + 2], None
+        if isinstance(layer, BatchNorm) and isinstance(following, Pointwise):
+            affine = layer.affine(map(layer.moments, channels, program.steps[number]))
+            channels = [activated(channel, *affine, following) for channel in channels]
             number += 2
         else:
-            channels = layer.on(channels, steps)
+            channels = layer.on(channels, program.steps[number])
             number += 1
     return channels
 
 
-def _is_relu(layer: Layer | None) -> bool:
-    if not isinstance(layer, Pointwise):
-        return False
-    return layer.function in _RELUS or isinstance(layer.function, torch.nn.ReLU)
-
-
-def _norm_and_relu(norm: BatchNorm, channels: Sequence[Channel], steps: Sequence[Grid]) -> list[Channel]:
-    scale, shift = norm.affine(channels, steps)
-    results = []
-    for channel in channels:
-        moved = channel.shifted(scale, shift)
-        values = affine_relu(channel.values, scale, moved, less_constant=channel.known)
-        results.append(replace(channel, values=values, constant=torch.relu(moved) if channel.known else None))
-    return results
+def activated(channel: Channel, scale: Tensor, shift: Tensor, pointwise: Pointwise) -> Channel:
+    """The pointwise function of scale·maps + shift."""
+    moved = channel.shifted(scale, shift)
+    if not (pointwise.function in _RELUS or isinstance(pointwise.function, torch.nn.ReLU)):
+        scaled = replace(channel, values=channel.values * scale[:, None, None], constant=moved)
+        return pointwise.on([scaled], [None])[0]
+    values = affine_relu(channel.values, scale, moved, less_constant=channel.known)
+    return replace(channel, values=values, constant=torch.relu(moved) if channel.known else None)

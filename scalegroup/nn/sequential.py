@@ -12,6 +12,7 @@ from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
 from scalegroup.field import FieldType, ScaleField, join
 from scalegroup.nn.channel import Channel
+from scalegroup.nn.checkpointing import run_forgetfully
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer
 from scalegroup.nn.lift import Lift
@@ -33,7 +34,8 @@ class Sequential(nn.Module):
 
     Args:
         layers: a `Lift` first; then layers, or functions that make a layer for the type before it (layer classes are).
-        min_grid_sigma: let channels run on coarser grids while their σ₀ stays at least this many samples; None: never.
+        min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
+        checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
 
     Raises:
         ScaleGroupError: if a layer does not take what the one before it gives.
@@ -46,10 +48,16 @@ class Sequential(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, *layers: Layer | Callable[[FieldType], Layer], min_grid_sigma: float | None = None) -> None:
+    def __init__(
+        self,
+        *layers: Layer | Callable[[FieldType], Layer],
+        min_grid_sigma: float | None = None,
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_chain(layers))
         self.min_grid_sigma = None if min_grid_sigma is None else check_positive("min_grid_sigma", min_grid_sigma)
+        self.checkpointing = checkpointing
         self._plans: dict[Any, Plan] = {}
         self._programs: list[Program] = []
         self._indices: dict[Any, int] = {}
@@ -119,7 +127,7 @@ class Sequential(nn.Module):
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
         program, channels = self._enter(images)
-        channels = run(self.apart, channels, program)
+        channels = (run_forgetfully if self.checkpointing else run)(self.apart, channels, program)
         fields = [channel.field(self._apart_type) for channel in channels]
         if self._apart_type.over_plane:  # a dense field: all channels on the grid of the image
             height, width = images.shape[-2:]
