@@ -438,10 +438,52 @@ def test_warning_names_exactly_the_channels_whose_first_filters_leave_the_image(
         assert named[1].split(", ") == leaving
 
 
-def test_plan_prints_a_row_per_channel() -> None:
-    rows = str(tiny(min_grid_sigma=1.0, window=ScaleWindow(G, 1.0, 3)).plan((41, 41))).splitlines()
-    assert rows[0].startswith("plan for 41×41 images")
-    assert [row.split("|")[1].strip() for row in rows[1:]] == ["1", "1", "2"]
+def test_plan_prints_a_row_per_channel_and_layer() -> None:
+    net = tiny(min_grid_sigma=1.0, window=ScaleWindow(G, 1.0, 3))
+    plan = net.plan((41, 41))
+    title, _, *rows = str(plan).splitlines()
+    assert title.startswith("plan for 41×41 images")
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows]
+    assert [row[:2] for row in cells[:: len(net.apart)]] == [["1", "1"], ["1.414", "1"], ["2", "2"]]
+    assert sum(float(row[3]) for row in cells) == pytest.approx(plan.multiply_adds / 1e6, abs=0.005 * len(cells))
+
+
+def test_plan_counts_what_the_layers_multiply() -> None:
+    """Mixing: nine per pair of features and sample; blur: the taps along each axis, or products with matrices."""
+    net = tiny(window=ScaleWindow(G, 1.0, 1), readout=Dense())
+    (channel,) = net.plan((41, 41)).channels
+    taps = 2 * DiscreteGaussian(tail=1e-3).filters(1.0).radius - 1
+    first = channel.work[0]
+    assert first.multiply_adds == 1 * 3 * 9 * 41**2 + taps * 43 * (41 + 43)
+    assert first.bytes == 4 * (1 + 3) * 41**2
+    last = net.apart[-2]
+    assert last.coefficients.shape[:2] == (3, 4)
+    taps = 2 * DiscreteGaussian(tail=1e-3).filters(1.25**2).radius - 1
+    blur = min(taps * 43 * (41 + 43), 43 * 41 * (41 + 43))
+    assert channel.work[-2].multiply_adds == 4 * 3 * 9 * 41**2 + 4 * blur
+
+
+@given(st.floats(0.5, 4), st.sampled_from([1.0, 2**0.5, 2.0]), st.integers(0, 1))
+def test_channels_an_octave_apart_are_one_network_on_their_grids(sigma0: float, least: float, parity: int) -> None:
+    """Strides depend on σ₀ alone, in every layer, not on the size of the image."""
+
+    def strides(octave: int, size: int) -> list[int]:
+        net = gaussian_derivative_net(window=ScaleWindow(G, sigma0, 1, first=2 * octave), min_grid_sigma=least)
+        (channel,) = net.plan((size, size)).channels
+        return [grid.stride // 2**octave for grid in (channel.entry, *channel.after)]
+
+    finest = strides(1, 600 + parity)
+    assert finest == strides(2, 600 + parity) == strides(1, 400 + parity)
+    assert finest == sorted(finest)
+
+
+@given(st.floats(0.5, 8), st.sampled_from([1.0, 2**0.5, 2.0]))
+def test_every_layer_has_the_least_grid_sigma_or_the_grid_of_the_image(sigma0: float, least: float) -> None:
+    net = gaussian_derivative_net(window=ScaleWindow(G, sigma0, 1), min_grid_sigma=least)
+    (channel,) = net.plan((400, 400)).channels
+    for layer, grid in zip(net.apart, channel.after, strict=True):
+        if isinstance(layer, nn.JetConv):
+            assert grid.stride == 1 or layer.beta * sigma0 / grid.stride >= least * (1 - 1e-8)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.grid import Grid
 from scalegroup.mixing import Stencils
 from scalegroup.planned_jet import ORDERS, PlannedJet, PlannedOrders, PlannedStencils
-from scalegroup.smoothing import multiply_adds, smoothing, smoothing_matrices
+from scalegroup.smoothing import blur_work, smoothing, smoothing_matrices
 
 
 class JetFilters(ABC):
@@ -63,8 +63,8 @@ class JetFilters(ABC):
         """
 
     @abstractmethod
-    def multiply_adds(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> int:
-        """How many that takes for one image."""
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
+        """How many multiply-adds that takes for one image, and the method."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +103,11 @@ class BlurThenStencil(JetFilters):
         smooth = smoothing(self.blur, held, wanted, self._margin, extension, like)
         return PlannedStencils(smooth, Stencils.of(self.stencils, sigma, like))
 
-    def multiply_adds(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> int:
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
         """See `JetFilters`."""
         mixing = inputs * outputs * self.stencils.shape[-1] ** 2 * math.prod(wanted.shape)
-        return inputs * multiply_adds(self.blur, held, wanted, self._margin) + mixing
+        blur, method = blur_work(self.blur, held, wanted, self._margin)
+        return inputs * blur + mixing, method
 
     @property
     def _margin(self) -> int:
@@ -144,11 +145,11 @@ class SeparableOrders(JetFilters):
         along_y, along_x = zip(*orders, strict=True)
         return PlannedOrders(along_y, along_x, _tensor(jet.normalisation(sigma), like))
 
-    def multiply_adds(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> int:
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
         """See `JetFilters`."""
         (height, width), (rows, columns) = held.shape, wanted.shape
         maps = len(self.orders) * rows * width * height + jet.SIZE * rows * columns * width
-        return inputs * (maps + jet.SIZE * outputs * rows * columns)
+        return inputs * (maps + jet.SIZE * outputs * rows * columns), "by matrices"
 
     @property
     def _taps(self) -> np.ndarray:

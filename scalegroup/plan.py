@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 from scalegroup.errors import ScaleGroupWarning
@@ -25,15 +25,16 @@ _FAR = 2**24  # samples: strides are chosen on an image far larger than any regi
 
 @dataclass(frozen=True)
 class Work:
-    """What it takes to compute a layer for one image: multiply-adds, and bytes of the maps it makes in float32."""
+    """What it takes to compute a layer for one image: multiply-adds, bytes of the maps it makes in float32, and how."""
 
     multiply_adds: int
     bytes: int
+    method: str = ""
 
     @staticmethod
-    def of(wanted: Grid, features: int, multiply_adds: int = 0) -> Work:
+    def of(wanted: Grid, features: int, multiply_adds: int = 0, method: str = "") -> Work:
         """With the bytes of so many features of the samples wanted."""
-        return Work(multiply_adds, 4 * features * math.prod(wanted.shape))
+        return Work(multiply_adds, 4 * features * math.prod(wanted.shape), method)
 
 
 @runtime_checkable
@@ -98,11 +99,18 @@ class Plan:
 
     def __str__(self) -> str:
         rows, columns = self.size
-        lines = [f"plan for {rows}×{columns} images: σ₀ | stride | samples held, from entry to read-out"]
+        lines = [
+            f"plan for {rows}×{columns} images: {self.multiply_adds / 1e6:.4g} million multiply-adds and "
+            f"{self.bytes / 2**20:.4g} MiB of maps for each, forward",
+            f"{'σ₀':>8} | stride |    samples | million |      KiB | layer",
+        ]
         for channel in self.channels:
-            shapes = ["×".join(map(str, grid.shape)) for grid in (channel.entry, *channel.after)]
-            held = " → ".join(shape for shape, _ in groupby(shapes))
-            lines.append(f"{channel.window.sigmas[0]:8.4g} | {channel.stride:3d} | {held}")
+            for name, grid, work in zip(self.names, channel.after, channel.work, strict=True):
+                samples = "×".join(map(str, grid.shape))
+                lines.append(
+                    f"{channel.window.sigmas[0]:8.4g} | {grid.stride:6d} | {samples:>10} | "
+                    f"{work.multiply_adds / 1e6:7.2f} | {work.bytes / 2**10:8.1f} | {name} {work.method}".rstrip()
+                )
         return "\n".join(lines)
 
 

@@ -136,10 +136,12 @@ def smoothing(taps: np.ndarray, held: Grid, wanted: Grid, margin: int, extension
     return Depthwise(tensor, partial(held.crop, part=inside), padding)
 
 
-def multiply_adds(taps: np.ndarray, held: Grid, wanted: Grid, margin: int) -> int:
-    """How many the method chosen in float32 needs, per image and channel."""
+def blur_work(taps: np.ndarray, held: Grid, wanted: Grid, margin: int) -> tuple[int, str]:
+    """Multiply-adds per image and channel of the method chosen in float32, and the method."""
     banded, depthwise = _costs(taps, held, wanted, margin)
-    return int(banded if depthwise * _DEPTHWISE_COST[torch.float32] > banded else depthwise)
+    if depthwise * _DEPTHWISE_COST[torch.float32] > banded:
+        return int(banded), "by matrices"
+    return int(depthwise), "depthwise"
 
 
 def _costs(taps: np.ndarray, held: Grid, wanted: Grid, margin: int) -> tuple[float, float]:

@@ -108,7 +108,11 @@ class JetConv(Layer):
         """See `Layer`."""
         filters = self.kernel.filters(self.beta * sigma0)
         outputs, inputs, _ = self.coefficients.shape
-        return Work.of(wanted, inputs + outputs, filters.multiply_adds(held, wanted, inputs, outputs))
+        multiply_adds, method = filters.work(held, wanted, inputs, outputs)
+        reach = wanted.dilated(filters.radius)
+        outside = filters.radius - (wanted.y.start - reach.y.start)
+        kernel = f"{type(self.kernel).__name__}, σ {self.beta * sigma0:.3g}, reach {filters.radius}"
+        return Work.of(wanted, inputs + outputs, multiply_adds, f"{kernel}, {outside} of it outside, {method}")
 
     def gives(self, held: Grid, wanted: Grid) -> Grid:
         """See `Layer`."""

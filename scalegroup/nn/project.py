@@ -14,6 +14,7 @@ from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
 from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer
+from scalegroup.plan import Work
 from scalegroup.pooling import Max, Pooling
 from scalegroup.readout import CentrePixel
 from scalegroup.readout import ReadOut as ReadOutStrategy
@@ -61,6 +62,10 @@ class ReadOut(Layer):
         if self.readout.keeps_plane:
             return replace(field, tensor=tensor, type=self.out_type)
         return replace(field, tensor=tensor, type=self.out_type, grid=None, background=None)
+
+    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
+        """One value per feature, unless it is dense."""
+        return Work.of(wanted, self.out_type.size) if self.readout.keeps_plane else Work(0, 4 * self.out_type.size)
 
     def gives(self, held: Grid, wanted: Grid) -> Grid:
         """See `Layer`."""
