@@ -8,7 +8,7 @@ import math
 import re
 import warnings
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +345,41 @@ def strided_error(kernel: str, sigma0: float, stride: int, seed: int = SEED) -> 
     return float(np.mean(errors))
 
 
+LEAST = (1.0, 2**0.5, 2.0)  # samples: min_grid_sigma of the deep networks
+
+
+def deep_strided_errors(kernel: str, least: float, seed: int = SEED) -> tuple[float, float]:
+    """(difference from the network without strides, covariance error under √2) of the logits, both of the signal.
+
+    Networks of six layers, whose later ones run on coarser grids than their entry; blobs as in `strided_error`; the
+    median over four images, the mean over the channels σ₀ = 2, 2√2 and 4 and three networks.
+    """
+    differences, gaps = [], []
+    for number, sigma0 in product(range(3), (2.0, 8**0.5, 4.0)):
+        size = 2 * round(14 * sigma0) + 1
+        generator = torch.Generator().manual_seed(seed)
+        blobs = Blobs.random(4, 3, widths=(0.75 * sigma0, 1.5 * sigma0), extent=sigma0, generator=generator)
+
+        def logits(sigma: float, min_grid_sigma: float | None) -> Tensor:
+            images = blobs.sample(size, size, factor=sigma / sigma0)  # noqa: B023 (called at once)
+            torch.manual_seed(seed + number)  # noqa: B023
+            net = gaussian_derivative_net(
+                widths=(6,) * 5,
+                window=ScaleWindow(G, sigma, 1),
+                boundary=Background(0.0),
+                kernel=KERNELS[kernel],
+                min_grid_sigma=min_grid_sigma,
+            ).double()
+            ignore_statistics(net.eval())
+            return net(torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, 1))).detach()  # the background last
+
+        plain, strided, scaled = logits(sigma0, None), logits(sigma0, least), logits(2**0.5 * sigma0, least)
+        signal = (plain[:-1] - plain[-1]).norm(dim=1)
+        differences.append(((strided - plain)[:-1].norm(dim=1) / signal).median().item())
+        gaps.append(((strided - scaled)[:-1].norm(dim=1) / signal).median().item())
+    return float(np.mean(differences)), float(np.mean(gaps))
+
+
 def measure_strided_errors() -> dict[str, object]:
     """What the committed table holds."""
     return {
@@ -359,6 +394,17 @@ def measure_strided_errors() -> dict[str, object]:
                 for ratio, pairs in SETTINGS.items()
             }
             for kernel in KERNELS
+        },
+        "deep": {
+            "description": "Networks of six layers, by min_grid_sigma: [difference from the network without strides, "
+            "covariance error under scaling by √2] (deep_strided_errors).",
+            **{
+                kernel: {
+                    f"{least:.3f}": [float(f"{error:.3g}") for error in deep_strided_errors(kernel, least)]
+                    for least in LEAST
+                }
+                for kernel in KERNELS
+            },
         },
     }
 
@@ -392,6 +438,22 @@ def test_error_of_strides_falls_with_sigma_per_stride(kernel: str) -> None:
         assert max(finer.values()) < min(coarser.values()) / 2
     assert max(table[1].values()) <= {"DiscreteGaussian": 0.17, "Iso": 0.04}[kernel]
     assert max(table[2].values()) <= {"DiscreteGaussian": 0.04, "Iso": 0.007}[kernel]
+
+
+@pytest.mark.parametrize("least", LEAST)
+@every_kernel
+def test_errors_of_strides_per_layer_are_within_twice_the_committed_table(kernel: str, least: float) -> None:
+    expected = json.loads(TABLE.read_text())["deep"][kernel][f"{least:.3f}"]
+    assert deep_strided_errors(kernel, least) == pytest.approx(expected, rel=0.02)
+    for error, bound in zip(deep_strided_errors(kernel, least, seed=SEED + 100), expected, strict=True):
+        assert error <= 2 * bound
+
+
+def test_errors_of_strides_per_layer_fall_with_the_least_grid_sigma() -> None:
+    for kernel in KERNELS:
+        table = json.loads(TABLE.read_text())["deep"][kernel]
+        for coarser, finer in pairwise(table.values()):
+            assert all(b < a for a, b in zip(coarser, finer, strict=True))
 
 
 def test_reduction_that_smooths_exceeds_the_committed_table(monkeypatch: pytest.MonkeyPatch) -> None:
