@@ -32,24 +32,27 @@ class Stencils:
 
     Args:
         weights: `[5, k, k]` with the factors of eq 6 in front.
-        factors: `[5]`, those factors.
-        taps: of each component's bare stencil the non-zero taps, (row, column, value).
+        taps: of each component's stencil the non-zero taps, (row, column, value), divided by the first of them.
+        factors: `[5]`, what they have to be multiplied with.
     """
 
     weights: Tensor
-    factors: Tensor
     taps: tuple[tuple[tuple[int, int, float], ...], ...]
+    factors: Tensor
 
     @staticmethod
     def of(stencils: np.ndarray, sigma: float, like: Tensor) -> Stencils:
         """From bare stencils `[5, k, k]` and σ in samples, for tensors like that."""
         factors = jet.normalisation(sigma)
-        taps = tuple(
-            tuple((int(v), int(u), float(plane[v, u])) for v, u in np.argwhere(plane != 0)) for plane in stencils
-        )
         weights = factors[:, None, None] * stencils
-        scaled, alone = (torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in (weights, factors))
-        return Stencils(scaled, alone, taps)
+        places = [np.argwhere(plane) for plane in stencils]
+        first = np.array([plane[tuple(where[0])] for plane, where in zip(stencils, places, strict=True)])
+        taps = tuple(
+            tuple((int(v), int(u), float(plane[v, u] / a)) for v, u in where)
+            for plane, where, a in zip(stencils, places, first, strict=True)
+        )
+        scaled, alone = (torch.as_tensor(a, dtype=like.dtype, device=like.device) for a in (weights, factors * first))
+        return Stencils(scaled, taps, alone)
 
     @property
     def size(self) -> int:
@@ -61,19 +64,21 @@ class Stencils:
         return (coefficients @ self.weights.flatten(1)).unflatten(-1, (self.size, self.size))
 
     def maps(self, smoothed: Tensor) -> Tensor:
-        """The five derivative maps of `[batch, y, x, channel]`, without factors: `[batch, y', x', 5, channel]`."""
+        """The five derivative maps of `[batch, y, x, channel]`, to be multiplied with `factors`.
+
+        Returns `[batch, y', x', 5, channel]`.
+        """
         batch, height, width, channels = smoothed.shape
         rows, columns = height - self.size + 1, width - self.size + 1
         result = smoothed.new_empty(batch, rows, columns, jet.SIZE, channels)
         for component, taps in enumerate(self.taps):
             out = result[:, :, :, component]
-            parts = [(smoothed[:, v : v + rows, u : u + columns], value) for v, u, value in taps]
-            (first, a), (second, b), *rest = parts
-            torch.add(first, second, alpha=b / a, out=out)
-            for part, value in rest:
-                out.add_(part, alpha=value / a)
-            if a != 1:
-                out.mul_(a)
+            (first, _), (second, weight), *rest = [
+                (smoothed[:, v : v + rows, u : u + columns], value) for v, u, value in taps
+            ]
+            torch.add(first, second, alpha=weight, out=out)
+            for part, weight in rest:
+                out.add_(part, alpha=weight)
         return result
 
     def maps_pay(self, inputs: int, outputs: int) -> bool:
