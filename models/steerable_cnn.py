@@ -77,7 +77,7 @@ def steerable_cnn(
 
 
 def _escnn() -> tuple[Any, Any]:
-    """escnn's spaces and modules, imported only where they are used: the library does without."""
+    """The spaces and modules of escnn, imported only where they are used: the library does without."""
     try:
         from escnn import gspaces, nn  # pyright: ignore[reportMissingImports]
     except ImportError as error:
