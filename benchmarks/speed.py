@@ -56,7 +56,7 @@ class Scope:
     batch: int = 8
     slow_batch: int = 8
     seconds: float = 4.0
-    slow_seconds: float = 40.0
+    slow_seconds: float = 30.0
     equal_fields: bool = True
     sizes: Sequence[int] = (56, 112, 224, 448)
     channels: Sequence[int] = (2, 4, 8, 12, 16)

@@ -260,6 +260,20 @@ def test_what_does_not_fit_is_a_row_and_what_is_wrong_is_an_error():
         rows_where_it_fails("shapes do not fit")
 
 
+def test_rows_for_accelerators_run_in_half_precision_and_compiled(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or net)  # it needs a compiler
+    bench = speed.Bench(TINY, "cpu", 1, Console(quiet=True))
+    chosen = contenders.on_accelerators(WINDOW, (4, 4))
+    rows = [row for contender in chosen for row in bench.time(contender, section="networks")]
+    assert len(rows) == 2 * len(chosen) == 12
+    assert len({row["name"] for row in rows}) == 6
+    assert not [row["error"] for row in rows if row["error"]]
+    assert len(compiled) == 4
+    image = torch.randn(1, 1, 24, 24)
+    assert contenders.bfloat16(plain_cnn((4,)), image).dtype == torch.bfloat16
+
+
 def test_an_interrupted_run_leaves_the_earlier_file(command, monkeypatch, capsys):
     command.path.parent.mkdir()
     command.path.write_text("earlier")
