@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("generalisation", "truncation")
+_NAMES = ("generalisation", "truncation", "speed")
 
 
 def main() -> int:
@@ -32,8 +32,9 @@ def main() -> int:
         print(f"{parser.prog} {options.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ninterrupted; earlier results in {options.output} are untouched", file=sys.stderr)
-        if (checkpoints := options.output / "checkpoints").is_dir():
+        folder = options.output if "output" in options else options.json.parent
+        print(f"\ninterrupted; earlier results in {folder} are untouched", file=sys.stderr)
+        if (checkpoints := folder / "checkpoints").is_dir():
             print(f"the weights of the last complete epoch, once there is one: {checkpoints}", file=sys.stderr)
         return 130
     return 0

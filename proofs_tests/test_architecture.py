@@ -50,6 +50,7 @@ OPTIONAL = {
     "testing/strategies.py": {"hypothesis"},
     "testing/checks.py": {"pytest"},
     "scalegroup/__main__.py": {"matplotlib"},
+    "models/steerable_cnn.py": {"escnn"},
 }
 
 
