@@ -1,6 +1,7 @@
 # make demo    train on digits of one size, read digits of sizes never seen; writes into results/demo/
 # make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
 # make lint    style and types
+# make mutation   small faults put into the algebra one at a time: do its tests notice? (half an hour)
 # Each makes its environment where that is missing; a second run installs nothing.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ RUN := $(VENV)/bin/python
 # glibc gives every large tensor back to the kernel and pays for the page faults again
 export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint mutation install clean
 
 demo: install
 	$(RUN) -m benchmarks generalisation --output results/demo
@@ -23,6 +24,10 @@ lint: install
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pyright
+
+mutation:
+	$(MAKE) install EXTRAS=mutation
+	.venv-mutation/bin/python -m proofs_tests.mutation
 
 install: $(VENV)/.installed
 

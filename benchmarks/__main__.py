@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("contact-sheet", "generalisation", "truncation")
+_NAMES = ("contact-sheet", "generalisation", "speed", "truncation")
 
 
 def main() -> int:
@@ -32,8 +32,9 @@ def main() -> int:
         print(f"{parser.prog} {options.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ninterrupted; earlier results in {options.output} are untouched", file=sys.stderr)
-        if any(options.output.glob("**/checkpoints/*.pt")):
+        folder = options.output if "output" in options else options.json.parent
+        print(f"\ninterrupted; earlier results in {folder} are untouched", file=sys.stderr)
+        if "resume" in options and any(folder.glob("**/checkpoints/*.pt")):
             print("the same command with --resume goes on from the last complete checkpoint", file=sys.stderr)
         return 130
     return 0

@@ -20,8 +20,8 @@ from scalegroup import ScaleGroupError
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def make_folder(path: Path) -> Path:
-    """The folder, made where it is missing. Raises `ScaleGroupError` if it cannot be written to."""
+def make_folder(path: Path, *, option: str = "--output") -> Path:
+    """The folder, made where it is missing. Raises `ScaleGroupError`, naming the `option`, if it cannot be written."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}"
@@ -29,7 +29,7 @@ def make_folder(path: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise ScaleGroupError(
-            f"output folder {path} ({error.strerror})", expected="a folder that can be written", mend="pass --output"
+            f"output folder {path} ({error.strerror})", expected="a folder that can be written", mend=f"pass {option}"
         ) from None
     return path
 

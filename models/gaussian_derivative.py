@@ -98,6 +98,7 @@ def gaussian_derivative_net(
     pooling: Pooling = Max(),  # noqa: B008
     readout: ReadOut = CentrePixel(),  # noqa: B008
     min_grid_sigma: float | None = None,
+    checkpointing: bool = False,
 ) -> GaussianDerivativeNet:
     """A Gaussian derivative network of the paper (eq 9 and 10): 2-jet layers with σ_k = r^(k-1)·σ₀ (eq 13).
 
@@ -122,7 +123,8 @@ def gaussian_derivative_net(
         boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
         pooling: over scale.
         readout: what is looked at in the plane.
-        min_grid_sigma: let channels run on coarser grids while their σ₀ stays at least this many samples; None: never.
+        min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
+        checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
 
     Raises:
         ScaleGroupError: for an unknown preset, or a value that cannot be used.
@@ -155,4 +157,4 @@ def gaussian_derivative_net(
             layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]
         layers.append(partial(nn.JetConv, out_type=size, beta=r**depth, kernel=kernel, boundary=extension))
     read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling)
-    return GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma)
+    return GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma, checkpointing=checkpointing)

@@ -1,6 +1,7 @@
 """Reproducible runs: Hypothesis profiles, one seed for torch, one thread per pytest-xdist worker.
 
-`HYPOTHESIS_PROFILE=thorough` looks at many more examples, other ones in every run, for a nightly job.
+`HYPOTHESIS_PROFILE=thorough` looks at many more examples, other ones in every run, for a nightly job; `quick` at few,
+where the tests are run once for every mutant.
 """
 
 import os
@@ -10,6 +11,7 @@ import torch
 from hypothesis import settings
 
 settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("quick", deadline=None, max_examples=10, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

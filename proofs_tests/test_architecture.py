@@ -30,8 +30,11 @@ LAYERS = [
     {"group"},
     {"representation", "gaussian", "grid"},
     {"window", "jet", "boundary"},
-    {"kernels", "resample"},
-    {"field"},
+    {"resample"},
+    {"smoothing", "field"},
+    {"mixing"},
+    {"planned_jet"},
+    {"kernels"},
     {"functional", "plan", "pooling", "readout"},
     {"nn"},
     {""},  # scalegroup itself
@@ -43,7 +46,12 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "safetensors", "scalegroup"}
-TEST_TOOLS = {"testing/strategies.py": {"hypothesis"}, "testing/checks.py": {"pytest"}}
+OPTIONAL = {
+    "testing/strategies.py": {"hypothesis"},
+    "testing/checks.py": {"pytest"},
+    "scalegroup/__main__.py": {"matplotlib"},
+    "models/steerable_cnn.py": {"escnn"},
+}
 
 
 def name_of(path: Path) -> str:
@@ -79,7 +87,7 @@ def upward_imports(path: Path, source: str) -> list[str]:
 
 def foreign_imports(path: Path, source: str) -> set[str]:
     tops = {name.split(".")[0] for name in imported(source)} - set(sys.stdlib_module_names)
-    return tops - ALLOWED - TEST_TOOLS.get(f"{path.parent.name}/{path.name}", set())
+    return tops - ALLOWED - OPTIONAL.get(f"{path.parent.name}/{path.name}", set())
 
 
 def calls_of(source: str, *, names: set[str]) -> list[str]:

@@ -40,6 +40,7 @@ from scalegroup import (
     directional_derivatives,
     functional,
     nn,
+    smoothing,
     steer,
     testing,
     trivial,
@@ -199,7 +200,7 @@ REFUSALS = [
         "shape of a field",
         lambda shape: field(tensor=torch.zeros(shape)),
         (1, 2, 3, 9, 9),
-        [(1, 2, 3, 9), (2, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9)],
+        [(1, 2, 3, 9), (2, 9, 9), (1, 2, 3, 9, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9)],
         "tensor",
     ),
     *(
@@ -467,12 +468,14 @@ def cases() -> list:
 
 @pytest.fixture
 def no_computing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every layer and every filter convolves: whoever does so here has begun to compute."""
+    """Every layer and every filter convolves or smooths: whoever does so here has begun to compute."""
 
     def computes(*_: Any, **__: Any) -> None:
         pytest.fail("it began to compute")
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", computes)
+    for method in (smoothing.Banded, smoothing.Depthwise):
+        monkeypatch.setattr(method, "__call__", computes)
 
 
 def assert_refused(call: Callable[[], Any], said: str) -> None:

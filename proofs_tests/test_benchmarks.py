@@ -149,10 +149,13 @@ def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
 
 def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the_window(run, monkeypatch, tmp_path):
     seen = []
-    lifted = nn.Sequential.stages
-    monkeypatch.setattr(
-        nn.Sequential, "stages", lambda net, images: seen.append((net.training, net.lift.window)) or lifted(net, images)
-    )
+    whole_field = nn.Sequential.field
+
+    def watched(net, images, **options):
+        seen.append((net.training, net.lift.window))
+        return whole_field(net, images, **options)
+
+    monkeypatch.setattr(nn.Sequential, "field", watched)
     assert run(tmp_path, "--epochs", "16", "--dropped-channels", "3") == 0
     whole = data.digits().window
     trained = {window.first for training, window in seen if training and window.channels > 1}

@@ -2,14 +2,28 @@
 
 import json
 import math
+import statistics
 import sys
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn as torch_nn
 
-from scalegroup import Background, DiscreteGaussian, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup import (
+    Background,
+    Dense,
+    DiscreteGaussian,
+    Reflect,
+    SampledDerivatives,
+    ScaleGroup,
+    ScaleGroupError,
+    ScaleWindow,
+    SpatialMax,
+    nn,
+)
 from scalegroup.__main__ import main
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import (
@@ -19,6 +33,7 @@ from scalegroup.testing import (
     assert_invariant,
     check_module,
     checks,
+    covariance_bound,
     equivariance_error,
     error_budget,
     object_images,
@@ -40,10 +55,13 @@ def example(monkeypatch):
     """`examples/check_your_module.py`, importable as a user would have it: in the current folder."""
     monkeypatch.chdir(EXAMPLES)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    smaller = SimpleNamespace(net=lambda: small_net(min_grid_sigma=1.0), fields=maps_net, relu=torch_nn.ReLU)
+    monkeypatch.setitem(sys.modules, "smaller", smaller)
 
 
 def run(factory, *more):
-    return main(["check", f"check_your_module:{factory}", "--powers", "2", "--size", "97", *more])
+    name = factory if ":" in factory else f"check_your_module:{factory}"
+    return main(["check", name, "--powers", "2", "--size", "97", *more])
 
 
 @pytest.mark.usefixtures("example")
@@ -59,39 +77,73 @@ def test_command_tells_equivariant_modules_from_others(factory, status, capsys):
     assert bool(said.err) == (status == 2)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_command_finds_an_escnn_network_not_scale_equivariant():
+@pytest.mark.filterwarnings("ignore")  # escnn's own
+@pytest.mark.usefixtures("example")
+def test_command_finds_an_escnn_network_not_scale_equivariant(capsys):
     pytest.importorskip("escnn", exc_type=ImportError)
-    from escnn import gspaces
-    from escnn import nn as enn
-
-    torch.manual_seed(0)
-    space = gspaces.rot2dOnR2(N=4)
-    image = enn.FieldType(space, [space.trivial_repr])
-    regular = enn.FieldType(space, 8 * [space.regular_repr])
-
-    class Rotations(torch_nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = enn.SequentialModule(
-                enn.R2Conv(image, regular, kernel_size=5, padding=2), enn.ReLU(regular), enn.GroupPooling(regular)
-            )
-            self.head = torch_nn.Linear(8, 10)
-
-        def forward(self, images):
-            return self.head(self.body(enn.GeometricTensor(images, image)).tensor.mean((2, 3)))
-
-    net = Rotations().eval()
-    assert equivariance_error(net, G.element(2), size=65).error > 0.3
+    assert run("escnn") == 1
+    assert "verdict: NOT scale equivariant" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("example")
 def test_command_writes_its_verdict_as_json(tmp_path):
-    assert run("ours", "--powers", "1", "--json", str(tmp_path / "verdict.json")) == 0
+    assert run("smaller:net", "--powers", "1", "--json", str(tmp_path / "verdict.json")) == 0
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert verdict["passed"] is True
-    assert {"reports", "channels", "layer", "budget", "tolerance"} <= set(verdict)
+    assert {"reports", "channels", "layers", "budget", "tolerance"} <= set(verdict)
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize(
+    ("ratio", "status"), [("1.4142", 0), ("1.41421356", 0), ("1.189", 0), ("1.41", 2), ("1.4144", 2), ("1.26", 2)]
+)
+def test_ratio_typed_to_three_decimals_or_more_is_the_root_it_begins(ratio, status):
+    """The scaling by √2 is in the network's group, one by 1.41 is not; nor is ∛2, however it is typed."""
+    power = "2" if ratio == "1.189" else "1"  # ⁴√2
+    assert run("smaller:net", "--no-budget", "--ratio", ratio, "--powers", power, "--channels", "5") == status
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_command_draws_the_budget(ending, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"budget.{ending}"
+    assert run("smaller:net", "--powers", "1", "--figure", str(path)) == 0
+    assert path.read_bytes()[:5] == {"png": b"\x89PNG\r", "svg": b"<?xml"}[ending]
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize(
+    ("factory", "more", "mend"),
+    [
+        ("smaller:net", ["--no-budget"], "leave one of them out"),
+        ("smaller:relu", [], "leave --figure out"),
+        ("smaller:net", ["--powers", "6", "--size", "257"], "leave --figure out"),
+    ],
+    ids=["none is asked for", "another module", "no channel moved to another"],
+)
+def test_command_that_has_no_budget_to_draw_has_status_2(factory, more, mend, tmp_path, capsys):
+    assert run(factory, "--figure", str(tmp_path / "budget.png"), *more) == 2
+    assert mend in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize("name", ["budget.unknown", "nowhere/budget.png"])
+def test_command_whose_figure_cannot_be_written_has_status_2(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert run("smaller:net", "--powers", "1", "--size", "65", "--figure", str(tmp_path / name)) == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("example")
+def test_command_says_how_to_mend_a_missing_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert run("smaller:net", "--figure", str(tmp_path / "budget.png")) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+    assert run("smaller:net", "--powers", "1", "--no-budget") == 0  # nothing else needs it
 
 
 @pytest.mark.usefixtures("example")
@@ -121,6 +173,32 @@ def test_error_is_measured_for_any_ratio(ratio):
     assert report.factor == group.ratio
     blur = torch_nn.AvgPool2d(5, stride=1, padding=2)  # the control: a window of fixed width
     assert equivariance_error(blur, group.generator, size=65).error > 0.02
+
+
+@pytest.mark.parametrize(
+    ("power", "before", "after"), [(1, [32], [32]), (2, range(16, 49), range(0, 65, 2))], ids=["√2", "2"]
+)
+def test_report_is_the_median_over_sixteen_images_of_each_channel(power, before, after):
+    """From the definition: of 65 samples on an axis √2 sends the centre to a sample, 2 the middle 33."""
+    net, factor = maps_net(window=WINDOW).double(), G.factor(power)
+    images, norm = object_images(65, factor), partial(torch.linalg.vector_norm, dim=(1, 3, 4))
+    views = images.sample(65, 65), images.sample(65, 65, factor=factor), torch.zeros(1, 1, 65, 65).double()
+    with torch.no_grad():
+        one, other, blank = (net(view).tensor for view in views)
+    one = one[:, :, :-power, before][..., before]
+    other, blank = (values[:, :, power:, after][..., after] for values in (other, blank))
+    each = (norm(one - other) / norm(other - blank)).T  # [channel, image]
+    largest = (one - other).abs().amax((0, 1, 3, 4)) / (other - blank).abs().amax((0, 1, 3, 4))
+
+    report = equivariance_error(net, G.element(power), size=65)
+    assert report.images == 16
+    assert report.errors == pytest.approx([statistics.median(channel) for channel in each.tolist()], rel=1e-12)
+    assert report.error == max(report.errors)
+    assert report.maximum == pytest.approx(largest.max().item(), rel=1e-12)
+    assert list(report.channels) == [f"σ₀ {sigma:.3g}" for sigma in WINDOW.sigmas[power:]]
+    assert report.channels_compared == (5 - power) / 5
+    assert report.pixels_compared == pytest.approx((len(before) / 65) ** 2, rel=1e-12)
+    assert report.errors != pytest.approx(each.mean(1).tolist(), rel=1e-3)  # the control: the mean is another number
 
 
 def test_inverse_of_a_scaling_is_measured_alike():
@@ -170,6 +248,17 @@ def test_nan_is_not_within_tolerance():
         assert_equivariant(lambda x: x.mean((2, 3)) * math.nan, G.element(2), size=65)
 
 
+@pytest.mark.parametrize("measure", [equivariance_error, error_budget])
+def test_scalings_and_images_of_another_kind_are_refused(measure):
+    net = small_net(ScaleWindow(G, 1.0, 2))
+    with pytest.raises(ScaleGroupError, match=r"mend: pass group\.element"):
+        measure(net, 2.0, size=65)
+    with pytest.raises(ScaleGroupError, match="a ContinuousImage"):
+        measure(net, G.element(1), torch.rand(1, 1, 65, 65), size=65)
+    with pytest.raises(ScaleGroupError, match="a ScaleGroup"):
+        check_module(net, 2.0)
+
+
 def test_canvas_too_small_for_the_factor_is_refused():
     assert object_images(41, 2.0)
     with pytest.raises(ScaleGroupError, match="size=41 or more"):
@@ -182,6 +271,46 @@ def test_measuring_changes_neither_the_mode_nor_the_state_of_a_module():
     check_module(net, G, powers=[2], size=65, budget=False)
     assert net.training
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+# -- the bounds -------------------------------------------------------------------------------------------------------
+
+
+def test_every_layer_alone_stands_beside_its_bound():
+    verdict = check_module(small_net(), G, powers=[-1, 2], size=65, budget=False)
+    assert list(verdict.layers) == ["layer 1", "layer 2", "layer 3"]
+    for depth, check in enumerate(verdict.layers.values()):
+        assert check.sigma == pytest.approx(1.25**depth)
+        assert check.factor == pytest.approx(2**0.5)
+        assert 0 < check.measured <= check.bound == covariance_bound(check.sigma, check.factor, math.pi / 2)
+        assert str(check) in str(verdict)
+
+
+def test_no_bound_is_printed_where_there_is_none():
+    others = small_net(kernel=SampledDerivatives(tail=1e-3)), torch_nn.ReLU()
+    for verdict in (check_module(module, G, powers=[1], size=65, budget=False) for module in others):
+        assert verdict.layers == {}
+        assert "bound" not in str(verdict)
+    assert "no bound for the whole network" in str(check_module(small_net(), G, powers=[1], size=65, budget=False))
+
+
+def test_scale_channels_are_compared_before_pooling_unless_they_are_the_output():
+    inner = maps_net()
+    for module, reports in [
+        (maps_net(nn.ScalePool), 1),
+        (inner, 0),
+        (torch_nn.Sequential(inner), 1),  # what a stranger makes of them is not known
+    ]:
+        verdict = check_module(module, G, powers=[1], size=65, budget=False)
+        assert len(verdict.channels) == reports
+        assert ("before pooling" in str(verdict)) == bool(reports)
+
+
+def test_network_of_one_scale_channel_is_judged_by_its_scores():
+    verdict = check_module(small_net(ScaleWindow(G, 2.0, 1)), G, powers=[2], size=65)
+    assert not verdict.passed
+    assert verdict.channels == ()
+    assert verdict.budget is None
 
 
 # -- the budget -------------------------------------------------------------------------------------------------------
@@ -249,6 +378,73 @@ def test_budget_is_printed_and_drawn():
     axes = Figure().subplots()
     budget.draw(axes)
     assert {text.get_text() for text in axes.get_legend().get_texts()} == {*budget.sources, "observed"}
+
+
+def maps_net(*ends, window=ScaleWindow(G, 1.0, 3), jets=2, **options):  # noqa: B008
+    """2-jet layers and ReLUs, and what comes behind them: nothing, for fields."""
+    torch.manual_seed(0)
+    layers = [nn.Lift(window, **{"background": 0.0, **options})]
+    for depth in range(jets):
+        layers += [nn.ReLU] * bool(depth) + [partial(nn.JetConv, out_type=3, beta=1.25**depth)]
+    return nn.Sequential(*layers, *ends).eval()
+
+
+ENDS = {
+    "fields": (),
+    "fields behind a ReLU": (nn.ReLU,),
+    "dense": (partial(nn.ReadOut, readout=Dense()),),
+    "scale scores": (nn.ReadOut,),
+    "largest over the plane": (partial(nn.ReadOut, readout=SpatialMax()), nn.ScalePool),
+    "maps pooled over scale": (nn.ScalePool,),
+    "maps pooled, then read out": (nn.ScalePool, nn.ReadOut),
+    "class scores": (nn.ReadOut, nn.ScalePool),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
+def test_parts_add_up_to_the_error_whatever_the_network_ends_in(ends):
+    """The error of the output, which is that at the centre pixel where it is maps."""
+    net, images = maps_net(*ends), object_images(65, G.ratio, count=4)
+    budget = error_budget(net, G.element(1), images, size=65)
+    pooled = nn.ScalePool in ends
+    assert budget.layers == ("layer 1", "layer 2", "pooled" if pooled else "output")
+
+    def centre(samples):
+        field = net.field(samples)
+        return field.held.crop(field.tensor, field.held.around(0.5)).mean((-2, -1))
+
+    with torch.no_grad():
+        views = images.sample(65, 65), images.sample(65, 65, factor=G.ratio), torch.zeros(1, 1, 65, 65)
+        one, other, blank = (centre(view.float()) for view in views)
+    if not pooled:
+        one, other, blank = one[..., :-1], other[..., 1:], blank[..., 1:]
+    each = (one - other).flatten(1).norm(dim=1) / (other - blank).flatten(1).norm(dim=1)
+    assert budget.observed[-1] == pytest.approx(statistics.median(each.nan_to_num().tolist()), rel=1e-4)
+    scale_boundary = [row[budget.sources.index("scale boundary")] for row in budget.parts]
+    assert (scale_boundary[-1] != 0) == pooled
+    assert scale_boundary[:-1] == [0, 0]
+
+
+def test_budget_takes_pixels_of_any_spacing_a_background_per_channel_and_no_layers_at_all():
+    plain = budget_of(maps_net())
+    moved = budget_of(maps_net(window=ScaleWindow(G, 1.0, 3, first=2), spacing=2))
+    assert moved.parts == plain.parts
+    grey = budget_of(maps_net(channels=2, background=torch.tensor([0.5, -0.5])))
+    assert grey.observed[-1] < 2 * plain.observed[-1]
+    nothing = budget_of(maps_net(nn.ReLU, jets=0))
+    assert nothing.layers == ("output",)
+    assert nothing.observed == (0.0,)
+
+
+def test_budget_refuses_layers_behind_a_dense_read_out():
+    with pytest.raises(ScaleGroupError, match="put it last"):
+        budget_of(maps_net(partial(nn.ReadOut, readout=Dense()), partial(nn.JetConv, out_type=2)))
+
+
+@pytest.mark.usefixtures("example")
+def test_command_prints_the_budget_of_networks_that_give_fields(capsys):
+    assert run("smaller:fields") == 0
+    assert "error budget for scaling by 2" in capsys.readouterr().out
 
 
 def test_budget_needs_a_network_whose_layers_it_can_see():

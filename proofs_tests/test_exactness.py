@@ -247,6 +247,14 @@ def test_steered_layer_sees_a_turned_polynomial_as_the_layer_sees_the_polynomial
     assert (response(steer(weights, angle), angle) - response(weights, 0.0)).abs() <= TOLERANCE
 
 
+def test_many_jets_are_steered_as_each_one_is() -> None:
+    jets = torch.randn(5, 3, 5, dtype=torch.float64)  # 5 along the first axis as well: the components are the last
+    for turn in (steer, directional_derivatives):
+        each = torch.stack([torch.stack([turn(jet, 0.3) for jet in row]) for row in jets])
+        assert torch.equal(turn(jets, 0.3), each)
+        assert not torch.equal(turn(jets.movedim(0, 2), 0.3), each.movedim(0, 1))  # the control: another axis
+
+
 def test_steering_the_wrong_way_fails() -> None:
     parts = torch.tensor([1, 2, 3, 4, 5], dtype=torch.float64)
     size, kernel = 2 * EXACT["discrete"].filters(1.0).radius + 1, EXACT["discrete"]

@@ -25,7 +25,9 @@ from scalegroup import (
     LogSumExp,
     Max,
     Mean,
+    Reflect,
     RegularRepresentation,
+    Replicate,
     Representation,
     SampledDerivatives,
     ScaleField,
@@ -55,6 +57,14 @@ def assert_action(act: Act, field: ScaleField, g: GroupElement, h: GroupElement)
     assert_same_field(act(field, g * h), act(act(field, h), g))
     assert_same_field(act(field, field.type.group.identity), field)
     assert_same_field(act(act(field, g), g.inverse()), field)
+
+
+@pytest.mark.parametrize("over_scale", [True, False])
+@pytest.mark.parametrize("over_plane", [True, False])
+def test_type_with_no_axes_left_is_that_of_a_vector(over_scale: bool, over_plane: bool) -> None:
+    type_ = replace(FieldType.scalars(ScaleGroup(2), 3), over_scale=over_scale, over_plane=over_plane)
+    assert type_.is_vector == (not over_scale and not over_plane) == ("no axes left" in repr(type_))
+    assert ("scale" in repr(type_), "plane" in repr(type_)) == (over_scale, over_plane)
 
 
 @given(fields_and_elements(2))
@@ -360,6 +370,23 @@ def test_resampling_to_the_same_spacing_is_the_identity(field: ScaleField) -> No
     assert_same_field(replace(same, tensor=field.tensor), field)
 
 
+@pytest.mark.parametrize(("size", "coarse"), [(64, 32), (65, 33), (64, 33)], ids=["64", "65", "any size"])
+def test_field_brought_back_from_a_strided_grid_is_close_to_sampling_without_the_stride(size: int, coarse: int) -> None:
+    def strided(stride: int) -> ScaleField:
+        samples = blobs().sample(coarse, coarse, factor=1 / stride)
+        return replace(functional.lift(samples, WINDOW, background=0.0), grid=Grid.whole(coarse, coarse, stride))
+
+    direct = blobs().sample(size, size)
+    back = strided(2).unstrided((size, size))
+    assert (back.held, back.pixel_spacing) == (Grid.whole(size, size), 1.0)
+    assert (back.channel(0) - direct).abs().max() <= RESAMPLING
+    unstrided = strided(1)
+    assert unstrided.unstrided((size, size)) is unstrided
+    # the control: the samples taken for those of another stride
+    wrong = replace(strided(2), grid=Grid.whole(coarse, coarse, 3)).unstrided((size, size))
+    assert (wrong.channel(0) - direct).abs().max() > 100 * RESAMPLING
+
+
 # -- what the objects are ---------------------------------------------------------------------------------------------
 
 
@@ -392,7 +419,20 @@ def test_values_are_equal_and_hashable_by_what_they_say() -> None:
     assert len({*ours, *twins, *others}) == 2 * len(ours)
 
 
-@pytest.mark.parametrize("value", [*values_of(ROOT, 2), random_field(ROOT, torch.float32)], ids=kind)
+STRATEGIES = (CentrePixel, SpatialMax, SpatialMean, Dense, Reflect, Replicate, Zero)  # without parameters
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
+def test_strategies_without_parameters_are_all_alike(strategy: type) -> None:
+    assert strategy() == strategy()
+    assert hash(strategy()) == hash(strategy())
+    assert all(strategy() != other() for other in STRATEGIES if other is not strategy)
+
+
+VALUES = [*values_of(ROOT, 2), *(strategy() for strategy in STRATEGIES), random_field(ROOT, torch.float32)]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=kind)
 def test_values_and_fields_are_immutable(value: Any) -> None:
     for name in [*vars(value), "novelty"]:
         with pytest.raises(FrozenInstanceError):

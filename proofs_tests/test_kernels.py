@@ -9,6 +9,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyscsp import discscsp
+from scipy.integrate import quad
 from scipy.special import ive
 
 from scalegroup import (
@@ -169,11 +170,46 @@ def test_wrong_tail_bounds_fail(name: str, wrong: Callable[[float, int], float])
     assert any(observed(sigma, radius) > 1.5 * wrong(sigma, radius) for sigma in SIGMAS for radius in (3, 4, 5))
 
 
+def chernoff(sigma: float, radius: int) -> float:
+    """The best of the bounds 2·E[exp(θ(n - M))] over θ, with the moment generating function of T(·; s)."""
+    theta = np.linspace(0, 20, 2_000_001)
+    return float(2 * np.exp((sigma**2 * (np.cosh(theta) - 1) - theta * (radius + 1)).min()))
+
+
+def gaussian_integral(start: float, *powers: int) -> float:
+    """2∫ Σ xᵏ φ(x) dx from `start`, φ the standard normal density."""
+    return (
+        2 * quad(lambda x: sum(x**k for k in powers) * gaussian.density(x, 1.0), start, 40, epsabs=0, epsrel=1e-11)[0]
+    )
+
+
+DERIVATIONS: dict[str, Callable[[float, int], float]] = {
+    "discrete": chernoff,
+    "sampled": lambda sigma, radius: gaussian_integral(radius / sigma, 0),
+    "derivatives": lambda sigma, radius: gaussian_integral((radius - 0.5) / sigma, 0, 1, 2),
+}
+
+
 @every_tail
-def test_tail_bound_is_not_vacuous(name: str) -> None:
-    """At the radii chosen for a tail of 1e-6: reached to a stated fraction, and few samples more than are needed."""
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.5, 8.0])
+def test_tail_bound_is_the_one_that_is_derived(name: str, sigma: float) -> None:
+    bound, *_ = TAILS[name]
+    for radius in (math.ceil(k * sigma + 0.5) for k in (2, 3, 4, 6)):
+        assert math.isclose(bound(sigma, radius), DERIVATIONS[name](sigma, radius), rel_tol=1e-9)
+        assert not math.isclose(bound(sigma, radius), DERIVATIONS[name](sigma, radius + 1), rel_tol=0.1)  # the control
+
+
+def test_tails_of_derivatives_have_no_bound_before_they_fall() -> None:
+    assert gaussian.derivative_tail_bound(4.0, 8) == math.inf
+    assert gaussian.derivative_tail_bound(4.0, 9) < math.inf
+
+
+@every_tail
+def test_radius_chosen_by_a_bound_is_enough_and_hardly_more(name: str) -> None:
+    """For a tail of 1e-6: the tail is within it, the bound is reached to a stated fraction, few samples too many."""
     bound, observed, fraction, excess = TAILS[name]
     chosen = [(sigma, gaussian.smallest_radius(bound, sigma, 1e-6)) for sigma in SIGMAS]
+    assert all(observed(sigma, radius) <= bound(sigma, radius) <= 1e-6 for sigma, radius in chosen)
     assert max(observed(sigma, radius) / bound(sigma, radius) for sigma, radius in chosen) >= fraction
     assert all(observed(sigma, max(1, radius - excess - 1)) > 1e-6 for sigma, radius in chosen)
 

@@ -8,7 +8,7 @@ import math
 import re
 import warnings
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -229,14 +229,15 @@ def test_scale_channels_do_not_see_each_other_out_of_training() -> None:
 def test_strided_channel_is_exactly_the_finer_channel_of_the_reduced_image(
     boundary: Boundary, octaves: int, size: tuple[int, int]
 ) -> None:
+    """To rounding: the background is taken off before the reduction, or after it."""
     strided = tiny(boundary, window=ScaleWindow(G, 1.0, 1, first=2 * octaves), min_grid_sigma=1.0).eval()
-    finer = tiny(boundary, window=ScaleWindow(G, 1.0, 1)).eval()
+    finer = tiny(boundary, window=ScaleWindow(G, 1.0, 1), min_grid_sigma=1.0).eval()
     images = reduced = random_images(*size)
     for _ in range(octaves):
         reduced = halve(reduced, boundary)
     assert [channel.stride for channel in strided.plan(size).channels] == [2**octaves]
-    assert torch.equal(strided(images), finer(reduced))
-    finer_still = tiny(boundary, window=ScaleWindow(G, 1.0, 1, first=-1)).eval()
+    assert (strided(images) - finer(reduced)).abs().max() <= 1e-14
+    finer_still = tiny(boundary, window=ScaleWindow(G, 1.0, 1, first=-1), min_grid_sigma=1.0).eval()
     assert (strided(images) - finer_still(reduced)).abs().max() > 1e-3  # control: another channel
     assert (
         strided(images) - tiny(boundary, window=strided.lift.window).eval()(images)
@@ -344,6 +345,41 @@ def strided_error(kernel: str, sigma0: float, stride: int, seed: int = SEED) -> 
     return float(np.mean(errors))
 
 
+LEAST = (1.0, 2**0.5, 2.0)  # samples: min_grid_sigma of the deep networks
+
+
+def deep_strided_errors(kernel: str, least: float, seed: int = SEED) -> tuple[float, float]:
+    """(difference from the network without strides, covariance error under √2) of the logits, both of the signal.
+
+    Networks of six layers, whose later ones run on coarser grids than their entry; blobs as in `strided_error`; the
+    median over four images, the mean over the channels σ₀ = 2, 2√2 and 4 and three networks.
+    """
+    differences, gaps = [], []
+    for number, sigma0 in product(range(3), (2.0, 8**0.5, 4.0)):
+        size = 2 * round(14 * sigma0) + 1
+        generator = torch.Generator().manual_seed(seed)
+        blobs = Blobs.random(4, 3, widths=(0.75 * sigma0, 1.5 * sigma0), extent=sigma0, generator=generator)
+
+        def logits(sigma: float, min_grid_sigma: float | None) -> Tensor:
+            images = blobs.sample(size, size, factor=sigma / sigma0)  # noqa: B023 (called at once)
+            torch.manual_seed(seed + number)  # noqa: B023
+            net = gaussian_derivative_net(
+                widths=(6,) * 5,
+                window=ScaleWindow(G, sigma, 1),
+                boundary=Background(0.0),
+                kernel=KERNELS[kernel],
+                min_grid_sigma=min_grid_sigma,
+            ).double()
+            ignore_statistics(net.eval())
+            return net(torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, 1))).detach()  # the background last
+
+        plain, strided, scaled = logits(sigma0, None), logits(sigma0, least), logits(2**0.5 * sigma0, least)
+        signal = (plain[:-1] - plain[-1]).norm(dim=1)
+        differences.append(((strided - plain)[:-1].norm(dim=1) / signal).median().item())
+        gaps.append(((strided - scaled)[:-1].norm(dim=1) / signal).median().item())
+    return float(np.mean(differences)), float(np.mean(gaps))
+
+
 def measure_strided_errors() -> dict[str, object]:
     """What the committed table holds."""
     return {
@@ -358,6 +394,17 @@ def measure_strided_errors() -> dict[str, object]:
                 for ratio, pairs in SETTINGS.items()
             }
             for kernel in KERNELS
+        },
+        "deep": {
+            "description": "Networks of six layers, by min_grid_sigma: [difference from the network without strides, "
+            "covariance error under scaling by √2] (deep_strided_errors).",
+            **{
+                kernel: {
+                    f"{least:.3f}": [float(f"{error:.3g}") for error in deep_strided_errors(kernel, least)]
+                    for least in LEAST
+                }
+                for kernel in KERNELS
+            },
         },
     }
 
@@ -393,15 +440,32 @@ def test_error_of_strides_falls_with_sigma_per_stride(kernel: str) -> None:
     assert max(table[2].values()) <= {"DiscreteGaussian": 0.04, "Iso": 0.007}[kernel]
 
 
+@pytest.mark.parametrize("least", LEAST)
+@every_kernel
+def test_errors_of_strides_per_layer_are_within_twice_the_committed_table(kernel: str, least: float) -> None:
+    expected = json.loads(TABLE.read_text())["deep"][kernel][f"{least:.3f}"]
+    assert deep_strided_errors(kernel, least) == pytest.approx(expected, rel=0.02)
+    for error, bound in zip(deep_strided_errors(kernel, least, seed=SEED + 100), expected, strict=True):
+        assert error <= 2 * bound
+
+
+def test_errors_of_strides_per_layer_fall_with_the_least_grid_sigma() -> None:
+    for kernel in KERNELS:
+        table = json.loads(TABLE.read_text())["deep"][kernel]
+        for coarser, finer in pairwise(table.values()):
+            assert all(b < a for a, b in zip(coarser, finer, strict=True))
+
+
 def test_reduction_that_smooths_exceeds_the_committed_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: a binomial filter in place of the zero-variance one."""
 
-    def smooth_and_subsample(images: Tensor, _: Boundary) -> Tensor:
-        taps = torch.tensor([0.25, 0.5, 0.25], dtype=images.dtype)
-        padded = torch.nn.functional.pad(images, (1, 1, 1, 1))
-        return subsample(torch.nn.functional.conv2d(padded, torch.outer(taps, taps)[None, None]), 2)
+    def binomial(size: int, _: Boundary) -> np.ndarray:
+        centres = np.arange(halved_size(size)) * 2 + size // 2 % 2
+        return sum(
+            weight * (np.arange(size) == centres[:, None] + n) for n, weight in ((-1, 0.25), (0, 0.5), (1, 0.25))
+        )
 
-    monkeypatch.setattr("scalegroup.nn.sequential.halve", smooth_and_subsample)
+    monkeypatch.setattr("scalegroup.smoothing.halving_matrix", binomial)
     for ratio in (1, 2):
         for pair, expected in committed_errors("Iso")[ratio].items():
             assert strided_error("Iso", *pair) > 2 * expected
@@ -436,10 +500,52 @@ def test_warning_names_exactly_the_channels_whose_first_filters_leave_the_image(
         assert named[1].split(", ") == leaving
 
 
-def test_plan_prints_a_row_per_channel() -> None:
-    rows = str(tiny(min_grid_sigma=1.0, window=ScaleWindow(G, 1.0, 3)).plan((41, 41))).splitlines()
-    assert rows[0].startswith("plan for 41×41 images")
-    assert [row.split("|")[1].strip() for row in rows[1:]] == ["1", "1", "2"]
+def test_plan_prints_a_row_per_channel_and_layer() -> None:
+    net = tiny(min_grid_sigma=1.0, window=ScaleWindow(G, 1.0, 3))
+    plan = net.plan((41, 41))
+    title, _, *rows = str(plan).splitlines()
+    assert title.startswith("plan for 41×41 images")
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows]
+    assert [row[:2] for row in cells[:: len(net.apart)]] == [["1", "1"], ["1.414", "1"], ["2", "2"]]
+    assert sum(float(row[3]) for row in cells) == pytest.approx(plan.multiply_adds / 1e6, abs=0.005 * len(cells))
+
+
+def test_plan_counts_what_the_layers_multiply() -> None:
+    """Mixing: nine per pair of features and sample; blur: the taps along each axis, or products with matrices."""
+    net = tiny(window=ScaleWindow(G, 1.0, 1), readout=Dense())
+    (channel,) = net.plan((41, 41)).channels
+    taps = 2 * DiscreteGaussian(tail=1e-3).filters(1.0).radius - 1
+    first = channel.work[0]
+    assert first.multiply_adds == 1 * 3 * 9 * 41**2 + taps * 43 * (41 + 43)
+    assert first.bytes == 4 * (1 + 3) * 41**2
+    last = net.apart[-2]
+    assert last.coefficients.shape[:2] == (3, 4)
+    taps = 2 * DiscreteGaussian(tail=1e-3).filters(1.25**2).radius - 1
+    blur = min(taps * 43 * (41 + 43), 43 * 41 * (41 + 43))
+    assert channel.work[-2].multiply_adds == 4 * 3 * 9 * 41**2 + 4 * blur
+
+
+@given(st.floats(0.5, 4), st.sampled_from([1.0, 2**0.5, 2.0]), st.integers(0, 1))
+def test_channels_an_octave_apart_are_one_network_on_their_grids(sigma0: float, least: float, parity: int) -> None:
+    """Strides depend on σ₀ alone, in every layer, not on the size of the image."""
+
+    def strides(octave: int, size: int) -> list[int]:
+        net = gaussian_derivative_net(window=ScaleWindow(G, sigma0, 1, first=2 * octave), min_grid_sigma=least)
+        (channel,) = net.plan((size, size)).channels
+        return [grid.stride // 2**octave for grid in (channel.entry, *channel.after)]
+
+    finest = strides(1, 600 + parity)
+    assert finest == strides(2, 600 + parity) == strides(1, 400 + parity)
+    assert finest == sorted(finest)
+
+
+@given(st.floats(0.5, 8), st.sampled_from([1.0, 2**0.5, 2.0]))
+def test_every_layer_has_the_least_grid_sigma_or_the_grid_of_the_image(sigma0: float, least: float) -> None:
+    net = gaussian_derivative_net(window=ScaleWindow(G, sigma0, 1), min_grid_sigma=least)
+    (channel,) = net.plan((400, 400)).channels
+    for layer, grid in zip(net.apart, channel.after, strict=True):
+        if isinstance(layer, nn.JetConv):
+            assert grid.stride == 1 or layer.beta * sigma0 / grid.stride >= least * (1 - 1e-8)
 
 
 if __name__ == "__main__":

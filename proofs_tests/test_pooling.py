@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any
 
 import pytest
@@ -37,6 +37,16 @@ POOLINGS = [Max(), Mean(), LogSumExp(), LogSumExp(0.1), TopK(1), TopK(2)]
 TOLERANCE = ROUNDING[torch.float64]  # everything here is float64, of values near 1
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
 every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
+
+
+@every_pooling
+def test_poolings_are_values_that_cannot_be_changed(pooling: Pooling) -> None:
+    assert pooling == replace(pooling)  # type: ignore[type-var]
+    assert [other for other in POOLINGS if other == pooling] == [pooling]
+    assert len({pooling, replace(pooling)}) == 1  # type: ignore[type-var]
+    for name in [*vars(pooling), "novelty"]:
+        with pytest.raises(FrozenInstanceError):
+            setattr(pooling, name, 1)
 
 
 @dataclass(frozen=True)

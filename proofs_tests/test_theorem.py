@@ -16,14 +16,12 @@ import torch
 from torch import Tensor
 
 from scalegroup import (
-    Background,
     DiscreteGaussian,
     Kernel,
     Replicate,
     SampledDerivatives,
     ScaleGroup,
     ScaleWindow,
-    Zero,
     functional,
     jet,
     nn,
@@ -158,7 +156,7 @@ def no_two_before_cxy(patch: pytest.MonkeyPatch) -> None:
 
 def zero_padding(patch: pytest.MonkeyPatch) -> None:
     """Zeros around every map: right in the first layer, whose background is 0, and wrong behind it."""
-    patch.setattr(Background, "split", lambda _, maps: (maps, Zero(), maps.new_zeros(maps.shape[1])))
+    patch.setattr(nn.JetConv, "_split", lambda _, channel: channel.relative_to(None, known=False))
 
 
 def jets(images: Polynomials, weights: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import torch
 
 from scalegroup.errors import ScaleGroupError, ScaleGroupWarning, check_integer, check_positive
 from scalegroup.group import ScaleGroup
-from scalegroup.testing.check_module import Verdict, check_module
+from scalegroup.testing.budget import ErrorBudget
+from scalegroup.testing.check_module import check_module
 from scalegroup.testing.equivariance import OUTPUT_TYPES, TOLERANCE
 
 WITHIN, BEYOND, NOT_RUN = 0, 1, 2
@@ -26,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit status: 0 within tolerance, 1 not, 2 could not be run."""
     options = _parser().parse_args(arguments)
     try:
+        figure = None if options.figure is None else _figure(budget=not options.no_budget)
         group = ScaleGroup(options.ratio)
         module = _load(options.factory)()
         check_positive("tolerance", options.tolerance)
@@ -44,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
                 budget=not options.no_budget,
             )
         if options.json is not None:
-            _write(options.json, verdict)
+            with _whole(options.json) as path:
+                found = asdict(verdict) | {"passed": verdict.passed}
+                path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if options.figure is not None:
+            _draw(figure, verdict.budget, options.figure)
     except Exception as error:  # whatever a stranger's module raises, it could not be run; nor could an unwritable file
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
@@ -63,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "convention.",
     )
     check.add_argument("factory", metavar="package.module:factory", help="a function without arguments, or a class")
-    check.add_argument("--ratio", type=float, default=2**0.5, help="γ of the scaling group (default: √2)")
+    check.add_argument("--ratio", type=_ratio, default=2**0.5, help="γ of the scaling group (default: √2, or 1.4142)")
     check.add_argument(
         "--powers", type=int, nargs="+", help="which γ^power to check (default: all up to a factor of 2)"
     )
@@ -76,8 +83,16 @@ def _parser() -> argparse.ArgumentParser:
         "--output", choices=list(OUTPUT_TYPES), help="what the output is (default: found from its shape)"
     )
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
+    check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
     return parser
+
+
+def _ratio(text: str) -> float:
+    """γ as typed: of a root of 2 nobody types all digits, and another ratio would be another group."""
+    ratio, decimals = float(text), len(text.partition(".")[2])
+    roots = (2 ** (1 / root) for root in range(2, 13))
+    return next((root for root in roots if decimals >= 3 and abs(root - ratio) < 10**-decimals), ratio)
 
 
 def _load(name: str) -> Callable[[], Any]:
@@ -92,11 +107,42 @@ def _load(name: str) -> Callable[[], Any]:
     return factory
 
 
-def _write(path: Path, verdict: Verdict) -> None:
-    """All of it or nothing: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(asdict(verdict) | {"passed": verdict.passed}, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+def _figure(*, budget: bool) -> Any:
+    """An empty figure, before anything is measured: what it takes is there."""
+    if not budget:
+        raise ScaleGroupError("--figure with --no-budget", expected="a budget to draw", mend="leave one of them out")
+    try:
+        from matplotlib.figure import Figure  # needed here only
+    except ImportError as error:
+        raise ScaleGroupError(
+            f"--figure without matplotlib ({error})",
+            expected="matplotlib, which draws it",
+            mend="pip install matplotlib, or leave --figure out",
+        ) from error
+    return Figure(figsize=(9, 5), layout="constrained")
+
+
+def _draw(figure: Any, budget: ErrorBudget | None, path: Path) -> None:
+    if budget is None:
+        raise ScaleGroupError(
+            "--figure for a module without an error budget",
+            expected="a scalegroup network with a scale channel that scaling sends to another",
+            mend="leave --figure out",
+        )
+    budget.draw(figure.subplots())
+    with _whole(path) as temporary:
+        figure.savefig(temporary)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """All of a file or nothing: a temporary name (with the same ending), renamed at the end."""
+    temporary = path.with_name(f".part-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -71,14 +71,15 @@ class FieldType:
         """Number of features."""
         return self.fibre.dimension
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether features are all that is left: pooled over scale and read out of the plane, as class scores are."""
+        return not (self.over_scale or self.over_plane)
+
     def __repr__(self) -> str:
         kind = "scalar" if self.fibre.is_trivial else f"weight-{self.fibre.weights}"
-        where = {
-            (True, True): "over scale and plane",
-            (True, False): "over scale",
-            (False, True): "over the plane",
-            (False, False): "with no axes left",
-        }[self.over_scale, self.over_plane]
+        axes = {(True, True): "over scale and plane", (True, False): "over scale", (False, True): "over the plane"}
+        where = axes.get((self.over_scale, self.over_plane), "with no axes left")
         return f"{self.size} {kind} feature(s) {where} of {self.group!r}"
 
 

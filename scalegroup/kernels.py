@@ -26,7 +26,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scalegroup import gaussian, jet
+from scalegroup.boundary import Extension
 from scalegroup.errors import ScaleGroupError, check_positive
+from scalegroup.grid import Grid
+from scalegroup.mixing import Stencils
+from scalegroup.planned_jet import ORDERS, PlannedJet, PlannedOrders, PlannedStencils
+from scalegroup.smoothing import blur_work, smoothing, smoothing_matrices
 
 
 class JetFilters(ABC):
@@ -49,6 +54,17 @@ class JetFilters(ABC):
     @abstractmethod
     def combine(self, images: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
         """bias[o] + Σ weights[o, i, 5]·maps: `[batch, in, y, x]` → `[batch, out, y - 2·radius, x - 2·radius]`."""
+
+    @abstractmethod
+    def planned(self, sigma: float, held: Grid, wanted: Grid, extension: Extension, like: Tensor) -> PlannedJet:
+        """The same, scale-normalised by σ, prepared for the samples `wanted` from those `held`, on tensors like that.
+
+        `held` may be of a finer grid: the maps are then reduced on the way.
+        """
+
+    @abstractmethod
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
+        """How many multiply-adds that takes for one image, and the method."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +98,21 @@ class BlurThenStencil(JetFilters):
         result = F.conv2d(_separable(images, self.blur, self.blur), fused, bias)
         return result.contiguous(memory_format=torch.channels_last)  # one input channel is both formats: say which
 
+    def planned(self, sigma: float, held: Grid, wanted: Grid, extension: Extension, like: Tensor) -> PlannedJet:
+        """See `JetFilters`."""
+        smooth = smoothing(self.blur, held, wanted, self._margin, extension, like)
+        return PlannedStencils(smooth, Stencils.of(self.stencils, sigma, like))
+
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
+        """See `JetFilters`."""
+        mixing = inputs * outputs * self.stencils.shape[-1] ** 2 * math.prod(wanted.shape)
+        blur, method = blur_work(self.blur, held, wanted, self._margin)
+        return inputs * blur + mixing, method
+
+    @property
+    def _margin(self) -> int:
+        return self.stencils.shape[-1] // 2
+
 
 @dataclass(frozen=True, eq=False)
 class SeparableOrders(JetFilters):
@@ -102,13 +133,28 @@ class SeparableOrders(JetFilters):
 
     def maps(self, images: Tensor) -> Tensor:
         """See `JetFilters`."""
-        smooth, first, second = self.orders[:, ::-1]  # F.conv2d correlates: f ∗ g needs the taps the other way round
-        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
-        return torch.stack([_separable(images, along_y, along_x) for along_y, along_x in pairs], dim=2)
+        return torch.stack([_separable(images, self._taps[n], self._taps[m]) for n, m in ORDERS], dim=2)
 
     def combine(self, images: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
         """See `JetFilters`."""
         return einsum(weights, self.maps(images), "o i j, b i j y x -> b o y x") + bias[:, None, None]
+
+    def planned(self, sigma: float, held: Grid, wanted: Grid, extension: Extension, like: Tensor) -> PlannedJet:
+        """See `JetFilters`."""
+        orders = (smoothing_matrices(taps, held, wanted, 0, extension, like) for taps in self._taps)
+        along_y, along_x = zip(*orders, strict=True)
+        return PlannedOrders(along_y, along_x, _tensor(jet.normalisation(sigma), like))
+
+    def work(self, held: Grid, wanted: Grid, inputs: int, outputs: int) -> tuple[int, str]:
+        """See `JetFilters`."""
+        (height, width), (rows, columns) = held.shape, wanted.shape
+        maps = len(self.orders) * rows * width * height + jet.SIZE * rows * columns * width
+        return inputs * (maps + jet.SIZE * outputs * rows * columns), "by matrices"
+
+    @property
+    def _taps(self) -> np.ndarray:
+        """As correlations: f ∗ g needs the taps the other way round."""
+        return self.orders[:, ::-1]
 
 
 def _tensor(array: np.ndarray, like: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scalegroup.boundary import Boundary, Extension
 from scalegroup.errors import ScaleGroupError, check_integer
+from scalegroup.grid import Axis, Grid
 
 # Maximally flat half-band filter: no variance (and no 4th moment), so it does not smooth what is below a quarter of the
 # sampling rate. The zero taps between are what makes it half-band.
@@ -62,18 +63,35 @@ def halved_size(size: int) -> int:
 def halve(images: Float[Tensor, "b c y x"], boundary: Boundary) -> Float[Tensor, "b c v u"]:
     """The image on a grid of twice the spacing, through a zero-variance half-band filter."""
     height, width = images.shape[-2:]
-    return _apply(images, boundary, lambda outside: (_halving_matrix(height, outside), _halving_matrix(width, outside)))
+    return _apply(images, boundary, lambda outside: (halving_matrix(height, outside), halving_matrix(width, outside)))
 
 
 @lru_cache(maxsize=256)
-def _halving_matrix(size: int, outside: Extension) -> np.ndarray:
-    taps = _HALF_BAND_EVEN if size % 2 == 0 else _HALF_BAND
-    rows = halved_size(size)
-    # the sample on the left end of the filter's support, for each output; everything is relative to the centre
-    centres = (size - 1) / 2 + 2 * (np.arange(rows) - (rows - 1) / 2)
-    first = np.rint(centres - (len(taps) - 1) / 2).astype(int)
-    positions = first[:, None] + np.arange(len(taps))
-    return _fold(positions, np.broadcast_to(taps, positions.shape), size, outside)
+def halving_matrix(size: int, outside: Extension) -> np.ndarray:
+    """What `halve` does to one axis, `[halved_size(size), size]`."""
+    taps = _half_band(size)
+    positions = _first_tap(np.arange(halved_size(size)), size)[:, None] + np.arange(len(taps))
+    return fold(positions, np.broadcast_to(taps, positions.shape), size, outside)
+
+
+def _half_band(size: int) -> np.ndarray:
+    return _HALF_BAND_EVEN if size % 2 == 0 else _HALF_BAND
+
+
+def _first_tap(samples: np.ndarray | int, size: int) -> np.ndarray:
+    """Where the filter's support begins for these samples of the halved axis; everything is relative to the centre."""
+    centres = (size - 1) / 2 + 2 * (samples - (halved_size(size) - 1) / 2)
+    return np.rint(centres - (len(_half_band(size)) - 1) / 2).astype(int)
+
+
+def reduced_from(wanted: Grid, finer: tuple[int, int]) -> Grid:
+    """The samples of a grid of half the spacing and that size (rows, columns) that `halve` makes `wanted` from."""
+
+    def axis(coarse: Axis, size: int) -> Axis:
+        start, last = (int(_first_tap(sample, size)) for sample in (coarse.start, coarse.stop - 1))
+        return Axis(size, max(0, start), min(size, last + len(_half_band(size))))
+
+    return Grid(axis(wanted.y, finer[0]), axis(wanted.x, finer[1]), wanted.stride // 2)
 
 
 def resampled_size(size: int, factor: float) -> int:
@@ -114,10 +132,10 @@ def _sinc_matrix(size: int, rows: int, factor: float, outside: Extension) -> np.
     offset = (positions - centres[:, None]) / cutoff
     window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offset / _SINC_LOBES) ** 2, 0, None)))
     weights = np.where(abs(offset) <= _SINC_LOBES, np.sinc(offset) * window, 0.0)
-    return _fold(positions, weights / weights.sum(axis=1, keepdims=True), size, outside)
+    return fold(positions, weights / weights.sum(axis=1, keepdims=True), size, outside)
 
 
-def _fold(positions: np.ndarray, weights: np.ndarray, size: int, outside: Extension) -> np.ndarray:
+def fold(positions: np.ndarray, weights: np.ndarray, size: int, outside: Extension) -> np.ndarray:
     """The matrix [rows, size] of taps at positions that may lie outside, where the extension says what they see."""
     source = outside.source(positions, size)
     matrix = np.zeros((len(positions), size))

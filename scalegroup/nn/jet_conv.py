@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scalegroup import jet
-from scalegroup.boundary import Boundary, Reflect
+from scalegroup.boundary import Background, Boundary, Extension, Reflect, Zero
 from scalegroup.errors import check_instance, check_positive
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.functional import jet_conv_region
 from scalegroup.grid import Grid
-from scalegroup.kernels import DiscreteGaussian, Kernel
+from scalegroup.kernels import DiscreteGaussian, Kernel, PlannedJet
+from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer, check_map_type
+from scalegroup.plan import Work
+
+_ROUNDING = 1e-14  # a constant response below this is none
+
+
+@dataclass(frozen=True, eq=False)
+class JetStep:
+    """What a `JetConv` does in one scale channel of a plan.
+
+    Args:
+        grid: the samples it gives.
+        sigma: in samples of that grid.
+        jet: the filters, prepared for these samples.
+        constant_response: `[5]`, the scale-normalised jet of the constant 1, or None where it is none.
+    """
+
+    grid: Grid
+    sigma: float
+    jet: PlannedJet
+    constant_response: Tensor | None
 
 
 class JetConv(Layer):
@@ -73,9 +95,53 @@ class JetConv(Layer):
         nn.init.normal_(self.coefficients, std=math.sqrt(2 / (size * features)))
         nn.init.zeros_(self.offset)
 
+    @property
+    def smoothing(self) -> float:
+        """Beta."""
+        return self.beta
+
     def needs(self, wanted: Grid, sigma0: float) -> Grid:
         """All samples within the reach of the filters."""
         return wanted.dilated(self.kernel.filters(self.beta * sigma0).radius)
+
+    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
+        """See `Layer`."""
+        filters = self.kernel.filters(self.beta * sigma0)
+        outputs, inputs, _ = self.coefficients.shape
+        multiply_adds, method = filters.work(held, wanted, inputs, outputs)
+        reach = wanted.dilated(filters.radius)
+        outside = filters.radius - (wanted.y.start - reach.y.start)
+        kernel = f"{type(self.kernel).__name__}, σ {self.beta * sigma0:.3g}, reach {filters.radius}"
+        return Work.of(wanted, inputs + outputs, multiply_adds, f"{kernel}, {outside} of it outside, {method}")
+
+    def gives(self, held: Grid, wanted: Grid) -> Grid:
+        """See `Layer`."""
+        return wanted
+
+    @property
+    def settings(self) -> Hashable:
+        """See `Layer`."""
+        return self.kernel, self.beta, self.boundary
+
+    def knows_background(self, known: bool) -> bool:
+        """See `Layer`."""
+        return known if self.boundary is None else isinstance(self.boundary, Background)
+
+    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> JetStep:
+        """See `Layer`."""
+        sigma = self.beta * sigma0
+        filters = self.kernel.filters(sigma)
+        outside = self.boundary
+        if outside is None or isinstance(outside, Background):
+            outside = Zero() if self.knows_background(known) else Reflect()
+        response = filters.constant_response * jet.normalisation(sigma)
+        constant = torch.as_tensor(response, dtype=like.dtype, device=like.device)
+        return JetStep(
+            wanted,
+            sigma,
+            filters.planned(sigma, held, wanted, cast("Extension", outside), like),
+            constant if abs(response).max() > _ROUNDING else None,
+        )
 
     def forward(self, field: ScaleField, wanted: Grid | None = None) -> ScaleField:
         """The jets at the samples `wanted` of the image (default: those that the field holds)."""
@@ -111,9 +177,28 @@ class JetConv(Layer):
             grid=wanted,
         )
 
-    def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
-        """See `Layer`."""
-        return tuple(self(field, grid) for field, grid in zip(fields, wanted, strict=True))
+    def on(self, channels: Sequence[Channel], steps: Sequence[JetStep]) -> list[Channel]:
+        """See `Layer`. Scale channels whose σ is the same on their grids share one set of fused weights."""
+        prepared: dict[float, Tensor] = {}
+        results = []
+        for channel, step in zip(map(self._split, channels), steps, strict=True):
+            if step.sigma not in prepared:
+                with torch.no_grad():
+                    prepared[step.sigma] = step.jet.prepare(self.coefficients)
+            values = step.jet(channel.values, self.coefficients, prepared[step.sigma])
+            constant = self.offset
+            if step.constant_response is not None and channel.constant is not None:
+                constant = constant + (self.coefficients @ step.constant_response) @ channel.constant
+            results.append(replace(channel, values=values, constant=constant, grid=step.grid))
+        return results
+
+    def _split(self, channel: Channel) -> Channel:
+        """The channel relative to the constant that its values continue with, as this layer's boundary has it."""
+        if isinstance(self.boundary, Background):
+            return channel.relative_to(self.boundary.constant(channel.values), known=True)
+        if isinstance(self.boundary, Zero):
+            return channel.relative_to(None, known=False)
+        return channel if self.boundary is None else replace(channel, known=False)
 
     def extra_repr(self) -> str:
         """The types, beta, kernel and boundary."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError
 from scalegroup.field import FieldType, ImageType, ScaleField
 from scalegroup.grid import Grid
+from scalegroup.nn.channel import Channel
+from scalegroup.plan import Work
 
 
 class Layer(nn.Module):
@@ -24,13 +26,53 @@ class Layer(nn.Module):
         self.in_type = in_type
         self.out_type = out_type
 
+    @property
+    def smoothing(self) -> float:
+        """σ of the layer's own smoothing in units of σ₀; 0 for none, and then it cannot move to a coarser grid."""
+        return 0.0
+
     def needs(self, wanted: Grid, sigma0: float) -> Grid:
         """The samples of the input that the samples `wanted` of the output depend on, in a channel of σ₀ samples."""
         return wanted
 
-    def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
-        """The layer on the scale channels of one field, held apart on grids of their own, for the samples wanted."""
-        return tuple(self(field) for field in fields)
+    def gives(self, held: Grid, wanted: Grid) -> Grid:
+        """The samples of the output, where those held are given and those wanted are wanted."""
+        return held
+
+    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
+        """What it takes to compute the samples `wanted` from those held, for one image."""
+        return Work.of(wanted, self.out_type.size)
+
+    @property
+    def settings(self) -> Hashable:
+        """All that its steps depend on besides the grids."""
+        return None
+
+    def knows_background(self, known: bool) -> bool:
+        """Whether the background of what the layer gives is known, if that of what it takes is, or is not."""
+        return known
+
+    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> Any:
+        """Whatever the layer prepares once for one scale channel of a plan; `on` is given it.
+
+        Args:
+            held: the samples it is given.
+            wanted: those it is to give, on the same grid or a coarser one.
+            sigma0: in samples of that grid.
+            known: whether the background of what it is given is known.
+            like: a tensor of the dtype and on the device of the maps.
+        """
+        return wanted
+
+    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
+        """The layer on scale channels held apart, each on a grid of its own, by what `step` prepared."""
+        return [Channel.of(self(channel.field(self._map_type))) for channel in channels]
+
+    @property
+    def _map_type(self) -> FieldType:
+        if isinstance(self.in_type, ImageType):
+            raise NotImplementedError(f"{type(self).__name__} takes images")
+        return self.in_type
 
     def check_input(self, field: Any) -> None:
         """Raise `ScaleGroupError` unless `field` is a field of this layer's input type."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
+from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer, check_map_type
 
 
@@ -57,31 +59,44 @@ class BatchNorm(Layer):
         """The statistics domain as well as what is wanted."""
         return wanted.union(wanted.around(self.half_width * sigma0))
 
+    @property
+    def settings(self) -> Hashable:
+        """See `Layer`."""
+        return self.half_width
+
+    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> Grid:
+        """The statistics domain."""
+        return wanted.around(self.half_width * sigma0)
+
     def forward(self, field: ScaleField) -> ScaleField:
         """The normalised field."""
         self.check_input(field)
-        return self.on([field], [field.held])[0]
-
-    def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
-        """See `Layer`: the moments are taken over all fields together."""
-        for field in fields:
-            self.check_input(field)
-        mean, variance = self._moments(fields) if self.training else (self.running_mean, self.running_variance)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        zero, one = torch.zeros_like(mean), torch.ones_like(mean)
+        scale, shift = self.affine(_moments(domain, None) for domain in self._domains(field))
 
         def normalise(values: Tensor) -> Tensor:
             # values·scale + shift, in one pass forward and one backward
-            return F.batch_norm(values, zero, one, scale, shift, eps=0.0)
+            return F.batch_norm(values, torch.zeros_like(shift), torch.ones_like(scale), scale, shift, eps=0.0)
 
-        return tuple(field.pointwise(normalise) for field in fields)
+        return field.pointwise(normalise)
 
-    def _moments(self, fields: Sequence[ScaleField]) -> tuple[Tensor, Tensor]:
-        """Joint mean and variance over the statistics domain, each scale channel with the same weight."""
-        moments = [
-            torch.var_mean(domain, (0, 2, 3), correction=0) for field in fields for domain in self._domains(field)
-        ]
+    def on(self, channels: Sequence[Channel], steps: Sequence[Grid]) -> list[Channel]:
+        """See `Layer`: the moments are taken over all channels together."""
+        scale, shift = self.affine(map(self.moments, channels, steps))
+        return [replace(c, values=c.values * scale[:, None, None], constant=c.shifted(scale, shift)) for c in channels]
+
+    @staticmethod
+    def moments(channel: Channel, domain: Grid) -> tuple[Tensor, Tensor]:
+        """(variance, mean), both `[feature]`, of one scale channel over its statistics domain."""
+        return _moments(channel.grid.crop(channel.values, domain), channel.constant)
+
+    def affine(self, moments: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """(scale, shift), both `[feature]`, from the moments of all scale channels, which only training looks at."""
+        mean, variance = self._joint(list(moments)) if self.training else (self.running_mean, self.running_variance)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return scale, self.bias - mean * scale
+
+    def _joint(self, moments: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Joint mean and variance, each scale channel with the same weight; updates the running statistics."""
         if not moments:
             raise ScaleGroupError(
                 "a field without a defined scale channel",
@@ -92,8 +107,8 @@ class BatchNorm(Layer):
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_variance.lerp_(variance, self.momentum)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
         return mean, variance
 
     def _domains(self, field: ScaleField) -> Iterator[Tensor]:
@@ -106,3 +121,10 @@ class BatchNorm(Layer):
     def extra_repr(self) -> str:
         """The features and the statistics domain."""
         return f"{self.weight.numel()} features, half_width={self.half_width:g}"
+
+
+def _moments(maps: Tensor, constant: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Variance and mean per feature of `maps + constant`; torch.var_mean is far slower on channels-last maps."""
+    mean = maps.mean((0, 2, 3))
+    variance = (maps - mean[:, None, None]).square().mean((0, 2, 3))
+    return variance, mean if constant is None else mean + constant

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError
 from scalegroup.field import FieldType, ScaleField
+from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer, check_map_type
 
 
@@ -37,6 +40,17 @@ class Pointwise(Layer):
         """The function on every value, and on the background."""
         self.check_input(field)
         return field.pointwise(self.function)
+
+    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
+        """See `Layer`."""
+        return [self._on(channel) for channel in channels]
+
+    def _on(self, channel: Channel) -> Channel:
+        maps = self.function(channel.maps.unsqueeze(2)).squeeze(2)
+        if channel.constant is None or not channel.known:
+            return replace(channel, values=maps, constant=None)
+        constant = self.function(channel.constant[None, :, None, None, None]).flatten()
+        return replace(channel, values=maps - constant[:, None, None], constant=constant)
 
     def extra_repr(self) -> str:
         """The features and the function's name."""

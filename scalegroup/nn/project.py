@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.field import FieldType, ScaleField
 from scalegroup.grid import Grid
+from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer
+from scalegroup.plan import Work
 from scalegroup.pooling import Max, Pooling
 from scalegroup.readout import CentrePixel
 from scalegroup.readout import ReadOut as ReadOutStrategy
@@ -60,6 +63,36 @@ class ReadOut(Layer):
             return replace(field, tensor=tensor, type=self.out_type)
         return replace(field, tensor=tensor, type=self.out_type, grid=None, background=None)
 
+    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
+        """One value per feature, unless it is dense."""
+        return Work.of(wanted, self.out_type.size) if self.readout.keeps_plane else Work(0, 4 * self.out_type.size)
+
+    def gives(self, held: Grid, wanted: Grid) -> Grid:
+        """See `Layer`."""
+        return wanted
+
+    @property
+    def settings(self) -> Hashable:
+        """See `Layer`."""
+        return self.readout
+
+    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> Grid:
+        """What the read-out looks at."""
+        return self.readout.region(held)
+
+    def on(self, channels: Sequence[Channel], steps: Sequence[Grid]) -> list[Channel]:
+        """See `Layer`. Only what is looked at gets the constant added."""
+        results = []
+        for channel, region in zip(channels, steps, strict=True):
+            seen = replace(channel, values=channel.grid.crop(channel.values, region), grid=region)
+            maps = self.readout.reduce(seen.maps.unsqueeze(2)).squeeze(2)
+            grid = region if self.readout.keeps_plane else Grid.whole(*maps.shape[-2:])
+            kept = self.readout.keeps_plane and channel.known
+            results.append(replace(seen, values=maps, constant=None, known=False, grid=grid))
+            if kept:
+                results[-1] = results[-1].relative_to(channel.constant, known=True)
+        return results
+
     def extra_repr(self) -> str:
         """The types and the strategy."""
         return f"{super().extra_repr()}, {self.readout!r}"
@@ -102,7 +135,7 @@ class ScalePool(Layer):
         pooled = self.pooling.reduce(tensor, 2)
         return replace(field, tensor=pooled, type=self.out_type, defined=(True,), background=None)
 
-    def on(self, fields: Sequence[ScaleField], wanted: Sequence[Grid]) -> tuple[ScaleField, ...]:
+    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
         """Pooling joins the scale channels: it has no meaning on them apart."""
         raise NotImplementedError("pool over scale after joining the channels")
 

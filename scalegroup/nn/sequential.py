@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from scalegroup.boundary import Background, Reflect
+from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
 from scalegroup.field import FieldType, ScaleField, join
-from scalegroup.grid import Grid
+from scalegroup.nn.channel import Channel
+from scalegroup.nn.checkpointing import run_forgetfully
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer
 from scalegroup.nn.lift import Lift
+from scalegroup.nn.program import Program, make_program, run
 from scalegroup.nn.project import ReadOut, ScalePool
 from scalegroup.plan import Plan, make_plan
-from scalegroup.resample import halve
+from scalegroup.window import ScaleWindow
+
+_REMEMBERED = 64  # programs, of different image sizes, windows, dtypes or devices
 
 _ENDS = (ReadOut, ScalePool)  # where scale channels stop to run apart: after the one, before the other
 
@@ -29,7 +34,8 @@ class Sequential(nn.Module):
 
     Args:
         layers: a `Lift` first; then layers, or functions that make a layer for the type before it (layer classes are).
-        min_grid_sigma: let channels run on coarser grids while their σ₀ stays at least this many samples; None: never.
+        min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
+        checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
 
     Raises:
         ScaleGroupError: if a layer does not take what the one before it gives.
@@ -42,11 +48,19 @@ class Sequential(nn.Module):
     torch.Size([2, 10])
     """
 
-    def __init__(self, *layers: Layer | Callable[[FieldType], Layer], min_grid_sigma: float | None = None) -> None:
+    def __init__(
+        self,
+        *layers: Layer | Callable[[FieldType], Layer],
+        min_grid_sigma: float | None = None,
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_chain(layers))
         self.min_grid_sigma = None if min_grid_sigma is None else check_positive("min_grid_sigma", min_grid_sigma)
+        self.checkpointing = checkpointing
         self._plans: dict[Any, Plan] = {}
+        self._programs: list[Program] = []
+        self._indices: dict[Any, int] = {}
 
     @property
     def lift(self) -> Lift:
@@ -66,23 +80,41 @@ class Sequential(nn.Module):
         return body[:stop]  # type: ignore[return-value]
 
     def plan(self, size: tuple[int, int]) -> Plan:
-        """The plan for images of `size` (rows, columns). Made once per size, window, kernels and `min_grid_sigma`."""
+        """The plan for images of `size` (rows, columns), made once: strides, regions, multiply-adds, bytes."""
         for length in size:
             check_integer("size", length, at_least=1)
         for layer in self.layers:
             if isinstance(layer, ScalePool):
                 layer.pooling.check(self.lift.window.channels)
-        kernels = tuple(layer.kernel for layer in self.apart if isinstance(layer, JetConv))
-        key = (tuple(size), self.lift.window, self.lift.spacing, self.min_grid_sigma, kernels)
+        key = (tuple(size), *self._settings)
         if key not in self._plans:
+            _forget(self._plans)
             self._plans[key] = make_plan(
-                self.lift.window,
-                self.apart,
-                size,
-                spacing=self.lift.spacing,
-                min_grid_sigma=self.min_grid_sigma,
+                self.lift.window, self.apart, size, spacing=self.lift.spacing, min_grid_sigma=self.min_grid_sigma
             )
         return self._plans[key]
+
+    @property
+    def _settings(self) -> tuple[Any, ...]:
+        """All that plans depend on besides the size."""
+        layers = tuple(layer.settings for layer in self.apart)
+        return self.lift.window, self.lift.spacing, self.lift.background is None, self.min_grid_sigma, layers
+
+    def _prepare(self, size: tuple[int, int], like: Tensor) -> int:
+        """Let the layers prepare for images of that size, on tensors like that, once: the program's index."""
+        plan = self.plan(size)
+        key = (tuple(size), *self._settings, like.dtype, like.device)
+        if key not in self._indices:
+            if _forget(self._indices):
+                self._programs.clear()
+            known = self.lift.background is not None
+            self._programs.append(make_program(plan, self.apart, self._entry_boundary, known, like))
+            self._indices[key] = len(self._programs) - 1
+        return self._indices[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be made again."""
+        return self.__dict__ | {"_plans": {}, "_indices": {}, "_programs": []}
 
     def forward(self, images: Tensor) -> Any:
         """Images `[batch, channel, y, x]` to scores `[batch, features]` where plane and scale are projected away.
@@ -90,27 +122,40 @@ class Sequential(nn.Module):
         Any other network gives its `ScaleField`. Raises `ScaleGroupError` on images that cannot be used.
         """
         field = self.field(images)
-        is_vector = not (field.type.over_scale or field.type.over_plane)
-        return field.tensor.flatten(1) if is_vector else field
+        return field.tensor.flatten(1) if field.type.is_vector else field
 
     def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The last field; with `pooled=False` the one before the first pooling over scale."""
-        *_, fields = self.stages(images)
-        if fields[0].type.over_plane:  # a dense field: all channels on the grid of the image
+        program, channels = self._enter(images)
+        channels = (run_forgetfully if self.checkpointing else run)(self.apart, channels, program)
+        fields = [channel.field(self._apart_type) for channel in channels]
+        if self._apart_type.over_plane:  # a dense field: all channels on the grid of the image
             height, width = images.shape[-2:]
-            fields = tuple(field.unstrided((height, width)) for field in fields)
+            fields = [field.unstrided((height, width)) for field in fields]
         return self._finish(join(fields), pooled)
 
     def stages(self, images: Tensor) -> Iterator[tuple[ScaleField, ...]]:
         """One field per scale channel, each on its own grid: after the lifting, and after each layer of `apart`."""
-        self._check(images)
-        height, width = images.shape[-2:]
-        plan = self.plan((height, width))
-        fields = self._enter(images, plan)
-        yield fields
-        for stage, layer in enumerate(self.apart):
-            fields = layer.on(fields, [channel.after[stage] for channel in plan.channels])
-            yield fields
+        program, channels = self._enter(images)
+        yield tuple(channel.field(self.lift.out_type) for channel in channels)
+        for layer, steps in zip(self.apart, program.steps, strict=True):
+            channels = layer.on(channels, steps)
+            yield tuple(channel.field(layer.out_type) for channel in channels)
+
+    @property
+    def _apart_type(self) -> FieldType:
+        return self.layers[len(self.apart)].out_type  # type: ignore[return-value]
+
+    @property
+    def _explicit_boundary(self) -> Boundary | None:
+        """The first 2-jet layer's own, which is the images'."""
+        return next((layer.boundary for layer in self.apart if isinstance(layer, JetConv)), None)
+
+    @property
+    def _entry_boundary(self) -> Boundary:
+        """What images are outside their border, to the first layer and so to the reduction in front of it."""
+        unknown = self.lift.background is None
+        return self._explicit_boundary or (Reflect() if unknown else Background(self.lift.background))  # type: ignore[arg-type]
 
     def dense(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
         """The plain path: every layer on whole fields at full resolution, no plan."""
@@ -132,20 +177,40 @@ class Sequential(nn.Module):
             field = layer(field)
         return field
 
-    def _enter(self, images: Tensor, plan: Plan) -> tuple[ScaleField, ...]:
-        """One lifted field per scale channel, on its grid, cut to the region that its layers need."""
-        first = next((layer.boundary for layer in self.apart if isinstance(layer, JetConv)), None)
-        boundary = first or (Reflect() if self.lift.background is None else Background(self.lift.background))
-        reduced = {1: images}
-        fields = []
-        for channel in plan.channels:
-            stride = channel.stride
-            for coarser in (2**m for m in range(1, stride.bit_length())):
-                if coarser not in reduced:
-                    reduced[coarser] = halve(reduced[coarser // 2], boundary)
-            whole = Grid.whole(*reduced[stride].shape[-2:], stride=stride)
-            fields.append(self.lift.channel(whole.crop(reduced[stride], channel.entry), channel.window, channel.entry))
-        return tuple(fields)
+    def _enter(self, images: Tensor) -> tuple[Program, list[Channel]]:
+        """The program, and per scale channel the images on its grid, cut to the region that its layers need."""
+        self._check(images)
+        height, width = images.shape[-2:]
+        program = self._programs[_prepare(self, height, width, self.lift.window, images.dtype, images.device)]
+        rest, _, constant = self._entry_boundary.split(images)
+        reduced = [rest]
+        for reduction in program.reductions:
+            reduced.append(reduction(reduced[-1]))
+        world = constant
+        if self._explicit_boundary is not None:
+            background = self.lift.background
+            world = None if background is None else Background(background).constant(images)
+        channels = []
+        for plan in program.plan.channels:
+            level = plan.stride.bit_length() - 1
+            maps = program.canvases[level].crop(reduced[level], plan.entry)
+            channel = Channel(maps, constant, False, plan.window, self.lift.spacing, plan.entry)
+            channels.append(channel.relative_to(world, known=world is not None))
+        return program, channels
+
+
+@torch.compiler.assume_constant_result
+def _prepare(net: Sequential, height: int, width: int, _: ScaleWindow, dtype: torch.dtype, device: torch.device) -> int:
+    """`net._prepare`, run when a graph is compiled and a constant to it; the window is given to guard it."""
+    return net._prepare((height, width), torch.empty(0, dtype=dtype, device=device))
+
+
+def _forget(remembered: dict[Any, Any]) -> bool:
+    """Empty a memory that is full, and say whether it was."""
+    full = len(remembered) >= _REMEMBERED
+    if full:
+        remembered.clear()
+    return full
 
 
 def _chain(items: Sequence[Layer | Callable[[FieldType], Layer]]) -> list[Layer]:

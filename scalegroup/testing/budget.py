@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from scalegroup import nn
+from scalegroup.boundary import Background
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.field import ScaleField, join
 from scalegroup.group import GroupElement
 from scalegroup.kernels import SampledDerivatives
 from scalegroup.readout import CentrePixel
@@ -55,7 +57,7 @@ class ErrorBudget:
 
     Args:
         factor: S.
-        layers: names of the rows: every 2-jet layer, and the scores pooled over scale.
+        layers: names of the rows: every 2-jet layer, and the network's output ("pooled" where that is over scale).
         sources: names of the columns; the last is what is left with all sources switched off.
         parts: `[layer][source]`, signed fractions of the signal.
     """
@@ -92,10 +94,11 @@ class ErrorBudget:
             above = [a + max(value, 0) for a, value in zip(above, values, strict=True)]
             below = [b + min(value, 0) for b, value in zip(below, values, strict=True)]
         axes.plot(self.layers, self.observed, "ko", label="observed")
+        axes.use_sticky_edges = False  # parts of height zero would cut the topmost mark
         axes.axhline(0, color="0.3", linewidth=0.8)
         axes.set(ylabel="error, as a fraction of the signal", title=f"error budget for scaling by {self.factor:.4g}")
         axes.tick_params("x", rotation=30)
-        axes.legend(fontsize="small", frameon=False)
+        axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars
 
 
 def error_budget(
@@ -104,9 +107,11 @@ def error_budget(
     images: ContinuousImage | None = None,
     *,
     size: int = 129,
-    background: float | None = None,
+    background: float | Tensor | None = None,
 ) -> ErrorBudget:
-    """Split the equivariance error of a network at the centre pixel by source, layer by layer.
+    """Split the equivariance error of a network by source, layer by layer, at the centre pixel.
+
+    The last row is the network's output: as its read-out and its pooling give it, or at the centre of its maps.
 
     | source | switched off by |
     |---|---|
@@ -114,19 +119,20 @@ def error_budget(
     | resampling | no strides |
     | truncation | kernels cut at a mass of 1e-6 |
     | image boundary | a canvas that holds 4σ of all layers together |
-    | scale boundary | pooling over the channels that scaling sends to each other (only the last row has any) |
+    | scale boundary | pooling over the channels that scaling sends to each other (only a pooled row has any) |
     | discretisation | sampled Gaussian derivatives, exponentially exact from σ = 1 |
     | activation aliasing | images sampled so finely that σ₀ ≥ 3 samples (below σ = 1 some discretisation counts here) |
 
     Args:
-        net: from images to class scores; run in evaluation mode, on the CPU, as a copy.
+        net: from images to class scores, maps or fields; run in evaluation mode, on the CPU, as a copy.
         element: the scaling.
         images: with a closed form; default four `object_images`.
         size: rows and columns of the canvas.
-        background: the value around the objects; default the network's own, or 0.
+        background: the value around the objects, or one per image channel; default the network's own, or 0.
 
     Raises:
-        ScaleGroupError: if the network is none of this library, or scaling sends no channel of it to another.
+        ScaleGroupError: if the network is none of this library, has 2-jet layers behind its read-out, or scaling sends
+            no scale channel of it to another.
 
     >>> from scalegroup import Background, ScaleGroup, ScaleWindow
     >>> from scalegroup.models import gaussian_derivative_net
@@ -137,20 +143,28 @@ def error_budget(
     ('layer 1', 'layer 2', 'pooled')
     """
     check_instance("net", net, nn.Sequential, mend="a budget needs to see the layers: pass the scalegroup network")
+    check_instance("element", element, GroupElement, mend="pass group.element(power)")
     check_integer("size", size, at_least=1)
     window = net.lift.window
-    shift = element.as_element_of(window.group).power
-    if window.overlap(window.transform(window.group.element(shift))) is None or not _is_classifier(net):
+    pairs = moved_channels(window, element)
+    if not pairs:
         raise ScaleGroupError(
             f"a network with {window!r} under scaling by {element.scale_factor:g}",
-            expected="scores pooled over scale, and a channel that scaling sends to another",
-            mend="use more scale channels or a smaller factor, and end the network with nn.ReadOut and nn.ScalePool",
+            expected="a channel that scaling sends to another",
+            mend="use more scale channels or a smaller factor",
+        )
+    if any(isinstance(layer, nn.JetConv) for layer in _joint(net)):
+        raise ScaleGroupError(
+            "a network with 2-jet layers behind its read-out",
+            expected="layers whose centre pixel the read-out keeps",
+            mend="leave the dense read-out out, or put it last",
         )
     if images is None:
         images = object_images(size, element.scale_factor, count=4)
+    check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
-        background = float(net.lift.background or 0.0)
-    bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, shift, images, size, background)
+        background = 0.0 if net.lift.background is None else net.lift.background
+    bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)
     setting = Setting()
     errors = [bench.errors(setting)]
     for source in SOURCES:
@@ -160,14 +174,29 @@ def error_budget(
     depth = len(errors[0]) - 1
     return ErrorBudget(
         factor=element.scale_factor,
-        layers=(*(f"layer {n + 1}" for n in range(depth)), "pooled"),
+        layers=(*(f"layer {n + 1}" for n in range(depth)), "pooled" if _is_pooled(net) else "output"),
         sources=(*(source.replace("_", " ") for source in SOURCES), "left over"),
         parts=tuple(zip(*falls, errors[-1], strict=True)),
     )
 
 
-def _is_classifier(net: nn.Sequential) -> bool:
-    return not (net.out_type.over_scale or net.out_type.over_plane)
+def moved_channels(window: ScaleWindow, element: GroupElement) -> list[tuple[int, int]]:
+    """The pairs (before, after) of positions in a window of the channels that a scaling sends to each other.
+
+    Raises:
+        ScaleGroupError: if the window's group does not hold the scaling.
+    """
+    shift = element.as_element_of(window.group).power
+    return [(n, n + shift) for n in range(window.channels) if 0 <= n + shift < window.channels]
+
+
+def _joint(net: nn.Sequential) -> list[nn.Layer]:
+    """The layers that see all scale channels together: those behind `net.apart`."""
+    return list(net.layers)[1 + len(net.apart) :]  # type: ignore[return-value]
+
+
+def _is_pooled(net: nn.Sequential) -> bool:
+    return any(isinstance(layer, nn.ScalePool) for layer in _joint(net))
 
 
 @dataclass(frozen=True)
@@ -176,32 +205,27 @@ class _Bench:
 
     net: nn.Sequential
     factor: float
-    shift: int
+    pairs: list[tuple[int, int]]
     images: ContinuousImage
     size: int
-    background: float
+    background: float | Tensor
 
     def errors(self, setting: Setting) -> list[float]:
-        """The signal-normalised error after every 2-jet layer, and of the pooled scores."""
+        """The signal-normalised error after every 2-jet layer, and of the output."""
         net = self._idealised(setting)
         window = self.net.lift.window
         runs = [
-            [list(self._run(net, window.select(n, n + 1), scaling, setting)) for n in range(window.channels)]
+            [self._run(net, window.select(n, n + 1), scaling, setting) for n in range(window.channels)]
             for scaling in (1.0, self.factor, None)
         ]  # [original, scaled, blank][channel][layer]
-        pairs = [(n, n + self.shift) for n in range(window.channels) if 0 <= n + self.shift < window.channels]
-        errors = []
-        for depth in range(len(runs[0][0])):
-            original = torch.cat([runs[0][before][depth] for before, _ in pairs], dim=1)
-            scaled, blank = (torch.cat([run[after][depth] for _, after in pairs], dim=1) for run in runs[1:])
-            errors.append(signal_normalised(original, scaled, blank))
-        everything = range(window.channels)
-        before, after = (everything, everything) if setting.scale_boundary else zip(*pairs, strict=True)
-        pooled = [
-            self._pool(torch.stack([run[channel][-1] for channel in channels], dim=2))
-            for run, channels in zip(runs, (before, after, after), strict=True)
-        ]
-        return [*errors, signal_normalised(*pooled)]
+        before, after = zip(*self.pairs, strict=True)
+        shared = (before, after, after)
+        everything = [range(window.channels)] * 3
+        layers = [_joined(runs, depth, shared) for depth in range(len(runs[0][0]) - 1)]
+        output = _joined(runs, -1, everything if _is_pooled(net) and setting.scale_boundary else shared)
+        for layer in _joint(net):
+            output = [layer(field) for field in output]
+        return [signal_normalised(*(field.tensor.flatten(1) for field in fields)) for fields in (*layers, output)]
 
     def _idealised(self, setting: Setting) -> nn.Sequential:
         net = copy.deepcopy(self.net)
@@ -218,9 +242,9 @@ class _Bench:
     @torch.no_grad()
     def _run(
         self, net: nn.Sequential, window: ScaleWindow, scaling: float | None, setting: Setting
-    ) -> Iterator[Tensor]:
-        """The centre `[batch, features]` after every 2-jet layer, in one scale channel."""
-        (sigma0,) = window.sigmas
+    ) -> list[ScaleField]:
+        """One scale channel's centre after every 2-jet layer, and behind the last of the layers that run apart."""
+        (sigma0,) = window.sigmas_on(spacing=net.lift.spacing)
         finer = 1.0 if setting.activation_aliasing else max(1.0, _FINE / sigma0)  # samples per pixel
         half = (self.size - 1) / 2
         if not setting.image_boundary:
@@ -232,15 +256,20 @@ class _Bench:
             samples = torch.zeros(1, 1, size, size, dtype=torch.float64)
         else:
             samples = self.images.sample(size, size, factor=scaling * finer)
-        dtype = next(net.parameters()).dtype
-        samples = (samples + self.background).to(dtype).expand(-1, net.lift.in_type.channels, -1, -1)
-        _, *stages = net.stages(samples)
-        for layer, (field,) in zip(net.apart, stages, strict=True):
-            if isinstance(layer, nn.JetConv):
-                centre = field.held.crop(field.tensor, field.held.around(0.5))
-                yield CentrePixel().reduce(centre).flatten(1).double()
+        samples = samples.expand(-1, net.lift.in_type.channels, -1, -1)
+        samples = samples + Background(self.background).constant(samples)[:, None, None]
+        dtype = next((parameter.dtype for parameter in net.parameters()), samples.dtype)
+        layers, stages = (net.lift, *net.apart), net.stages(samples.to(dtype))
+        centres = [(layer, _centre(field)) for layer, (field,) in zip(layers, stages, strict=True)]
+        return [*(centre for layer, centre in centres if isinstance(layer, nn.JetConv)), centres[-1][1]]
 
-    def _pool(self, scores: Tensor) -> Tensor:
-        """`[batch, classes, scale]` to `[batch, classes]`, by the network's own pooling."""
-        pool = next(layer for layer in self.net.layers if isinstance(layer, nn.ScalePool))
-        return pool.pooling.reduce(scores, 2).squeeze(2)
+
+def _joined(runs: list[list[list[ScaleField]]], depth: int, channels: Sequence[Sequence[int]]) -> list[ScaleField]:
+    """Of every run, the given channels at one depth, as one field."""
+    return [join([run[n][depth] for n in of_run]) for run, of_run in zip(runs, channels, strict=True)]
+
+
+def _centre(field: ScaleField) -> ScaleField:
+    """The field at the centre alone, in float64; what has been read out of the plane is there already."""
+    centre = field.held.crop(field.tensor, field.held.around(0.5))
+    return replace(field, tensor=CentrePixel().reduce(centre).double(), grid=None, background=None)

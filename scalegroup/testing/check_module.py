@@ -14,7 +14,7 @@ from scalegroup.field import ScaleField
 from scalegroup.group import GroupElement, ScaleGroup
 from scalegroup.kernels import DiscreteGaussian
 from scalegroup.testing.bounds import CovarianceCheck, covariance_check
-from scalegroup.testing.budget import ErrorBudget, error_budget
+from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels
 from scalegroup.testing.equivariance import TOLERANCE, EquivarianceReport, OutputType, equivariance_error
 
 _LARGEST_FACTOR = 2.0  # checked by default
@@ -28,8 +28,9 @@ class Verdict:
         module: its class.
         tolerance: a convention where no bound exists.
         reports: of the module's output, one for each factor.
-        channels: of the scale channels before pooling, where the module holds a network of this library.
-        layer: the first 2-jet layer alone, at its finest σ, against its derived bound, where the kernel has one.
+        channels: of the scale channels before pooling, where the module holds a network of this library (but is not one
+            that gives them).
+        layers: every 2-jet layer alone, at its finest σ, against its derived bound, where its kernel has one.
         budget: where the error comes from, where the layers can be seen.
     """
 
@@ -37,7 +38,7 @@ class Verdict:
     tolerance: float
     reports: tuple[EquivarianceReport, ...]
     channels: tuple[EquivarianceReport, ...]
-    layer: CovarianceCheck | None
+    layers: dict[str, CovarianceCheck]
     budget: ErrorBudget | None
 
     @property
@@ -56,12 +57,15 @@ class Verdict:
         if self.channels:
             lines.append("before pooling over scale, channel by channel:")
             lines += [f"  {report}" for report in self.channels]
-        if self.layer is not None:
-            lines.append(f"first layer alone: {self.layer} (there is no bound for the whole network)")
+        if self.layers:
+            lines.append("each layer alone, on sinusoids, at its finest σ (there is no bound for the whole network):")
+            lines += [f"  {name}: {check}" for name, check in self.layers.items()]
         if self.budget is not None:
             lines.append(str(self.budget))
         else:
-            lines.append("no error budget: the layers of a scalegroup network with pooled scores were not found")
+            lines.append(
+                "without an error budget (of a scalegroup network with scale channels that scaling sends to each other)"
+            )
         word = "scale equivariant" if self.passed else "NOT scale equivariant"
         lines.append(
             f"verdict: {word}: worst error {self.worst.error:.2e} of the signal (scaling by {self.worst.factor:.4g}), "
@@ -107,22 +111,27 @@ def check_module(
     True
     """
     module = copy.deepcopy(check_instance("module", module, torch.nn.Module, mend="wrap the function in one")).eval()
+    check_instance("group", group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
     if powers is None:
         powers = [power for power in range(1, 13) if group.factor(power) <= _LARGEST_FACTOR * (1 + 1e-9)] or [1]
     elements = [group.element(power) for power in powers]
     options = {"size": size, "in_channels": in_channels, "background": background}
     reports = tuple(equivariance_error(module, element, output=output, **options) for element in elements)
     net = _network(module)
-    inner: tuple[EquivarianceReport, ...] = ()
-    split, layer = None, None
-    if net is not None:
-        _check_channels(net.lift.window.channels, channels)
-        before_pooling = _BeforePooling(net)
-        inner = tuple(equivariance_error(before_pooling, element, **options) for element in elements)
-        layer = _first_layer(net, elements[0])
-        if budget and not (net.out_type.over_plane or net.out_type.over_scale):
-            split = error_budget(net, elements[0], size=size, background=background)
-    return Verdict(type(module).__name__, tolerance, reports, inner, layer, split)
+    if net is None:
+        return Verdict(type(module).__name__, tolerance, reports, (), {}, None)
+    _check_channels(net.lift.window.channels, channels)
+    shared = [element for element in elements if moved_channels(net.lift.window, element)]
+    before_pooling = _BeforePooling(net)
+    shown = module is net and net.out_type.over_scale  # the reports of the output are of its channels
+    return Verdict(
+        module=type(module).__name__,
+        tolerance=tolerance,
+        reports=reports,
+        channels=() if shown else tuple(equivariance_error(before_pooling, element, **options) for element in shared),
+        layers=_layers_alone(net, elements[0]),
+        budget=error_budget(net, shared[0], size=size, background=background) if budget and shared else None,
+    )
 
 
 def _network(module: torch.nn.Module) -> nn.Sequential | None:
@@ -142,11 +151,16 @@ class _BeforePooling(torch.nn.Module):
         return self.net.field(images, pooled=False)
 
 
-def _first_layer(net: nn.Sequential, element: GroupElement) -> CovarianceCheck | None:
-    layer = next((layer for layer in net.layers if isinstance(layer, nn.JetConv)), None)
-    if layer is None or not isinstance(layer.kernel, DiscreteGaussian) or element.power < 0:
-        return None
-    return covariance_check(layer.beta * net.lift.window.sigmas[0], element.scale_factor)
+def _layers_alone(net: nn.Sequential, element: GroupElement) -> dict[str, CovarianceCheck]:
+    """Of the finest scale channel. An element and its inverse compare the same two levels."""
+    finest = net.lift.window.sigmas_on(spacing=net.lift.spacing)[0]
+    factor = max(element.scale_factor, element.inverse().scale_factor)
+    jets = [layer for layer in net.layers if isinstance(layer, nn.JetConv)]
+    return {
+        f"layer {number}": covariance_check(layer.beta * finest, factor)
+        for number, layer in enumerate(jets, start=1)
+        if isinstance(layer.kernel, DiscreteGaussian)
+    }
 
 
 def _check_channels(found: int, expected: int | None) -> None:

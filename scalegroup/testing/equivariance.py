@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 from scalegroup.field import ScaleField
 from scalegroup.group import GroupElement
 from scalegroup.testing.closed_form import Blobs, ContinuousImage
@@ -122,13 +122,13 @@ def equivariance_error(
         output: what the axes of the output are; default: found from its shape.
 
     Raises:
-        ScaleGroupError: if nothing can be compared.
+        ScaleGroupError: if an argument cannot be used, or nothing can be compared.
 
     >>> from scalegroup import ScaleGroup
     >>> equivariance_error(torch.nn.ReLU(), ScaleGroup(2).element(1)).error < 1e-12
     True
     """
-    factor = element.scale_factor
+    factor = check_instance("element", element, GroupElement, mend="pass group.element(power)").scale_factor
     owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
     place = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     dtype, device = (place.dtype, place.device) if place is not None else (torch.float64, torch.device("cpu"))
@@ -137,6 +137,7 @@ def equivariance_error(
     empty, kind = _run(module, blank, output)
     if images is None:
         images = object_images(size, factor, widest=1.0 if kind is MAPS else 2.0)
+    check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
 
     def run(scaling: float) -> Float[Tensor, "b c scale y x"]:
         samples = images.sample(size, size, factor=scaling).to(device, dtype) + background

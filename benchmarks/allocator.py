@@ -1,0 +1,22 @@
+"""glibc gives every large tensor back to the kernel and pays for the page faults again: switch that off.
+
+It is read when a process starts, so a process that needs it starts itself anew, once. The Makefile sets the same.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+
+NAME = "GLIBC_TUNABLES"
+_SETTING = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
+
+
+def keep_memory() -> None:
+    """Start this command again with the setting, where it matters and the user has not chosen another."""
+    if platform.libc_ver()[0] != "glibc" or NAME in os.environ:
+        return
+    os.environ[NAME] = _SETTING
+    print(f"starting again with {NAME}={_SETTING}, the same for everything measured", flush=True)
+    os.execv(sys.executable, sys.orig_argv)

@@ -1,0 +1,277 @@
+"""How fast the planned path is: against the plain path, two yardsticks, ordinary CNNs and escnn, all in one run."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.metadata
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from benchmarks import allocator, contenders, memory, results, timing
+from benchmarks.contenders import Contender
+from benchmarks.speed_tables import headlines, show
+from scalegroup import ScaleGroupError, ScaleGroupWarning, ScaleWindow
+from scalegroup.errors import check_integer
+from scalegroup.models import PRESETS, GaussianDerivativeNet
+
+DESCRIPTION = "time and memory of a training step and of inference, against other ways and other networks"
+
+_CLASSES = 10
+_PASSES = ("train", "inference")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is measured, and for how long.
+
+    Args:
+        window: the scale channels.
+        widths: of the hidden layers.
+        size: of the square images.
+        batch: images a step.
+        slow_batch: of the slow networks; times are compared per image.
+        seconds: for every row.
+        slow_seconds: for every row of a slow network; each is measured once at least.
+        equal_fields: measure escnn's C8 at as many fields as the widths say, too.
+        sizes: of the sweep over pixels.
+        channels: scale channels of the sweep over them.
+        batches: of the sweep over the batch.
+        threads: of the sweep over threads, on a CPU.
+        memory_batch: images of the step whose memory is measured.
+    """
+
+    window: ScaleWindow = PRESETS["larger"].window
+    widths: Sequence[int] = PRESETS["larger"].widths
+    size: int = 112
+    batch: int = 8
+    slow_batch: int = 8
+    seconds: float = 4.0
+    slow_seconds: float = 30.0
+    equal_fields: bool = True
+    sizes: Sequence[int] = (56, 112, 224, 448)
+    channels: Sequence[int] = (2, 4, 8, 12, 16)
+    batches: Sequence[int] = (1, 4, 16, 64)
+    threads: Sequence[int] = (1, 2)
+    memory_batch: int = 50
+
+
+FULL = Scope()
+QUICK = replace(
+    FULL,
+    slow_batch=1,
+    seconds=0.5,
+    slow_seconds=0.5,
+    equal_fields=False,
+    sizes=(56, 112),
+    channels=(4, 8),
+    batches=(1, 4),
+    memory_batch=8,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--quick", action="store_true", help="fewer rows and points, few repeats")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--json", type=Path, default=Path("results/speed/results.json"), help="file to write (default: %(default)s)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, tell, write."""
+    threads = torch.get_num_threads() if options.threads is None else options.threads
+    check_integer("threads", threads, at_least=1)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ScaleGroupError("device cuda", expected="a device that torch can use here", mend="pass --device cpu")
+    folder = results.make_folder(options.json.parent, option="--json")
+    allocator.keep_memory()
+    torch.set_num_threads(threads)
+    scope, console, began = QUICK if options.quick else FULL, Console(), time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScaleGroupWarning)  # of images that are small for a scale channel: so they are
+        bench = Bench(scope, options.device, threads, console)
+        content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()
+    content |= {"seconds": round(time.perf_counter() - began), **_provenance(options.device)}
+    show(content, console)
+    results.save_json(content, folder / options.json.name)
+    console.print(f"written to {options.json}")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: a scope on a machine."""
+
+    scope: Scope
+    device: str
+    threads: int
+    console: Console
+
+    def everything(self) -> dict[str, Any]:
+        """All sections of the results."""
+        peak = timing.convolution_peak(device=self.device, threads=self.threads, seconds=self.scope.seconds)
+        rows = [*self.networks(), *self.scale_channels(), *self.single_images()]
+        for row in rows:
+            if row["multiply_adds"] and not row["error"]:
+                images_a_second = 1e3 / row["median_ms"]
+                row["fraction_of_peak"] = row["multiply_adds"] * images_a_second / peak
+        return {
+            "rows": rows,
+            "headlines": headlines(rows),
+            "sweeps": list(self.sweeps()),
+            "memory": list(self.memory()),
+            "convolution_peak_multiply_adds_per_second": peak,
+        }
+
+    def networks(self) -> Iterator[dict[str, Any]]:
+        """Whole networks at the scope's batch."""
+        window, widths = self.scope.window, self.scope.widths
+        chosen = [
+            *contenders.all_planned(window, widths),
+            *contenders.plain_cnns(widths),
+            *contenders.steerable_cnns(widths, equal_fields=self.scope.equal_fields),
+            contenders.without_plan(window, widths),
+            contenders.textbook(window, widths),
+        ]
+        if self.device != "cpu":
+            chosen += contenders.on_accelerators(window, widths)
+        for contender in chosen:
+            yield from self.time(contender, section="networks")
+
+    def scale_channels(self) -> Iterator[dict[str, Any]]:
+        """Dense kernels and our plan, in the fine scale channels alone."""
+        for pair in contenders.one_channel(self.scope.window, self.scope.widths):
+            for contender in pair:
+                (sigma0,) = contender.setting["sigma0"]
+                yield from self.time(contender, section=f"the scale channel σ₀ = {sigma0:.3g} alone")
+
+    def single_images(self) -> Iterator[dict[str, Any]]:
+        """Inference at batch 1."""
+        window, widths = self.scope.window, self.scope.widths
+        for contender in (*contenders.all_planned(window, widths), *contenders.plain_cnns(widths)):
+            yield from self.time(contender, section="batch 1", batch=1, passes=("inference",))
+
+    def sweeps(self) -> Iterator[dict[str, Any]]:
+        """Training steps of the planned path at `min_grid_sigma` 1, with one thing changed at a time."""
+        scope = self.scope
+        standard = contenders.planned(scope.window, scope.widths, 1.0)
+        windows = [replace(scope.window, channels=count) for count in scope.channels]
+        yield self._sweep("pixels", [(n * n, standard, {"size": n}) for n in scope.sizes])
+        yield self._sweep(
+            "scale channels", [(w.channels, contenders.planned(w, scope.widths, 1.0), {}) for w in windows]
+        )
+        yield self._sweep("images a step", [(n, standard, {"batch": n}) for n in scope.batches])
+        if self.device == "cpu":
+            yield self._sweep("threads", [(n, standard, {"threads": n}) for n in scope.threads])
+
+    def _sweep(self, over: str, points: Sequence[tuple[int, Contender, dict[str, int]]]) -> dict[str, Any]:
+        """Rows of a sweep and the exponent p of milliseconds a step ∝ valueᵖ."""
+        rows = [
+            row | {"value": value}
+            for value, contender, change in points
+            for row in self.time(contender, section=f"sweep over {over}", passes=("train",), **change)
+        ]
+        good = [(row["value"], row["median_ms"] * row["batch"]) for row in rows if not row["error"]]
+        power = timing.exponent(*zip(*good, strict=True)) if len(good) > 1 else None
+        return {"over": over, "exponent": power, "rows": rows}
+
+    def memory(self) -> Iterator[dict[str, Any]]:
+        """Peak memory of a training step on the planned path, as it is and with activation checkpointing."""
+        scope = self.scope
+        for name, more in (("planned", {}), ("planned, checkpointing", {"checkpointing": True})):
+            options = {"preset": "larger", "widths": list(scope.widths), "min_grid_sigma": 1.0, **more}
+            row = options | {"name": name, "batch": scope.memory_batch, "size": scope.size, "device": self.device}
+            self.console.print(f"[dim]memory: {name}[/]")
+            try:
+                peak = memory.measure(
+                    options, batch=scope.memory_batch, size=scope.size, device=self.device, threads=self.threads
+                )
+                yield row | {"peak_bytes": peak, "error": None}
+            except ScaleGroupError as error:
+                yield row | {"peak_bytes": None, "error": error.got}
+
+    def time(
+        self,
+        contender: Contender,
+        *,
+        section: str,
+        passes: Sequence[str] = _PASSES,
+        batch: int | None = None,
+        size: int | None = None,
+        threads: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """One row for each pass; a network that cannot be had, or is too large, says so in its rows."""
+        scope = self.scope
+        batch = batch or (scope.slow_batch if contender.slow else scope.batch)
+        size, threads = size or scope.size, threads or self.threads
+        seconds = scope.slow_seconds if contender.slow else scope.seconds
+        place = {"batch": batch, "size": size, "threads": threads, "device": self.device}
+        row = {"section": section, "name": contender.name, **place, **contender.setting, "multiply_adds": None}
+        net = None
+        for which in passes:
+            self.console.print(f"[dim]{section}: {contender.name}, {which}, {batch}×{size}×{size}[/]")
+            try:
+                torch.manual_seed(0)
+                net = self._build(contender) if net is None else net
+                row |= {"pass": which, "parameters": sum(value.numel() for value in net.parameters())}
+                if isinstance(net, GaussianDerivativeNet) and contender.forward is contenders.call:
+                    work = net.plan((size, size)).multiply_adds
+                    row["multiply_adds"] = 3 * work if which == "train" else work  # the backward pass: twice as many
+                images = torch.randn(batch, 1, size, size, device=self.device)
+                if which == "train":
+                    labels = torch.randint(_CLASSES, (batch,), device=self.device)
+                    step = timing.training_step(net, contender.forward, images, labels)
+                else:
+                    step = timing.inference(net, contender.forward, images)
+                found = timing.measure(step, threads=threads, seconds=seconds)
+                yield row | found.per_image(batch) | {"error": None}
+            except (ScaleGroupError, RuntimeError) as error:
+                yield row | {"pass": which, "median_ms": None, "error": _reason(error)}
+        del net
+        self._clear()
+
+    def _build(self, contender: Contender) -> nn.Module:
+        """The network on the device, compiled where that is asked for."""
+        net = contender.build().to(self.device)
+        if contender.channels_last:
+            net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return torch.compile(net) if contender.compiled else net  # type: ignore[return-value]
+
+    def _clear(self) -> None:
+        gc.collect()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no time. Anything but missing packages and missing memory is a fault, and raised again."""
+    said = str(error)
+    if isinstance(error, ScaleGroupError):
+        return said
+    if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said:
+        return "out of memory"
+    raise error
+
+
+def _provenance(device: str) -> dict[str, Any]:
+    """Commit, versions and machine, with what matters here: allocator, accelerator, escnn."""
+    content = results.provenance()
+    content["machine"]["allocator"] = os.environ.get(allocator.NAME, "as the system has it")
+    if device == "cuda":
+        content["machine"]["accelerator"] = torch.cuda.get_device_name()
+    try:
+        content["versions"]["escnn"] = importlib.metadata.version("escnn")
+    except importlib.metadata.PackageNotFoundError:
+        content["versions"]["escnn"] = None
+    return content

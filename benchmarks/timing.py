@@ -1,0 +1,84 @@
+"""How long a step takes, on `torch.utils.benchmark`: medians and quartiles, the same for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.benchmark import Timer
+
+Forward = Callable[[nn.Module, Tensor], Tensor]
+"""From a network and images to class scores."""
+
+_PEAK_MAPS = (8, 48, 40, 40)
+_PEAK_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Of one run of a step, in seconds, over so many measurements of so many runs each."""
+
+    median: float
+    iqr: float
+    best: float
+    measurements: int
+    runs_each: int
+
+    def per_image(self, batch: int) -> dict[str, Any]:
+        """In milliseconds per image, as a row of the results has it."""
+        times = {f"{name}_ms": 1e3 * getattr(self, name) / batch for name in ("median", "iqr", "best")}
+        return times | {name: value for name, value in asdict(self).items() if isinstance(value, int)}
+
+
+def measure(step: Callable[[], object], *, threads: int, seconds: float) -> Timing:
+    """Repeat a step for at least so long, at least once, after it has run once; accelerators are waited for."""
+    timer = Timer("step()", globals={"step": step}, num_threads=threads)
+    found = timer.blocked_autorange(min_run_time=seconds)
+    times = found.times
+    return Timing(found.median, found.iqr, min(times), len(times), found.number_per_run)
+
+
+def training_step(net: nn.Module, forward: Forward, images: Tensor, labels: Tensor) -> Callable[[], object]:
+    """Forward, cross-entropy, backward."""
+    net.train()
+
+    def step() -> None:
+        net.zero_grad(set_to_none=True)
+        F.cross_entropy(forward(net, images), labels).backward()
+
+    return step
+
+
+def inference(net: nn.Module, forward: Forward, images: Tensor) -> Callable[[], object]:
+    """Forward in evaluation mode, nothing kept."""
+    net.eval()
+
+    def step() -> None:
+        with torch.inference_mode():
+            forward(net, images)
+
+    return step
+
+
+def convolution_peak(*, device: str, threads: int, seconds: float) -> float:
+    """The most multiply-adds a second of an ordinary 3×3 convolution, 48 → 64 features on 8×48×40×40, channels-last."""
+    batch, width, rows, columns = _PEAK_MAPS
+    convolution = nn.Conv2d(width, _PEAK_WIDTH, 3, padding=1, device=device).to(memory_format=torch.channels_last)
+    maps = torch.randn(_PEAK_MAPS, device=device).contiguous(memory_format=torch.channels_last)
+    step = inference(convolution, lambda net, images: net(images), maps)
+    work = batch * rows * columns * 9 * width * _PEAK_WIDTH
+    return work / measure(step, threads=threads, seconds=seconds).best
+
+
+def exponent(values: Sequence[float], times: Sequence[float]) -> float:
+    """The p of times ∝ valuesᵖ, by least squares in the logarithms.
+
+    >>> round(exponent([1, 2, 4], [3, 6, 12]), 6)
+    1.0
+    """
+    return float(np.polyfit(np.log(values), np.log(times), 1)[0])

@@ -1,0 +1,78 @@
+"""An ordinary convolutional network of the same widths: the baseline in cost, and the control in covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
+from scalegroup.grid import Grid
+from scalegroup.readout import CentrePixel
+
+
+class PlainCNN(torch.nn.Module):
+    """Convolutions at full resolution, read out at the centre as the Gaussian derivative networks are.
+
+    Build one with `plain_cnn`.
+
+    Args:
+        body: from images to one map per class.
+    """
+
+    def __init__(self, body: torch.nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[batch, channel, y, x]` to class scores `[batch, classes]`."""
+        return read_centre(self.body(check_images(images)))
+
+
+def plain_cnn(
+    widths: Sequence[int] = (16, 24, 32, 48, 64), *, kernel_size: int = 3, in_channels: int = 1, num_classes: int = 10
+) -> PlainCNN:
+    """An ordinary CNN: convolutions with zero padding, batch norm and ReLU after every one but the last.
+
+    Args:
+        widths: of the hidden layers.
+        kernel_size: of every layer, odd.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: width of the last layer.
+
+    Raises:
+        ScaleGroupError: if a number cannot be used.
+
+    >>> plain_cnn((4, 8))(torch.zeros(2, 1, 20, 20)).shape
+    torch.Size([2, 10])
+    """
+    padding = check_odd("kernel_size", kernel_size) // 2
+    layers: list[torch.nn.Module] = []
+    for before, after in pairwise(check_widths(widths, in_channels, num_classes)):
+        if layers:
+            layers += [torch.nn.BatchNorm2d(before), torch.nn.ReLU()]
+        layers.append(torch.nn.Conv2d(before, after, kernel_size, padding=padding))
+    return PlainCNN(torch.nn.Sequential(*layers))
+
+
+def check_widths(widths: Sequence[int], in_channels: int, num_classes: int) -> list[int]:
+    """How many features there are before every layer and after the last, or a `ScaleGroupError`."""
+    check_instance("widths", widths, Sequence, mend="pass one number per hidden layer")
+    names = ["in_channels", *("width" for _ in widths), "num_classes"]
+    sizes = [in_channels, *widths, num_classes]
+    return [check_integer(name, size, at_least=1) for name, size in zip(names, sizes, strict=True)]
+
+
+def check_odd(name: str, value: int) -> int:
+    """`value` as an odd, positive integer, or a `ScaleGroupError`."""
+    if check_integer(name, value, at_least=1) % 2:
+        return value
+    raise ScaleGroupError(f"{name} {value}", expected="an odd number", mend=f"pass {name}={value + 1}")
+
+
+def read_centre(maps: Tensor) -> Tensor:
+    """`[batch, feature, y, x]` at the centre, `[batch, feature]`: the mean of the central two where a size is even."""
+    grid, readout = Grid.whole(*maps.shape[-2:]), CentrePixel()
+    return readout.reduce(grid.crop(maps, readout.region(grid))).flatten(1)

@@ -1,0 +1,89 @@
+"""A rotation-equivariant network of escnn of the same widths: the peer to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalegroup.errors import ScaleGroupError, check_images, check_integer
+from scalegroup.models.plain_cnn import check_odd, check_widths, read_centre
+
+
+class SteerableCNN(torch.nn.Module):
+    """A sequence of escnn's modules, read out at the centre as the Gaussian derivative networks are.
+
+    Build one with `steerable_cnn`.
+
+    Args:
+        body: an escnn module from images to one invariant map per class.
+    """
+
+    def __init__(self, body: Any) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[batch, channel, y, x]` to class scores `[batch, classes]`."""
+        return read_centre(self.body(self.body.in_type(check_images(images))).tensor)
+
+
+def steerable_cnn(
+    order: int,
+    widths: Sequence[int] = (16, 24, 32, 48, 64),
+    *,
+    kernel_size: int = 5,
+    in_channels: int = 1,
+    num_classes: int = 10,
+) -> SteerableCNN:
+    """A CNN equivariant to the `order` rotations of C_order, on regular fields, in escnn's own modules and types.
+
+    Batch norm (one set per field) and ReLU follow every convolution but the last, which gives invariant maps.
+
+    Args:
+        order: of the rotation group; 1 is an ordinary CNN, in escnn.
+        widths: features of the hidden layers, fields × order: multiples of the order.
+        kernel_size: of every layer, odd.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: width of the last layer.
+
+    Raises:
+        ScaleGroupError: if a number cannot be used, or escnn is not installed.
+    """
+    check_integer("order", order, at_least=1)
+    sizes = check_widths(widths, in_channels, num_classes)
+    padding = check_odd("kernel_size", kernel_size) // 2
+    for width in widths:
+        if width % order:
+            raise ScaleGroupError(
+                f"width {width} for C{order}", expected=f"fields × {order}", mend=f"pass multiples of {order}"
+            )
+    gspaces, enn = _escnn()
+    space = gspaces.rot2dOnR2(order)
+    types = [
+        enn.FieldType(space, sizes[0] * [space.trivial_repr]),
+        *(enn.FieldType(space, width // order * [space.regular_repr]) for width in widths),
+        enn.FieldType(space, sizes[-1] * [space.trivial_repr]),
+    ]
+    layers: list[Any] = []
+    for before, after in pairwise(types):
+        if layers:
+            layers += [enn.InnerBatchNorm(before), enn.ReLU(before)]
+        layers.append(enn.R2Conv(before, after, kernel_size=kernel_size, padding=padding))
+    return SteerableCNN(enn.SequentialModule(*layers))
+
+
+def _escnn() -> tuple[Any, Any]:
+    """The spaces and modules of escnn, imported only where they are used: the library does without."""
+    try:
+        from escnn import gspaces, nn  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ScaleGroupError(
+            f"no escnn ({error})",
+            expected="it installed (it needs a Fortran compiler)",
+            mend="pip install 'scalegroup[escnn]'",
+        ) from None
+    return gspaces, nn

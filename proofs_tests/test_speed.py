@@ -1,0 +1,334 @@
+"""The speed benchmark: its yardsticks are the same network, its file has every row; no time is asserted."""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from benchmarks import allocator, contenders, memory, speed, timing, yardsticks
+from benchmarks.__main__ import main
+from benchmarks.speed_tables import headlines
+from scalegroup import DiscreteGaussian, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, functional, gaussian, jet
+from scalegroup.kernels import BlurThenStencil, JetFilters
+from scalegroup.models import gaussian_derivative_net, plain_cnn, steerable_cnn
+from scalegroup.nn import BatchNorm, JetConv
+
+WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=2, first=-1)
+LAYERS = (yardsticks.TextbookLayer, yardsticks.DenseLayer)
+TINY = replace(
+    speed.QUICK,
+    window=WINDOW,
+    widths=(8, 8),
+    size=24,
+    batch=2,
+    seconds=1e-4,
+    slow_seconds=1e-4,
+    sizes=(16, 24),
+    channels=(1, 2),
+    memory_batch=2,
+)
+
+
+@dataclass(frozen=True)
+class CutAt(DiscreteGaussian):
+    """The discrete Gaussian cut where a yardstick cuts it."""
+
+    radius: float = 4.0
+
+    def build(self, sigma: float) -> JetFilters:
+        blur = gaussian.normalised(gaussian.discrete_gaussian(sigma, int(np.ceil(self.radius * sigma))))
+        return BlurThenStencil(blur, jet.central_differences())
+
+
+# -- yardsticks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 1.6])
+def test_a_layer_of_a_yardstick_is_jet_conv_away_from_the_border(kind, sigma):
+    layer = kind(3, 4, beta=1.25).double()
+    torch.nn.init.normal_(layer.offset)
+    images = torch.randn(2, 3, 33, 30, dtype=torch.float64)
+    kernel = CutAt(radius=kind.radius)
+    margin = kernel.filters(1.25 * sigma).radius
+
+    def error(coefficients):
+        expected = functional.jet_conv(images, coefficients, layer.offset, sigma=1.25 * sigma, kernel=kernel)
+        difference = layer(images, sigma) - expected
+        return difference[..., margin:-margin, margin:-margin].abs().max()
+
+    assert error(layer.coefficients) < 1e-12
+    without_the_two = layer.coefficients * torch.tensor([1.0, 1.0, 1.0, 0.5, 1.0])  # the control
+    assert error(without_the_two) > 1e-3
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize(("training", "widths"), [(False, (3, 4)), (True, (3,))])
+def test_a_yardstick_is_the_network_where_the_border_is_far(kind, training, widths):
+    """In training only to the first batch norm: it makes a border, and statistics are of whole maps."""
+    net = gaussian_derivative_net(widths=widths, window=WINDOW, kernel=CutAt(radius=kind.radius), boundary=Zero())
+    other = yardsticks.JetNetwork(kind, WINDOW, widths)
+    net.double().train(training), other.double().train(training)
+    jets = [layer for layer in net.layers if isinstance(layer, JetConv)]
+    with torch.no_grad():
+        for ours, theirs in zip(jets, other.layers, strict=True):
+            theirs.coefficients.copy_(ours.coefficients)
+            theirs.offset.copy_(ours.offset)
+    for layer in net.layers:
+        if isinstance(layer, BatchNorm):
+            layer.half_width = float("inf")
+    images = torch.zeros(2, 1, 65, 65, dtype=torch.float64)
+    images[..., 25:40, 25:40].normal_()
+    scores = net(images)
+
+    def error():
+        return (scores - other(images)).abs().max() / scores.abs().max()
+
+    assert error() < 1e-10
+    with torch.no_grad():
+        other.layers[0].coefficients[..., 3] *= 2  # the control
+    assert error() > 1e-2
+
+
+def test_baselines_have_the_widths_and_look_at_the_centre():
+    net = plain_cnn((4, 6), kernel_size=5).eval()
+    assert [tuple(layer.weight.shape[:2]) for layer in net.body[::3]] == [(4, 1), (6, 4), (10, 6)]
+    images = torch.randn(2, 1, 31, 31)
+    changed = images.clone()
+    changed[..., :5] = 0
+    assert torch.equal(net(images), net(changed))  # beyond the reach of three layers
+    changed[..., 15, 15] += 1
+    assert not torch.equal(net(images), net(changed))  # the control
+    for wrong in ({"kernel_size": 4}, {"kernel_size": 0}, {"num_classes": 0}, {"in_channels": 1.5}, {"widths": (0,)}):
+        with pytest.raises(ScaleGroupError):
+            plain_cnn(**wrong)
+
+
+# -- measuring --------------------------------------------------------------------------------------------------------
+
+
+def test_exponent_of_a_power_law_is_found():
+    values = np.array([1.0, 2.0, 5.0, 12.0])
+    for power in (-1.0, 0.5, 1.0, 2.0):
+        assert timing.exponent(values, 3 * values**power) == pytest.approx(power)
+    assert timing.exponent(values, values**1.1) != pytest.approx(1.0)  # the control
+
+
+def test_a_timing_is_given_per_image_with_its_spread():
+    found = timing.Timing(median=0.8, iqr=0.08, best=0.4, measurements=5, runs_each=2)
+    expected = {"median_ms": 100.0, "iqr_ms": 10.0, "best_ms": 50.0, "measurements": 5, "runs_each": 2}
+    assert found.per_image(8) == pytest.approx(expected)
+
+
+def test_steps_train_and_infer():
+    net = plain_cnn((4,))
+    images, labels = torch.randn(2, 1, 16, 16), torch.tensor([1, 2])
+    timing.training_step(net, contenders.call, images, labels)()
+    assert net.training
+    assert all(value.grad is not None for value in net.parameters())
+    seen = []
+    timing.inference(net, lambda net, _: seen.append((torch.is_grad_enabled(), net.training)), images)()
+    assert seen == [(False, False)]
+
+
+def test_plain_path_is_the_planned_path_without_strides():
+    ours = contenders.planned(WINDOW, (3, 4), None)
+    net = ours.build().eval()
+    images = torch.randn(2, 1, 33, 33)
+    torch.testing.assert_close(contenders.plain_path(net, images), ours.forward(net, images), rtol=1e-3, atol=1e-4)
+
+
+def test_memory_of_a_step_grows_with_the_batch():
+    options = {"widths": [4], "min_grid_sigma": 1.0}
+    setting = {"size": 112, "device": "cpu", "threads": 1}
+    assert memory.measure(options, batch=64, **setting) > memory.measure(options, batch=1, **setting) > 0
+
+
+def test_a_step_that_fails_says_why(monkeypatch):
+    monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: CompletedProcess([], 1, "", "Traceback\nBad: no"))
+    with pytest.raises(ScaleGroupError, match="Bad: no"):
+        memory.measure({}, batch=1, size=9, device="cpu", threads=1)
+    monkeypatch.setattr(memory.subprocess, "run", lambda *_, **__: CompletedProcess([], -9, "", ""))  # killed
+    with pytest.raises(ScaleGroupError, match="exit status -9"):
+        memory.measure({}, batch=1, size=9, device="cpu", threads=1)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """`python -m benchmarks speed --quick` in a tiny scope, without starting anew, into a folder of its own."""
+    path = tmp_path / "new" / "speed.json"
+    monkeypatch.setattr(speed, "QUICK", TINY)
+    monkeypatch.setenv(allocator.NAME, "chosen")
+    monkeypatch.setattr(memory, "measure", lambda options, **_: 2000 - 1000 * options.get("checkpointing", False))
+
+    def run(*more):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", "speed", "--quick", "--json", str(path), *more])
+        return main()
+
+    run.path = path
+    return run
+
+
+def no_escnn(monkeypatch):
+    for name in ("escnn", "escnn.gspaces", "escnn.nn"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_the_file_has_every_row_with_its_setting(command, monkeypatch, capsys):
+    no_escnn(monkeypatch)
+    assert command("--threads", "1") == 0
+    content = json.loads(command.path.read_text())
+    sections = {}
+    for row in content["rows"]:
+        sections.setdefault(row["section"], []).append((row["name"], row["pass"]))
+    planned = [f"planned, {strides}" for strides in ("min_grid_sigma 1", "min_grid_sigma 1.414", "min_grid_sigma 2")]
+    planned.append("planned, no strides")
+    cnns = [f"CNN {size}×{size}, {name}" for size in (3, 5) for name in ("contiguous", "channels-last")]
+    escnn = [f"escnn C{order}, equal width" for order in (1, 4, 8)]
+    networks = [*planned, *cnns, *escnn, "plain path", "textbook"]
+    assert sections.pop("networks") == [(name, which) for name in networks for which in ("train", "inference")]
+    assert sections.pop("batch 1") == [(name, "inference") for name in (*planned, *cnns)]
+    both = [(name, which) for name in (planned[0], "dense kernels") for which in ("train", "inference")]
+    assert sections == {f"the scale channel σ₀ = {sigma} alone": both for sigma in ("0.707", "1")}
+    for row in content["rows"]:
+        setting = {"batch", "size", "threads", "device", "widths", "kernel", "boundary"}
+        assert setting <= set(row)
+        if row["name"].startswith("escnn"):
+            assert "pip install 'scalegroup[escnn]'" in row["error"]
+        else:
+            assert row["error"] is None
+            assert row["median_ms"] > 0
+            assert row["parameters"] > 0
+        assert ("fraction_of_peak" in row) == row["name"].startswith("planned")
+    over = {sweep["over"]: [row["value"] for row in sweep["rows"]] for sweep in content["sweeps"]}
+    assert over == {"pixels": [256, 576], "scale channels": [1, 2], "images a step": [1, 4], "threads": [1, 2]}
+    assert all(isinstance(sweep["exponent"], float) for sweep in content["sweeps"])
+    assert [row["peak_bytes"] for row in content["memory"]] == [2000, 1000]
+    assert {line["what"] for line in content["headlines"] if line["ratio"] is None} == {
+        "training, planned / fastest escnn"
+    }
+    assert content["machine"]["allocator"] == "chosen"
+    assert {"commit", "versions", "machine", "seconds", "convolution_peak_multiply_adds_per_second"} <= set(content)
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("textbook", "exponent", "peak memory", "in short"))
+
+
+def test_ratios_are_of_the_rows_that_they_name():
+    def row(name, median, section="networks", which="train"):
+        return {"name": name, "median_ms": median, "section": section, "pass": which, "error": None}
+
+    rows = [
+        row("planned, min_grid_sigma 1", 2.0),
+        row("planned, min_grid_sigma 1", 3.0, "batch 1", "inference"),
+        row("planned, min_grid_sigma 1.414", 1.0),
+        row("planned, min_grid_sigma 1, bfloat16", 0.1),
+        row("planned, no strides", 10.0),
+        row("textbook", 400.0),
+        row("CNN 3×3, contiguous", 5.0),
+        row("CNN 3×3, channels-last", 4.0),
+        row("CNN 3×3, channels-last", 6.0, "batch 1", "inference"),
+        row("CNN 5×5, contiguous", 8.0),
+        row("escnn C4, equal width", 20.0),
+        row("escnn C8, equal width", None) | {"error": "out of memory"},
+    ]
+    assert [line["ratio"] for line in headlines(rows)] == [200.0, 40.0, 0.5, 0.25, 0.1, 0.5]
+    assert headlines(rows[:-3])[3]["ratio"] is None
+
+
+def test_what_does_not_fit_is_a_row_and_what_is_wrong_is_an_error():
+    bench = speed.Bench(TINY, "cpu", 1, Console(quiet=True))
+
+    def rows_where_it_fails(said):
+        def forward(*_):
+            raise RuntimeError(said)
+
+        textbook = contenders.textbook(WINDOW, (4,))
+        return list(bench.time(replace(textbook, forward=forward), section="networks"))
+
+    for said in ("CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"):
+        rows = rows_where_it_fails(said)
+        assert [(row["pass"], row["error"]) for row in rows] == [(p, "out of memory") for p in ("train", "inference")]
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        rows_where_it_fails("shapes do not fit")
+
+
+def test_rows_for_accelerators_run_in_half_precision_and_compiled(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda net: compiled.append(net) or net)  # it needs a compiler
+    bench = speed.Bench(TINY, "cpu", 1, Console(quiet=True))
+    chosen = contenders.on_accelerators(WINDOW, (4, 4))
+    rows = [row for contender in chosen for row in bench.time(contender, section="networks")]
+    assert len(rows) == 2 * len(chosen) == 12
+    assert len({row["name"] for row in rows}) == 6
+    assert not [row["error"] for row in rows if row["error"]]
+    assert len(compiled) == 4
+    image = torch.randn(1, 1, 24, 24)
+    assert contenders.bfloat16(plain_cnn((4,)), image).dtype == torch.bfloat16
+
+
+def test_an_interrupted_run_leaves_the_earlier_file(command, monkeypatch, capsys):
+    command.path.parent.mkdir()
+    command.path.write_text("earlier")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(timing, "measure", interrupted)
+    assert command() == 130
+    assert command.path.read_text() == "earlier"
+    assert str(command.path.parent) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["--threads", "0"], "threads"), (["--json", "/proc/nowhere/x.json"], "pass --json")]
+)
+def test_bad_options_are_refused_before_anything_is_measured(command, monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr(timing, "measure", lambda *_, **__: pytest.fail("it began to measure"))
+    assert command(*arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_starts_itself_anew_once_where_the_allocator_is_not_set(monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr(allocator.os, "execv", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setenv(allocator.NAME, "chosen")
+    allocator.keep_memory()
+    assert not started
+    monkeypatch.delenv(allocator.NAME)
+    allocator.keep_memory()
+    allocator.keep_memory()
+    assert started == [(sys.executable, sys.orig_argv)]
+    assert allocator.NAME in capsys.readouterr().out
+
+
+# -- escnn ------------------------------------------------------------------------------------------------------------
+
+
+def test_without_escnn_the_network_says_how_to_get_it(monkeypatch):
+    no_escnn(monkeypatch)
+    with pytest.raises(ScaleGroupError, match=r"pip install 'scalegroup\[escnn\]'"):
+        steerable_cnn(4)
+    with pytest.raises(ScaleGroupError, match="multiples of 8"):
+        steerable_cnn(8, (12,))
+
+
+@pytest.mark.filterwarnings("ignore")  # escnn's own
+def test_steerable_networks_are_invariant_under_their_rotations():
+    pytest.importorskip("escnn", exc_type=ImportError)
+    images = torch.randn(2, 1, 21, 21)
+
+    def change(order):
+        net = steerable_cnn(order, (8, 16)).eval()
+        return (net(images) - net(images.rot90(1, (2, 3)))).abs().max()
+
+    assert change(4) < 1e-4
+    assert change(1) > 1e-2  # the control
