@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -42,6 +42,10 @@ class BatchNorm(Layer):
 
     running_mean: Tensor
     running_variance: Tensor
+
+    join: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    """Set while several processes train on parts of one batch: the (mean, variance) of a part, both `[feature]`, to
+    those of all parts. It must be differentiable."""
 
     def __init__(self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(check_map_type("type", type), type)
@@ -106,6 +110,8 @@ class BatchNorm(Layer):
         variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them
+        if self.join is not None:
+            mean, variance = self.join(mean, variance)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
