@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from benchmarks.checkpoint import Checkpoint, Position
 from benchmarks.data import Labelled
 from benchmarks.data.cache import checksum
+from benchmarks.joint_norm import joint_batch_norm
 from benchmarks.logs import Csv, Log, Screen, TensorBoard
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.results import make_folder
@@ -44,7 +45,7 @@ def train(
         data: to train on.
         recipe: how to.
         seed: of the order, and of scale-channel dropout.
-        accelerator: device and processes; each batch is shared out to all of them.
+        accelerator: device and processes; each batch is shared out to all of them, and batch norm is joint.
         folder: for the files.
         console: for the bar.
         resume: go on from the last complete checkpoint, if there is one, to the same weights bit for bit.
@@ -91,6 +92,7 @@ def train(
         logs = _logs(name, folder, console, steps, per_epoch, at.step) if accelerator.is_main_process else []
         for log in logs:
             stack.enter_context(closing(log))
+        joint = stack.enter_context(joint_batch_norm(net, processes))
         for step in range(at.step, steps):
             epoch, batch = divmod(step, per_epoch)
             if not order or not batch:
@@ -100,10 +102,10 @@ def train(
             rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
             mine = rows[accelerator.process_index :: processes]
             images, labels = (part[mine].to(accelerator.device) for part in (data.images, data.labels))
-            net.lift.window = windows[step]
+            net.lift.window, joint.share = windows[step], len(mine) / len(rows)
             scores = model(images)
             # gradients are averaged over processes: weighed so, the average is the whole batch's
-            loss = loss_of(scores, labels, recipe.label_smoothing) * (len(mine) * processes / len(rows))
+            loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()
