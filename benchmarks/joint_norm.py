@@ -41,13 +41,13 @@ class _Sum(torch.autograd.Function):
     """The sum over processes. Each one's loss depends on every part, so gradients are summed as well."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(_ctx: Any, part: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = part.clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+    def backward(_ctx: Any, *grad_outputs: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = grad_outputs[0].contiguous().clone()
         distributed.all_reduce(total)
         return total

@@ -3,13 +3,18 @@
 from scalegroup.models.gaussian_derivative import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.models.plain_cnn import PlainCNN, plain_cnn
 from scalegroup.models.steerable_cnn import SteerableCNN, steerable_cnn
+from scalegroup.models.weights import Setting, Trained, find_trained, save_trained
 
 __all__ = [
     "PRESETS",
     "GaussianDerivativeNet",
     "PlainCNN",
+    "Setting",
     "SteerableCNN",
+    "Trained",
+    "find_trained",
     "gaussian_derivative_net",
     "plain_cnn",
+    "save_trained",
     "steerable_cnn",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from scalegroup.errors import ScaleGroupError, check_instance, check_integer, ch
 from scalegroup.field import ScaleField
 from scalegroup.group import ScaleGroup
 from scalegroup.kernels import Kernel
+from scalegroup.models.weights import find_trained
 from scalegroup.pooling import Max, Pooling
 from scalegroup.readout import CentrePixel, ReadOut
 from scalegroup.window import ScaleWindow
@@ -95,10 +97,11 @@ def gaussian_derivative_net(
     kernel: Kernel | None = None,
     activation: Callable[[Tensor], Tensor] = torch.relu,
     boundary: Boundary | None = None,
-    pooling: Pooling = Max(),  # noqa: B008
+    pooling: Pooling | None = None,
     readout: ReadOut = CentrePixel(),  # noqa: B008
     min_grid_sigma: float | None = None,
     checkpointing: bool = False,
+    weights: str | Path | None = None,
 ) -> GaussianDerivativeNet:
     """A Gaussian derivative network of the paper (eq 9 and 10): 2-jet layers with σ_k = r^(k-1)·σ₀ (eq 13).
 
@@ -121,13 +124,17 @@ def gaussian_derivative_net(
         kernel: the discretisation; default `DiscreteGaussian(tail=1e-3)`, about 3.5σ.
         activation: a pointwise function of tensors.
         boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
-        pooling: over scale.
+        pooling: over scale; default `Max()`.
         readout: what is looked at in the plane.
         min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
         checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
+        weights: of a trained network: a name that comes with the package, or the path of a safetensors file written by
+            `save_trained`. Window, boundary, pooling and `min_grid_sigma` that are not given are then those it was
+            trained with, and the network is returned in evaluation mode.
 
     Raises:
-        ScaleGroupError: for an unknown preset, or a value that cannot be used.
+        ScaleGroupError: for an unknown preset or unknown weights, weights that do not fit or are damaged, or a value
+            that cannot be used.
 
     >>> net = gaussian_derivative_net("larger")
     >>> net(torch.zeros(2, 1, 65, 65)).shape, net.paper_parameter_count
@@ -135,6 +142,12 @@ def gaussian_derivative_net(
     """
     if not isinstance(preset, str) or preset not in PRESETS:
         raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(PRESETS)}", mend="or replace its parts")
+    trained = find_trained(weights) if weights is not None else None
+    if trained is not None:
+        setting = trained.setting.check_preset(preset)
+        window = setting.window if window is None and sigma0 is None else window
+        boundary, pooling = boundary or setting.boundary, pooling or setting.pooling
+        min_grid_sigma = setting.min_grid_sigma if min_grid_sigma is None else min_grid_sigma
     if window is None:
         window = PRESETS[preset].window
         if sigma0 is not None:
@@ -156,5 +169,9 @@ def gaussian_derivative_net(
         if depth:
             layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]
         layers.append(partial(nn.JetConv, out_type=size, beta=r**depth, kernel=kernel, boundary=extension))
-    read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling)
-    return GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma, checkpointing=checkpointing)
+    read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling or Max())
+    net = GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma, checkpointing=checkpointing)
+    if trained is None:
+        return net
+    trained.load_into(net)
+    return net.eval()

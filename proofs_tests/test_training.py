@@ -271,7 +271,8 @@ def test_two_processes_train_the_network_that_one_trains(tmp_path):
 
 def test_processes_with_a_batch_norm_of_their_own_train_another_network(tmp_path):
     """The control: the same without joint moments."""
-    first, _ = on_two_processes(tmp_path, "from benchmarks import joint_norm; joint_norm._Sum.apply = lambda part: 2 * part")
+    alone = "from benchmarks import joint_norm; joint_norm._Sum.apply = lambda part: 2 * part"
+    first, _ = on_two_processes(tmp_path, alone)
     one = trained(tmp_path / "one", images=21, dtype=torch.float64)
     assert distance(first, one) > 1e-3
 

@@ -1,0 +1,118 @@
+"""Trained networks on disk: loaded as they were saved, or refused."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from scalegroup import Background, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
+from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
+
+SETTING = Setting(
+    preset="larger",
+    window=ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3, first=-1),
+    boundary=Background(-0.763),
+    pooling=Mean(),
+    min_grid_sigma=1.0,
+    in_channels=1,
+    num_classes=4,
+)
+IMAGES = torch.rand(2, 1, 25, 25, generator=torch.Generator().manual_seed(0))
+load = partial(gaussian_derivative_net, "larger", num_classes=4, widths=(3, 5))
+
+
+@pytest.fixture
+def net():
+    net = load(window=SETTING.window, boundary=SETTING.boundary, pooling=SETTING.pooling, min_grid_sigma=1.0)
+    net.train()
+    net(IMAGES)  # statistics of its own
+    return net.eval()
+
+
+@pytest.fixture
+def pretrained(monkeypatch, tmp_path, net):
+    """A package with one trained network, "tiny"."""
+    monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path)
+    save_trained(net, SETTING, tmp_path / "tiny.safetensors", {"data": "noise"})
+    return tmp_path
+
+
+def test_a_network_is_loaded_as_it_was_saved_with_all_that_belongs_to_it(pretrained, net):
+    for weights in ("tiny", pretrained / "tiny.safetensors"):
+        loaded = load(weights=weights)
+        assert not loaded.training
+        assert torch.equal(loaded(IMAGES), net(IMAGES))
+    assert not torch.equal(load(weights="tiny", boundary=Background(0.0))(IMAGES), net(IMAGES))  # the control
+    assert find_trained("tiny").about == {"data": "noise"}
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_what_is_given_replaces_what_was_trained_with():
+    wider = replace(SETTING.window, channels=5)
+    loaded = load(weights="tiny", window=wider, min_grid_sigma=2.0)
+    assert (loaded.lift.window, loaded.min_grid_sigma) == (wider, 2.0)
+
+
+def test_a_description_gives_the_setting_back():
+    for pooling in ("max", "mean", "log-sum-exp"):
+        told = json.loads(json.dumps(SETTING.tell())) | {"pooling": pooling}
+        assert Setting.told(told).tell() == told
+    for boundary in ("reflect", {"background": 0.5}, {"background": [0.5, 1.0]}):
+        told = SETTING.tell() | {"boundary": boundary, "min_grid_sigma": None}
+        assert json.loads(json.dumps(Setting.told(told).tell())) == told
+    coloured = replace(SETTING, boundary=Background(torch.tensor([0.5, 1.0])))
+    assert coloured.tell()["boundary"] == {"background": [0.5, 1.0]}
+    with pytest.raises(ScaleGroupError, match="TopK"):
+        replace(SETTING, pooling=TopK(2)).tell()
+
+
+def refused(call, *words):
+    with pytest.raises(ScaleGroupError) as error:
+        call()
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_unknown_names_are_refused_with_those_there_are(pretrained):
+    refused(lambda: load(weights="huge"), "'huge'", "['tiny']")
+    refused(lambda: load(weights=pretrained / "huge.safetensors"), "huge.json beside it")
+    (pretrained / "tiny.json").unlink()
+    refused(lambda: load(weights="tiny"), "no trained networks")
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_weights_that_do_not_fit_are_refused():
+    refused(lambda: gaussian_derivative_net("multi_scale", num_classes=4, weights="tiny"), "'multi_scale'", "'larger'")
+    refused(lambda: load(weights="tiny", widths=(3, 6)), "shape")
+    refused(lambda: load(weights="tiny", widths=(3,)), "shape")
+    refused(lambda: gaussian_derivative_net("larger", widths=(3, 5), weights="tiny"), "num_classes=4")
+    refused(lambda: load(weights="tiny", in_channels=3), "in_channels=1")
+
+
+def test_damaged_files_are_refused(pretrained):
+    weights, description = pretrained / "tiny.safetensors", pretrained / "tiny.json"
+    content, told = weights.read_bytes(), description.read_text()
+    for damaged in (b"", content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
+        weights.write_bytes(damaged)
+        refused(lambda: load(weights="tiny"), "sha256", "tiny.safetensors")
+    weights.unlink()
+    refused(lambda: load(weights="tiny"), "tiny.safetensors")
+    weights.write_bytes(content)
+    load(weights="tiny")  # the control
+    for damaged in ("", told[:-5], "[]", "{}", told.replace('"ratio"', '"other"'), told.replace('"mean"', '"mode"')):
+        description.write_text(damaged)
+        refused(lambda: load(weights="tiny"), "tiny.json")
+
+
+def test_saving_is_whole_or_not_at_all(pretrained, net, monkeypatch):
+    before = {path.name: path.read_bytes() for path in pretrained.iterdir()}
+
+    def fails(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="disk full"):
+        save_trained(net, SETTING, pretrained / "tiny.safetensors")
+    assert {path.name: path.read_bytes() for path in pretrained.iterdir()} == before
