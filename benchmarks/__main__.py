@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("contact-sheet", "generalisation", "speed", "truncation")
+_NAMES = ("contact-sheet", "generalisation", "pack", "report", "speed", "truncation")
 
 
 def main() -> int:

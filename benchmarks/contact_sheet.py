@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import data, figures, results
+from benchmarks import data, results
+from benchmarks.report.figures import save, short
 from scalegroup.errors import check_positive
 
 DESCRIPTION = "a picture of the test images: one of each class, at every size"
@@ -33,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     source = data.choose(options)
     sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     path = results.make_folder(options.output) / f"{source.name}.png"
-    figures.contact_sheet(contact_sheet(source, sizes), sizes, f"{source.name}: one image of each class", path)
+    _draw(contact_sheet(source, sizes), sizes, f"{source.name}: one image of each class", path)
     Console(soft_wrap=True).print(f"wrote {path}")
 
 
@@ -45,3 +49,18 @@ def contact_sheet(source: data.Source, sizes: list[float]) -> Tensor:
         labels = drawn.labels.tolist()
         columns.append(drawn.images[[labels.index(label) for label in sorted(set(labels))]])
     return torch.stack(columns, dim=1)
+
+
+def _draw(images: Tensor, sizes: Sequence[float], title: str, path: Path) -> None:
+    """Images `[class, size, channel, y, x]` side by side, from black at the lowest to white at the highest value."""
+    rows, columns, _, height, width = images.shape
+    grey = (images - images.min()) / (images.max() - images.min())
+    framed = np.pad(grey.numpy(), [(0, 0)] * 3 + [(0, 4)] * 2, constant_values=1)
+    sheet = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + 4), columns * (width + 4), -1)
+    figure, axes = plt.subplots(figsize=(max(columns * 0.8 + 0.4, 5), rows * 0.8 + 1.2), layout="constrained")
+    axes.imshow(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks((np.arange(columns) + 0.5) * (width + 4), [short(size) for size in sizes])
+    axes.set_yticks([])
+    axes.set(xlabel="size", title=title)
+    axes.spines[:].set_visible(False)
+    save(figure, path)

@@ -15,14 +15,14 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from benchmarks import data, figures, results, tables
+from benchmarks import data, report, results
 from benchmarks.evaluation import evaluate
-from benchmarks.networks import add_network_arguments, make_nets
+from benchmarks.networks import add_network_arguments, build, settings_for
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.training import train
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
-from scalegroup.models import GaussianDerivativeNet
+from scalegroup.models import GaussianDerivativeNet, Setting
 from scalegroup.testing import covariance_check
 
 DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 10)"
@@ -79,6 +79,7 @@ class Experiment:
     train_sizes: tuple[float, ...]
     seed: int
     folder: Path
+    settings: dict[str, Setting]
     nets: dict[str, GaussianDerivativeNet]
 
     def is_done(self, told: dict[str, Any]) -> bool:
@@ -127,10 +128,11 @@ def _experiments(options: argparse.Namespace, source: data.Source) -> list[Exper
     for train_sizes, seed in chosen:
         for size in train_sizes:
             check_positive("train size", size)
-        nets = make_nets(options, source, train_sizes, check_integer("seed", seed, at_least=0))
+        settings = settings_for(options, source, train_sizes)
+        nets = {of: build(settings[of], check_integer("seed", seed, at_least=0)) for of in settings}
         name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
         folder = options.output / name if len(chosen) > 1 else options.output
-        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), nets))
+        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), settings, nets))
     return experiments
 
 
@@ -194,6 +196,7 @@ def _run(
     content = {
         "benchmark": "generalisation",
         "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
+        "network": {name: setting.tell() for name, setting in experiment.settings.items()},
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
@@ -219,27 +222,21 @@ def _run(
         **results.provenance(),
     }
     written = write_all(experiment, content)
-    for table in tables.of(content):
-        console.print(table)
+    for table in report.tables.brief(report.families(report.runs_in(content))):
+        console.print(table.rich())
     console.print(f"covariance: {check}")
     console.print("wrote " + ", ".join(str(path) for path in written))
 
 
 def write_all(experiment: Experiment, content: dict[str, Any]) -> list[Path]:
     """Weights, figures and `results.json`, each complete or not at all."""
-    folder, sizes, name = experiment.folder, experiment.train_sizes, content["data"]["name"]
-    weights = [folder / f"{net}.safetensors" for net in experiment.nets]
+    weights = [experiment.folder / f"{net}.safetensors" for net in experiment.nets]
     for net, path in zip(experiment.nets.values(), weights, strict=True):
         results.save_weights(net, path)
-    written = [folder / "results.json", folder / "accuracy.png"]
-    of_size = " and ".join(f"{size:g}" for size in sizes)
-    title = f"{name}: trained on {content['train_images']} images of size {of_size}"
-    figures.accuracy_over_size(content["accuracy"], sizes, title, written[1])
-    if multi := content["selected_scale"].get("multi_scale"):
-        written.append(folder / "selected_scale.png")
-        figures.selected_scale_over_size(multi["histogram"], multi["sigma0"], f"{name}: scale selection", written[-1])
-    results.save_json(content, written[0])
-    return written + weights
+    figures = report.draw(report.families(report.runs_in(content)), experiment.folder)
+    path = experiment.folder / "results.json"
+    results.save_json(content, path)
+    return [path, *figures, *weights]
 
 
 def _told(train_sizes: tuple[float, ...]) -> float | list[float]:

@@ -6,18 +6,16 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from benchmarks import data
 from scalegroup import Background, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
-from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
-from scalegroup.pooling import LogSumExp, Max, Mean, Pooling
+from scalegroup.models import PRESETS, GaussianDerivativeNet, Setting, gaussian_derivative_net
+from scalegroup.models.weights import POOLINGS
 
 NETWORKS = ("multi_scale", "single_scale")
-POOLINGS: dict[str, Pooling] = {"max": Max(), "mean": Mean(), "log-sum-exp": LogSumExp()}
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +33,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="about σ₀ of the finest scale channel; smaller: more margin (default: the data's)",
     )
+    parser.add_argument(
+        "--sigma-single", type=float, help="σ₀ of the single-scale network (default: the training size)"
+    )
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
     parser.add_argument(
         "--min-grid-sigma",
@@ -44,32 +45,37 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def make_nets(
-    options: argparse.Namespace, source: data.Source, train_sizes: Sequence[float], seed: int
-) -> dict[str, GaussianDerivativeNet]:
-    """The multi-scale network asked for, and a single-scale one with σ₀ at the training size."""
+def settings_for(options: argparse.Namespace, source: data.Source, train_sizes: Sequence[float]) -> dict[str, Setting]:
+    """Those of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size."""
     if options.pooling not in POOLINGS:
         raise ScaleGroupError(f"pooling {options.pooling!r}", expected=f"one of {list(POOLINGS)}", mend="choose one")
     middle = math.prod(train_sizes) ** (1 / len(train_sizes))
+    sigma0 = middle if options.sigma_single is None else check_positive("sigma single", options.sigma_single)
     known = {
         "multi_scale": (options.preset, window_for(source.window, options.sigma_first, options.channels)),
-        "single_scale": ("single_scale", ScaleWindow(source.window.group, sigma0=middle, channels=1)),
+        "single_scale": ("single_scale", ScaleWindow(source.window.group, sigma0=sigma0, channels=1)),
     }
-    common: dict[str, Any] = {
-        "in_channels": source.channels,
-        "num_classes": source.classes,
-        "boundary": Background(data.BACKGROUND),
-        "min_grid_sigma": check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
-        "pooling": POOLINGS[options.pooling],
-    }
-    nets = {}
+    settings = {}
     for name in options.networks:
         if name not in known:
             raise ScaleGroupError(f"network {name!r}", expected=f"one of {list(known)}", mend="choose one or both")
         preset, window = known[name]
-        torch.manual_seed(seed)
-        nets[name] = gaussian_derivative_net(preset, window=window, **common)
-    return nets
+        settings[name] = Setting(
+            preset,
+            window,
+            boundary=Background(source.background),
+            pooling=POOLINGS[options.pooling],
+            min_grid_sigma=check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
+            in_channels=source.channels,
+            num_classes=source.classes,
+        )
+    return settings
+
+
+def build(setting: Setting, seed: int) -> GaussianDerivativeNet:
+    """The network, with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    return gaussian_derivative_net(**vars(setting))
 
 
 def window_for(window: ScaleWindow, sigma_first: float | None, channels: int | None) -> ScaleWindow:

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         window=source.window,
         in_channels=source.channels,
         num_classes=source.classes,
-        boundary=Background(data.BACKGROUND),
+        boundary=Background(source.background),
         min_grid_sigma=1.0,
     )
     net.load_state_dict(load_file(options.weights))
@@ -84,7 +84,7 @@ def _measure(net: GaussianDerivativeNet, source: data.Source, tail: float) -> di
     report = equivariance_error(
         lambda images: net.field(images.float(), pooled=False),
         source.window.group.generator,
-        background=data.BACKGROUND,
+        background=source.background,
     )
     row["median error of the scale channels, scaling by √2"] = sorted(report.errors)[len(report.errors) // 2]
     return row

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, results, truncation
+from benchmarks import data, generalisation, networks, report, results, truncation
 from benchmarks.__main__ import main
+from benchmarks.evaluation import evaluate
 from benchmarks.training import train
 from scalegroup import nn
 from scalegroup.models import gaussian_derivative_net
@@ -44,7 +45,9 @@ def same_weights(a, b):
 def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
     parser = ArgumentParser()
     generalisation.add_arguments(parser)
-    nets = networks.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), [2.0], seed=0)
+    options = parser.parse_args(["--preset", "larger"])
+    settings = networks.settings_for(options, data.digits(), [2.0])
+    nets = {name: networks.build(setting, seed=0) for name, setting in settings.items()}
     assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
         "multi_scale": data.digits().window.sigmas,
         "single_scale": (2.0,),
@@ -52,6 +55,8 @@ def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training
     for name, preset in (("multi_scale", "larger"), ("single_scale", "single_scale")):
         assert nets[name].parameter_count == gaussian_derivative_net(preset).parameter_count
         assert nets[name].lift.background == data.BACKGROUND
+    options.sigma_single = 0.9
+    assert networks.settings_for(options, data.digits(), [2.0])["single_scale"].window.sigmas == (0.9,)
 
 
 def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys):
@@ -119,6 +124,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--pooling", "none"], "pooling 'none'"),
         (["--networks", "none"], "network 'none'"),
         (["--sigma-first", "-1"], "sigma first"),
+        (["--sigma-single", "0"], "sigma single"),
         (["--channels", "0"], "channels"),
         (["--sigma-first", "100"], "channels"),
         (["--train-size", "1", "1+0"], "train size"),
@@ -167,8 +173,7 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
 
 
 def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatch, tmp_path, capsys):
-    for drawing in ("accuracy_over_size", "selected_scale_over_size"):  # slow, and not what this is about
-        monkeypatch.setattr(generalisation.figures, drawing, lambda *_: None)
+    monkeypatch.setattr(report, "draw", lambda *_: [])  # slow, and not what this is about
     command = ["--train-size", "1", "1+2", "--seeds", "0", "3", "--networks", "multi_scale", "--sizes", "1"]
     assert run(tmp_path, *command) == 0
     found = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/results.json")}
@@ -227,3 +232,37 @@ def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_pa
     assert all(0 <= row["accuracy at size 1"] <= 1 for row in rows)
     monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "nothing")])
     assert main() == 2
+
+
+def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path, capsys):
+    assert run(tmp_path / "run", "--sigma-first", "0.35", "--channels", "9", "--pooling", "mean") == 0
+    command = ["benchmarks", "pack", str(tmp_path / "run"), "--output", str(tmp_path / "packed")]
+    monkeypatch.setattr(sys, "argv", [*command, "--name", "few-digits"])
+    assert main() == 0
+    monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path / "packed")
+    net = gaussian_derivative_net("multi_scale", widths=(2,), weights="few-digits")
+    assert same_weights(net.state_dict(), weights_in(tmp_path / "run"))
+    assert (net.lift.window.first, net.lift.window.channels, net.min_grid_sigma) == (-3, 9, 1.0)
+    drawn = data.SOURCES["few"](None).draw("test", 1.0)
+    content = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert evaluate(net, drawn.images, drawn.labels).accuracy == content["accuracy"]["multi_scale"]["1.0000"]
+    card = (tmp_path / "packed" / "few-digits.md").read_text()
+    assert all(
+        said in card for said in ("20 training images", "| 0.7071 | ", "seed 0", content["commit"], "background")
+    )
+    capsys.readouterr()
+    for arguments, said in (
+        (["--name", "No Name"], "name 'No Name'"),
+        (["--name", "x", "--network", "other"], "other"),
+    ):
+        monkeypatch.setattr(sys, "argv", [*command, *arguments])
+        assert main() == 2
+        assert said in capsys.readouterr().err
+    (tmp_path / "run" / "multi_scale.safetensors").write_bytes(b"")
+    monkeypatch.setattr(sys, "argv", [*command, "--name", "x"])
+    assert main() == 2
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == [
+        "few-digits.json",
+        "few-digits.md",
+        "few-digits.safetensors",
+    ]

@@ -104,6 +104,15 @@ def test_pictures_of_28_pixels_are_drawn_on_112_with_the_papers_scale_channels(m
     assert mnist.draw("test", 2.0).images.shape == (7, 1, 112, 112)
 
 
+def test_plain_pictures_are_as_they_are_and_of_one_size(tmp_path):
+    source = data.load("plain-mnist", data.Place(write_mnist(tmp_path)))
+    assert (source.unit, source.canvas, source.sizes, source.background) == (28, 28, (1.0,), 0.0)
+    drawn = source.first(train=5).draw("train", 1.0)
+    assert torch.equal((drawn.images * 255).round().to(torch.uint8), source.train.images[:5])
+    assert drawn.images.max() <= 1
+    refused(lambda: source.draw("test", 2.0), "size 2 of plain-mnist")
+
+
 def test_colour_sets_keep_their_colours():
     colour = SimpleNamespace(data=pictures(3, shape=(32, 32, 3)).numpy(), targets=[2, 0, 1])
     source = data.from_datasets("colour", colour, colour)

@@ -10,12 +10,13 @@ from benchmarks.data.digits import digits
 from benchmarks.data.place import Place
 from benchmarks.data.published import mnist_large_scale
 from benchmarks.data.source import Source
-from benchmarks.data.torchvision_sets import KINDS, torchvision_set
+from benchmarks.data.torchvision_sets import KINDS, plain_set, torchvision_set
 from scalegroup import ScaleGroupError
 
 SOURCES: dict[str, Callable[[Place], Source]] = {
     "digits": digits,
     **{name: torchvision_set(name) for name in KINDS},
+    **{f"plain-{name}": plain_set(name) for name in KINDS},
     "mnist-large-scale": mnist_large_scale,
 }
 

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from benchmarks.data import cache
-from benchmarks.data.recipe import RECIPE, large_scale, size_range
+from benchmarks.data.recipe import BACKGROUND, RECIPE, large_scale, size_range
 from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
 
 Part = Literal["train", "test"]
@@ -47,6 +47,7 @@ class Source(ABC):
         sizes: to test at.
         channels: of the images.
         classes: how many there are.
+        background: the value around the objects.
         recipe: in words, for the results.
     """
 
@@ -57,6 +58,7 @@ class Source(ABC):
     sizes: tuple[float, ...] = size_range()
     channels: int = 1
     classes: int = 10
+    background: float = BACKGROUND
     recipe: str = RECIPE
 
     @abstractmethod

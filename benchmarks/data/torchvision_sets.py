@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data.place import Place
+from benchmarks.data.plain import Plain
 from benchmarks.data.source import Drawn, Labelled
 from scalegroup import ScaleGroupError
 
@@ -16,26 +17,37 @@ KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", 
 
 
 def torchvision_set(name: str) -> Callable[[Place], Drawn]:
-    """What makes the source of a name in `KINDS`."""
+    """What makes the source of a name in `KINDS`: its pictures drawn large."""
+    return lambda place: from_datasets(f"large-scale-{name}", *_both_parts(name, place), place=place)
 
-    def make(place: Place) -> Drawn:
-        from torchvision import datasets
 
-        kind = getattr(datasets, KINDS[name])
-        root = place.need_root(name, f"torchvision's {KINDS[name]}")
-        try:
-            train, test = (kind(root, train=of_train, download=place.download) for of_train in (True, False))
-        except (RuntimeError, OSError, ValueError, EOFError, KeyError, AssertionError) as error:
-            # torchvision asserts where files are damaged; where they are missing it proposes an option that is not ours
-            why = "could not be fetched" if place.download else "not found, or not complete"
-            raise ScaleGroupError(
-                f"data root {root} for {KINDS[name]} ({why}: {str(error).strip() or type(error).__name__})",
-                expected="the files as torchvision keeps them",
-                mend="put them there by hand" if place.download else "pass the folder that has them, or --download",
-            ) from None
-        return from_datasets(f"large-scale-{name}", train, test, place=place)
+def plain_set(name: str) -> Callable[[Place], Plain]:
+    """What makes the source of the pictures of a name in `KINDS` as they are."""
+
+    def make(place: Place) -> Plain:
+        drawn = from_datasets(f"plain-{name}", *_both_parts(name, place))
+        same = {key: getattr(drawn, key) for key in ("name", "train", "test", "unit", "channels", "classes")}
+        return Plain(canvas=drawn.unit, **same)
 
     return make
+
+
+def _both_parts(name: str, place: Place) -> tuple[Any, Any]:
+    """(training part, test part) as torchvision has them. Raises `ScaleGroupError` where it has not."""
+    from torchvision import datasets
+
+    kind = getattr(datasets, KINDS[name])
+    root = place.need_root(name, f"torchvision's {KINDS[name]}")
+    try:
+        return kind(root, train=True, download=place.download), kind(root, train=False, download=place.download)
+    except (RuntimeError, OSError, ValueError, EOFError, KeyError, AssertionError) as error:
+        # torchvision asserts where files are damaged; where they are missing it proposes an option that is not ours
+        why = "could not be fetched" if place.download else "not found, or not complete"
+        raise ScaleGroupError(
+            f"data root {root} for {KINDS[name]} ({why}: {str(error).strip() or type(error).__name__})",
+            expected="the files as torchvision keeps them",
+            mend="put them there by hand" if place.download else "pass the folder that has them, or --download",
+        ) from None
 
 
 def from_datasets(name: str, train: Any, test: Any, *, place: Place | None = None) -> Drawn:

@@ -1,0 +1,214 @@
+"""Figure 8 (multi against single scale), Figure 9 (training sizes together) and Figure 10 (scale selection)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from math import floor, log2
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")  # draws to files, with or without a screen
+
+from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from benchmarks.report.runs import Family
+from benchmarks.report.selection import fit
+from benchmarks.report.words import differing, named, trained_at
+from benchmarks.results import write
+
+# Okabe and Ito's colours, told apart by everybody; each has its marker, for print without colour
+_MULTI = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SINGLE = ("#D55E00", "#8C3B00", "#F0A070")
+_MARKERS = "osD^vP"
+_PANEL = 5.2, 3.9  # inches
+
+
+def of(families: Sequence[Family]) -> Iterator[tuple[str, Any]]:
+    """(name, figure) of each figure that families of one data set allow."""
+    yield "accuracy", accuracy_over_size(families)
+    multi = [family for family in families if len(family.first.sigmas) > 1]
+    if together := [kind for kind in _kinds(multi) if len(kind) > 1]:
+        yield "training_sizes", training_sizes_together(together)
+    if multi:
+        yield "selected_scale", selected_scale_over_size(_kinds(multi))
+
+
+def accuracy_over_size(families: Sequence[Family]) -> Any:
+    """Figure 8: for each training size a panel with a curve for each network."""
+    by_size = sorted(families, key=lambda family: family.first.train_sizes)
+    panels = [list(panel) for _, panel in groupby(by_size, key=lambda family: family.first.train_sizes)]
+    figure, axes = _panels(1, len(panels), share_y=True)
+    for number, (panel, place) in enumerate(zip(panels, axes[0], strict=True)):
+        colours = {True: iter(_MULTI * len(panel)), False: iter(_SINGLE * len(panel))}
+        for count, family in enumerate(panel):
+            multi = len(family.first.sigmas) > 1
+            _curve(
+                place,
+                family,
+                next(colours[multi]),
+                _MARKERS[count % len(_MARKERS)],
+                _label(family, families),
+                "-" if multi else "--",
+            )
+        _mark_training(place, panel[0])
+        _over_sizes(place, panel)
+        place.set(ylim=(0, 1.03), ylabel="" if number else "accuracy on held-out images", title=_trained(panel[0]))
+    _legend_below(figure, axes)
+    figure.suptitle(f"{families[0].data}: one training size, all test sizes")
+    return figure
+
+
+def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
+    """Figure 9: for each kind of network the training sizes in one panel, and the same enlarged."""
+    figure, axes = _panels(len(kinds), 2)
+    for kind, row in zip(kinds, axes, strict=True):
+        for place, enlarged in zip(row, (False, True), strict=True):
+            for family, colour, marker in zip(kind, _MULTI, _MARKERS, strict=False):
+                _curve(place, family, colour, marker, f"trained at size {trained_at(family.first)}", "-")
+            lowest = min(family.accuracy(size)[0] for family in kind for size in family.sizes if 1 <= size <= 4)
+            low = floor(100 * lowest - 1) / 100 if enlarged else 0
+            _over_sizes(place, kind)
+            title = _label(kind[0], [family for kind in kinds for family in kind]) + (", enlarged" if enlarged else "")
+            place.set(ylim=(low, 1 + 0.03 * (1 - low)), ylabel="accuracy on held-out images", title=title)
+            place.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if enlarged else 0))
+    _legend_below(figure, axes)
+    figure.suptitle(f"{kinds[0][0].data}: training sizes together, {_images(kinds[0][0])}")
+    return figure
+
+
+def selected_scale_over_size(kinds: Sequence[Sequence[Family]]) -> Any:
+    """Figure 10: for each test size the share of images whose highest score lies in each scale channel."""
+    figure, axes = _panels(len(kinds), max(map(len, kinds)))
+    everyone = [family for kind in kinds for family in kind]
+    most = max(share for family in everyone for size in family.sizes for share in family.shares(size))
+    picture = None
+    for kind, row in zip(kinds, axes, strict=True):
+        for place in row[len(kind) :]:
+            place.set_axis_off()
+        for family, place in zip(kind, row, strict=False):
+            picture = _histograms(place, family, most)
+            title = f"{_label(family, everyone)}, trained at {trained_at(family.first)}"
+            place.set(xlabel="size of the test images", ylabel="selected channel, σ₀ in pixels", title=title)
+    bar = figure.colorbar(picture, ax=axes, label="share of the test images")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.suptitle(f"{everyone[0].data}: scale selection")
+    return figure
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write and close it."""
+    write(path, lambda temporary: figure.savefig(temporary, dpi=150))
+    plt.close(figure)
+
+
+def short(value: float) -> str:
+    """A size as an axis shows it."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _kinds(families: Sequence[Family]) -> list[list[Family]]:
+    """Put together by all but training size."""
+    return [list(kind) for _, kind in groupby(families, key=lambda family: family.first.kind)]
+
+
+def _panels(rows: int, columns: int, *, share_y: bool = False) -> tuple[Any, Any]:
+    size = max(_PANEL[0] * columns, 6.4), _PANEL[1] * rows + 0.4
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
+
+
+def _curve(axes: Any, family: Family, colour: str, marker: str, label: str, line: str) -> None:
+    points = [family.accuracy(size) for size in family.sizes]
+    spreads = [spread for _, spread in points if spread is not None]
+    axes.errorbar(
+        family.sizes,
+        [value for value, _ in points],
+        yerr=spreads or None,
+        capsize=3,
+        marker=marker,
+        markersize=5,
+        linestyle=line,
+        color=colour,
+        label=label + (f" ({len(family.runs)} seeds, ±1 s.d.)" if spreads else ""),
+    )
+
+
+def _histograms(axes: Any, family: Family, most: float) -> Any:
+    """Shares as a picture on logarithmic axes, with the fitted line and one of slope 1."""
+    sizes, sigmas = np.array(family.sizes), np.array(family.first.sigmas)
+    shares = np.array([family.shares(size) for size in family.sizes]).T
+    picture = axes.pcolormesh(_edges(sizes), _edges(sigmas), shares, cmap="cividis", vmin=0, vmax=most)
+    if line := fit(family):
+        ends = np.array([line.smallest, line.largest])
+        spread = "" if line.spread is None else f" ± {line.spread:.3f}"
+        label = f"slope {line.slope:.2f}{spread}"
+        axes.plot(ends, [line.sigma(end) for end in ends], color="#D55E00", linewidth=2.5, label=label)
+        middle = float(np.sqrt(ends.prod()))
+        axes.plot(ends, line.sigma(middle) * ends / middle, color="w", linestyle="--", label="theory: slope 1")
+        axes.legend(loc="lower right", fontsize=9, facecolor="0.3", labelcolor="w")
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(_edges(sigmas)[[0, -1]])
+    axes.set_yticks(sigmas, [short(sigma) for sigma in sigmas])
+    axes.yaxis.set_minor_locator(NullLocator())
+    _size_axis(axes, family.sizes)
+    axes.set_xlim(_edges(sizes)[[0, -1]])
+    return picture
+
+
+def _edges(centres: Any) -> Any:
+    """Edges of cells around centres in geometric progression."""
+    logs = np.log2(centres)
+    if len(logs) == 1:
+        return 2 ** (logs + np.array([-0.25, 0.25]))
+    middles = (logs[1:] + logs[:-1]) / 2
+    return 2 ** np.concatenate([[2 * logs[0] - middles[0]], middles, [2 * logs[-1] - middles[-1]]])
+
+
+def _legend_below(figure: Any, axes: Any) -> None:
+    """One for all panels, where it hides no curve."""
+    entries = {}
+    for place in axes.flat:
+        for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = 2 * axes.shape[1]
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns, fontsize=10, frameon=False)
+
+
+def _mark_training(axes: Any, family: Family) -> None:
+    for size in family.first.train_sizes:
+        axes.axvline(size, color="0.4", linestyle=":", label="size seen in training")
+
+
+def _over_sizes(axes: Any, families: Sequence[Family]) -> None:
+    _size_axis(axes, [size for family in families for size in family.sizes])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(alpha=0.3)
+
+
+def _size_axis(axes: Any, sizes: Sequence[float]) -> None:
+    axes.set_xscale("log", base=2)
+    ticks = sorted({size for size in sizes if abs(log2(size) * 2 - round(log2(size) * 2)) < 1e-2})
+    axes.set_xticks(ticks or sorted(set(sizes)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("size of the test images")
+
+
+def _label(family: Family, families: Sequence[Family]) -> str:
+    run, plain = family.first, ("widths", "channels")
+    setting = dict(run.setting)
+    words = differing(run, [other.first for other in families])
+    told = [setting[word] if word in plain else f"{word} {setting[word]}" for word in words]
+    return ", ".join([f"{named(run)} network", *told])
+
+
+def _trained(family: Family) -> str:
+    return f"trained at size {trained_at(family.first)} ({_images(family)})"
+
+
+def _images(family: Family) -> str:
+    return f"{family.first.train_images} training images"

@@ -1,0 +1,179 @@
+"""What runs have found: read from their `results.json`, and put together where only the seed differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from scalegroup import ScaleGroupError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network of one `results.json`.
+
+    Args:
+        data: name of the data set.
+        network: `"multi_scale"` or `"single_scale"`.
+        train_sizes: it was trained on.
+        train_images: how many.
+        test_images: how many, at each size.
+        setting: whatever else was chosen, in words.
+        seed: of weights and order.
+        accuracy: by test size.
+        sigmas: σ₀ of the scale channels, finest first.
+        selected: by test size, how many images had their highest score in each scale channel.
+    """
+
+    data: str
+    network: str
+    train_sizes: tuple[float, ...]
+    train_images: int
+    test_images: int
+    setting: tuple[tuple[str, str], ...]
+    seed: int
+    accuracy: Mapping[float, float]
+    sigmas: tuple[float, ...]
+    selected: Mapping[float, tuple[int, ...]]
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All but training sizes and seed, in the order of reports."""
+        return self.data, self.network, self.train_images // len(self.train_sizes), self.setting, self.test_images
+
+
+@dataclass(frozen=True)
+class Family:
+    """Runs of which only the seed differs."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return self.runs[0].data
+
+    @property
+    def first(self) -> Run:
+        """One of them, for all they have in common."""
+        return self.runs[0]
+
+    @property
+    def sizes(self) -> list[float]:
+        """Test sizes that all of them have."""
+        return [size for size in self.first.accuracy if all(size in run.accuracy for run in self.runs)]
+
+    def accuracy(self, size: float) -> tuple[float, float | None]:
+        """(mean, standard deviation over seeds), the second None for one seed."""
+        return over_seeds([run.accuracy[size] for run in self.runs])
+
+    def shares(self, size: float) -> list[float]:
+        """For each scale channel the share of images that had their highest score in it, over all seeds."""
+        counts = [sum(channel) for channel in zip(*(run.selected[size] for run in self.runs), strict=True)]
+        return [count / sum(counts) for count in counts]
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
+    """(mean, standard deviation), the second None for a single value.
+
+    >>> over_seeds([1.0])
+    (1.0, None)
+    """
+    return mean(values), stdev(values) if len(values) > 1 else None
+
+
+def find_runs(paths: Iterable[Path]) -> list[Run]:
+    """Those of `results.json` files, and of all such files in folders.
+
+    Raises:
+        ScaleGroupError: if there are none, or a file is not of `generalisation`.
+    """
+    files = [file for path in paths for file in (sorted(path.rglob("results.json")) if path.is_dir() else [path])]
+    found = []
+    for file in files:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if content.get("benchmark") == "generalisation":
+                found += runs_in(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ScaleGroupError(
+                f"{file} ({type(error).__name__}: {error})",
+                expected="results of `python -m benchmarks generalisation`",
+                mend="leave it out, or run that again",
+            ) from None
+    if not found:
+        raise ScaleGroupError(
+            "no results of `generalisation`",
+            expected="results.json files, or folders with some",
+            mend="run `python -m benchmarks generalisation` first",
+        )
+    return found
+
+
+def runs_in(content: Mapping[str, Any]) -> list[Run]:
+    """The networks of one `results.json`."""
+    trained = content["train_size"]
+    return [
+        Run(
+            data=content["data"]["name"],
+            network=network,
+            train_sizes=tuple(trained) if isinstance(trained, list) else (trained,),
+            train_images=content["train_images"],
+            test_images=content["test_images"],
+            setting=_setting(content["network"][network], content["training"]),
+            seed=content["seed"],
+            accuracy={float(size): value for size, value in accuracy.items()},
+            sigmas=tuple(content["selected_scale"][network]["sigma0"]),
+            selected={
+                float(size): tuple(counts) for size, counts in content["selected_scale"][network]["histogram"].items()
+            },
+        )
+        for network, accuracy in content["accuracy"].items()
+    ]
+
+
+def families(runs: Iterable[Run]) -> list[Family]:
+    """Runs put together by all but their seed, in the order of reports.
+
+    Raises:
+        ScaleGroupError: if two are the same, seed included.
+    """
+
+    def alike(run: Run) -> tuple[Any, ...]:
+        return *run.kind, run.train_sizes
+
+    found = []
+    for _, group in groupby(sorted(runs, key=lambda run: (alike(run), run.seed)), key=alike):
+        members = tuple(group)
+        if len({run.seed for run in members}) < len(members):
+            raise ScaleGroupError(
+                f"two runs of {members[0].network} on {members[0].data} with the same seed and settings",
+                expected="each run once",
+                mend="leave one of them out",
+            )
+        found.append(Family(members))
+    return found
+
+
+def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """In the words of tables and legends; the order is theirs."""
+    window = network["window"]
+    finest, coarsest = (
+        window["sigma0"] * window["ratio"] ** power
+        for power in (window["first"], window["first"] + window["channels"] - 1)
+    )
+    words = {
+        "widths": {"multi_scale": "default"}.get(network["preset"], network["preset"])
+    }  # the paper's word (Fig. 9)
+    if window["channels"] > 1:
+        words["channels"] = f"{window['channels']}, σ₀ {finest:.2g}–{coarsest:.3g}"
+        words["pooling"] = network["pooling"]
+        words["dropped channels"] = str(training["dropped_channels"])
+    rest = {"min grid σ": network["min_grid_sigma"]}
+    rest |= {name.replace("_", " "): value for name, value in training.items() if name != "dropped_channels"}
+    return *words.items(), *((name, str(value)) for name, value in rest.items())

@@ -1,0 +1,149 @@
+"""The tables of a report, for the screen and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from statistics import mean
+
+from rich import table as rich_table
+
+from benchmarks.report.runs import Family, Run, over_seeds
+from benchmarks.report.selection import fit
+from benchmarks.report.words import differing, named, trained_at
+
+# RieszNet on MNIST Large Scale, trained at size 1 (its own publication); by number of training images
+_PUBLISHED = {
+    "RieszNet, 5 000 images": {0.5: 0.8831, 1.0: 0.9475, 2.0: 0.9447, 4.0: 0.9212, 8.0: 0.5587},
+    "RieszNet, 50 000 images": {0.5: 0.9634, 1.0: 0.9858, 2.0: 0.9839, 4.0: 0.9642, 8.0: 0.5182},
+}
+_PUBLISHED_ON = "large-scale-mnist"
+_NEAR = 1e-3  # sizes are kept with four decimals
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the heads of the columns, rows of as many cells."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def rich(self) -> rich_table.Table:
+        """For the screen."""
+        table = rich_table.Table(title=self.title)
+        for number, head in enumerate(self.heads):
+            table.add_column(head, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """For a file.
+
+        >>> print(Table("t", ["a", "b"], [["1", "2"]]).markdown())
+        **t**
+        <BLANKLINE>
+        | a | b |
+        |---|--:|
+        | 1 | 2 |
+        <BLANKLINE>
+        """
+        ruler = "|---|" + "--:|" * (len(self.heads) - 1)
+        lines = [f"| {' | '.join(cells)} |" for cells in (self.heads, *self.rows)]
+        return "\n".join([f"**{self.title}**", "", lines[0], ruler, *lines[1:], ""])
+
+
+def of(families: Sequence[Family]) -> list[Table]:
+    """Accuracy at every size, a summary, published figures beside ours; for each data set."""
+    tables = []
+    for name, group in groupby(families, key=attrgetter("data")):
+        members = list(group)
+        tables += [_accuracy(name, members), _summary(name, members)]
+        if name == _PUBLISHED_ON and (comparable := [one for one in members if one.first.train_sizes == (1.0,)]):
+            tables.append(_beside_published(comparable))
+    return tables
+
+
+def brief(families: Sequence[Family]) -> list[Table]:
+    """Accuracy and scale selection of families of one data set."""
+    name = families[0].data
+    return [_accuracy(name, families), *(_selection(name, one) for one in families if len(one.first.sigmas) > 1)]
+
+
+def _accuracy(name: str, families: Sequence[Family]) -> Table:
+    sizes = sorted({size for family in families for size in family.sizes})
+    rows = [[f"{size:.4g}", *(_at(family, size) for family in families)] for size in sizes]
+    title = f"{name}: accuracy in % on {families[0].first.test_images} held-out images, by their size"
+    return Table(title, ["size", *(_head(family, families) for family in families)], rows)
+
+
+def _summary(name: str, families: Sequence[Family]) -> Table:
+    runs = [family.first for family in families]
+    different = list(dict.fromkeys(word for run in runs for word in differing(run, runs)))
+    heads = ["network", "trained at", "images", "seeds", *different, "mean 1–4", "least 1–4", "½", "1/√2", "4√2", "8"]
+    rows = []
+    for family in families:
+        run, line = family.first, fit(family)
+        setting = dict(run.setting)
+        rows.append(
+            [
+                named(run),
+                trained_at(run),
+                str(run.train_images),
+                str(len(family.runs)),
+                *(setting.get(word, "") for word in different),
+                *(_percent(*over_seeds([reduce(_middle(one)) for one in family.runs])) for reduce in (mean, min)),
+                *(_at(family, size) for size in (0.5, 2**-0.5, 4 * 2**0.5, 8.0)),
+                "" if line is None else f"{line.slope:.2f}" + ("" if line.spread is None else f" ± {line.spread:.3f}"),
+            ]
+        )
+    return Table(
+        f"{name}: summary, accuracy in %; ± is the standard deviation over seeds",
+        [*heads, "slope of selected σ₀"],
+        rows,
+    )
+
+
+def _middle(run: Run) -> list[float]:
+    """The accuracies at sizes from 1 to 4; at all, where there are none."""
+    return [value for size, value in run.accuracy.items() if 1 - _NEAR <= size <= 4 + _NEAR] or [*run.accuracy.values()]
+
+
+def _beside_published(families: Sequence[Family]) -> Table:
+    sizes = next(iter(_PUBLISHED.values()))
+    ours = [
+        [f"{_head(family, families)}, {family.first.train_images} images", *(_at(family, size) for size in sizes)]
+        for family in families
+    ]
+    published = [[name, *(f"{100 * value:.2f}" for value in row.values())] for name, row in _PUBLISHED.items()]
+    return Table(
+        "accuracy in % beside published figures, all trained at size 1, each on training and test digits of its own",
+        ["network", *(f"{size:g}" for size in sizes)],
+        [*ours, *published],
+    )
+
+
+def _selection(name: str, family: Family) -> Table:
+    rows = [
+        [f"{size:.4g}", *(f"{share:.0%}" if share else "·" for share in family.shares(size))] for size in family.sizes
+    ]
+    title = f"{name}: selected scale channel by σ₀, {named(family.first)} trained at size {trained_at(family.first)}"
+    return Table(title, ["size", *(f"{sigma:.3g}" for sigma in family.first.sigmas)], rows)
+
+
+def _head(family: Family, families: Sequence[Family]) -> str:
+    setting = dict(family.first.setting)
+    different = [setting[word] for word in differing(family.first, [other.first for other in families])]
+    return ", ".join([named(family.first), *different, f"at {trained_at(family.first)}"])
+
+
+def _at(family: Family, size: float) -> str:
+    near = [known for known in family.sizes if abs(known - size) < _NEAR]
+    return _percent(*family.accuracy(near[0])) if near else ""
+
+
+def _percent(value: float, spread: float | None) -> str:
+    return f"{100 * value:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")

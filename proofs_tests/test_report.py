@@ -1,0 +1,141 @@
+"""Reports: what is put together, the slope of scale selection, and figures and tables from the json alone."""
+
+import json
+import sys
+from math import log2
+
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import main
+from benchmarks.report import tables
+from benchmarks.report.runs import families, find_runs, runs_in
+from benchmarks.report.selection import fit
+from scalegroup import Max, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup.models import Setting
+
+SIZES = [2 ** (k / 4) for k in range(-4, 13)]
+WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=11, first=-3)
+ONE = ScaleWindow(WINDOW.group, sigma0=1.0, channels=1)
+
+
+def content(*, train_size=1.0, seed=0, slope=1.0, gain=0.0, preset="larger", name="large-scale-mnist"):
+    """A results.json: every image selects the channel nearest to size^slope, or the one nearest but one."""
+
+    def histogram(sigmas, size):
+        order = sorted(range(len(sigmas)), key=lambda channel: abs(log2(sigmas[channel]) - slope * log2(size)))
+        counts = [0] * len(sigmas)
+        for count, channel in zip((60, 40), order, strict=False):
+            counts[channel] = count
+        return counts
+
+    windows = {"multi_scale": (preset, WINDOW), "single_scale": ("single_scale", ONE)}
+    return {
+        "benchmark": "generalisation",
+        "data": {"name": name},
+        "training": {"epochs": 4, "dropped_channels": 2},
+        "train_size": train_size,
+        "train_images": 5000,
+        "test_images": 100,
+        "seed": seed,
+        "network": {
+            net: Setting(preset, window, Reflect(), Max(), None, 1, 10).tell()
+            for net, (preset, window) in windows.items()
+        },
+        "accuracy": {
+            "multi_scale": {f"{size:.4f}": 0.98 + gain for size in SIZES},
+            "single_scale": {f"{size:.4f}": 0.98 / (1 + log2(size) ** 2) for size in SIZES},
+        },
+        "selected_scale": {
+            net: {"sigma0": list(window.sigmas), "histogram": {f"{s:.4f}": histogram(window.sigmas, s) for s in SIZES}}
+            for net, (_, window) in windows.items()
+        },
+    }
+
+
+def together(*contents):
+    return families([run for one in contents for run in runs_in(one)])
+
+
+def test_only_the_seed_is_averaged_over():
+    multi, single = together(content(gain=0.01), content(seed=1, gain=-0.01))
+    assert (len(multi.runs), len(single.runs)) == (2, 2)
+    mean, spread = multi.accuracy(1.0)
+    assert abs(mean - 0.98) < 1e-12
+    assert abs(spread - 0.02 / 2**0.5) < 1e-12  # of the sample: two values
+    assert single.accuracy(1.0)[1] == 0.0
+    for other in ({"train_size": 2.0}, {"preset": "multi_scale"}, {"name": "digits"}):
+        assert len(together(content(), content(seed=1, **other))) > 2
+    assert together(content())[0].accuracy(1.0)[1] is None
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.5, 0.0])
+def test_the_fitted_slope_is_that_of_the_selection(slope):
+    """In theory 1; 0.5 and 0 are the controls."""
+    line = fit(together(content(slope=slope))[0])
+    assert abs(line.slope - slope) < 0.1  # channels are half an octave apart
+    assert (slope == 1.0) == (line.slope > 0.9)
+
+
+def test_sizes_at_the_ends_of_the_window_are_not_fitted():
+    steep, *_ = together(content(slope=2.5))
+    line = fit(steep)
+    assert (line.smallest, line.largest) != (SIZES[0], SIZES[-1])
+    assert all(
+        max(steep.shares(size)[0], steep.shares(size)[-1]) == 0
+        for size in steep.sizes
+        if line.smallest <= size <= line.largest
+    )
+    assert fit(together(content())[1]) is None  # a single scale
+
+
+def test_the_same_run_twice_is_refused():
+    with pytest.raises(ScaleGroupError, match="same seed"):
+        together(content(), content())
+
+
+def report_on(monkeypatch, folder, *arguments):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "report", *map(str, arguments), "--output", str(folder)])
+    return main()
+
+
+def test_figures_and_tables_are_rebuilt_from_the_json_alone(monkeypatch, tmp_path, capsys):
+    for number, size in enumerate((1.0, 2.0, [1.0, 2.0])):
+        (tmp_path / "runs" / str(number)).mkdir(parents=True)
+        (tmp_path / "runs" / str(number) / "results.json").write_text(json.dumps(content(train_size=size)))
+    (tmp_path / "runs" / "speed").mkdir()
+    (tmp_path / "runs" / "speed" / "results.json").write_text('{"benchmark": "speed"}')
+    assert report_on(monkeypatch, tmp_path / "out", tmp_path / "runs") == 0
+    names = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
+    assert set(names) == {"accuracy.png", "training_sizes.png", "selected_scale.png", "report.md"}
+    assert all(names.values())
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert all(said in text for said in ("RieszNet, 5 000 images", "| 1+2 |", "slope", "98.0"))
+    assert "RieszNet" in capsys.readouterr().out
+
+
+def test_published_figures_stand_beside_digits_trained_at_size_one_only():
+    titles = [table.title for table in tables.of(together(content()))]
+    assert any("published" in title for title in titles)
+    for other in ({"name": "digits"}, {"train_size": 2.0}):
+        assert not any("published" in table.title for table in tables.of(together(content(**other))))
+
+
+def test_each_data_set_has_figures_of_its_own(tmp_path):
+    found = together(content(name="digits"), content(name="large-scale-kmnist"))
+    assert {path.name for path in report.draw(found, tmp_path)} == {
+        f"{name}-{figure}.png" for name in ("digits", "large-scale-kmnist") for figure in ("accuracy", "selected_scale")
+    }
+
+
+def test_what_is_no_result_is_refused(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "results.json"
+    for damaged in ("", "{", "[]", '{"benchmark": "generalisation"}', '{"benchmark": "speed"}'):
+        path.write_text(damaged)
+        assert report_on(monkeypatch, tmp_path / "out", tmp_path) == 2
+        message = capsys.readouterr().err
+        assert all(word in message for word in ("got ", "expected ", "mend: "))
+    path.unlink()
+    for missing in (tmp_path, tmp_path / "nowhere.json"):
+        with pytest.raises(ScaleGroupError):
+            find_runs([missing])
