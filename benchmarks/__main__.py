@@ -8,13 +8,13 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("generalisation", "truncation", "speed")
+_NAMES = ("contact-sheet", "generalisation", "speed", "strides", "truncation")
 
 
 def main() -> int:
     """Run one benchmark. Exit status: 0 done, 2 could not be run, 130 interrupted."""
     try:
-        modules = {name: import_module(f"benchmarks.{name}") for name in _NAMES}
+        modules = {name: import_module(f"benchmarks.{name.replace('-', '_')}") for name in _NAMES}
     except ModuleNotFoundError as error:
         print(f"{error}; the benchmarks need their packages: pip install -e '.[train]'", file=sys.stderr)
         return 2
@@ -34,8 +34,8 @@ def main() -> int:
     except KeyboardInterrupt:
         folder = options.output if "output" in options else options.json.parent
         print(f"\ninterrupted; earlier results in {folder} are untouched", file=sys.stderr)
-        if (checkpoints := folder / "checkpoints").is_dir():
-            print(f"the weights of the last complete epoch, once there is one: {checkpoints}", file=sys.stderr)
+        if any(folder.glob("**/checkpoints/*.pt")):
+            print("the same command with --resume goes on from the last complete checkpoint", file=sys.stderr)
         return 130
     return 0
 

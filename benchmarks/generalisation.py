@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import data, figures, results
-from benchmarks.training import Evaluation, Recipe, evaluate, train
-from scalegroup import Background, ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer, check_number, check_positive
-from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
+from benchmarks import data, figures, results, tables
+from benchmarks.evaluation import evaluate
+from benchmarks.networks import add_network_arguments, make_nets
+from benchmarks.recipe import LOSSES, Recipe
+from benchmarks.training import train
+from scalegroup import ScaleGroupError
+from scalegroup.errors import check_integer, check_positive
+from scalegroup.models import GaussianDerivativeNet
 from scalegroup.testing import covariance_check
 
 DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 10)"
 
+# options that say where and how to compute, not what
+_INCIDENTAL = {"data_root", "download", "cache", "train_size", "seeds", "threads", "device", "checkpoint_every"}
+_INCIDENTAL |= {"resume", "output", "name"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--data", default="digits", help=f"data set: {', '.join(data.SOURCES)} (default: %(default)s)")
-    parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
-    parser.add_argument("--train-size", type=float, default=1.0, help="the only size trained on (default: 1)")
-    parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: 2^(k/4) from 0.5 to 4)")
+    data.add_arguments(parser)
+    add_network_arguments(parser)
+    parser.add_argument(
+        "--train-size",
+        type=_train_sizes,
+        nargs="+",
+        default=[(1.0,)],
+        help="the only size trained on; several: one experiment each; 1+2+4: one on a mixture (default: 1)",
+    )
+    parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: the data set's, 2^(k/4))")
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training images (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=50, help="images per step (default: %(default)s)")
+    parser.add_argument("--loss", default="cross-entropy", help=f"{', '.join(LOSSES)} (default: %(default)s)")
     parser.add_argument(
         "--dropped-channels",
         type=int,
@@ -37,83 +54,150 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale-channel dropout in training: at most this many of the finest, 0: none (default: %(default)s)",
     )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="of the loss (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="of weights and order; one experiment each (default: 0)"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
     parser.add_argument(
-        "--min-grid-sigma",
-        type=float,
-        default=1.0,
-        help="coarsest grids, σ₀ in samples; 0: full resolution (default: 1)",
+        "--checkpoint-every", type=int, help="steps between checkpoints (default: one after each epoch)"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("results/generalisation"), help="folder (default: %(default)s)"
     )
 
 
+def _train_sizes(text: str) -> tuple[float, ...]:
+    return tuple(float(size) for size in text.split("+"))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training set and one seed: what one `results.json` tells of."""
+
+    train_sizes: tuple[float, ...]
+    seed: int
+    folder: Path
+    nets: dict[str, GaussianDerivativeNet]
+
+    def is_done(self, told: dict[str, Any]) -> bool:
+        """Whether its folder holds the results of just this, `told` being the options."""
+        try:
+            content = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
+            of = content["options"] | {"train_size": content["train_size"], "seed": content["seed"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        wanted = {"train_size": _told(self.train_sizes), "seed": self.seed}
+        wanted |= {name: value for name, value in told.items() if name not in _INCIDENTAL}
+        return all(name in of and of[name] == value for name, value in wanted.items())
+
+
 def run(options: argparse.Namespace) -> None:
-    """The whole experiment: check, train, test, tell, write."""
-    console = Console(soft_wrap=True)
-    sizes = [check_positive("size", size) for size in options.sizes or data.size_range()]
-    train_size = check_positive("train size", options.train_size)
+    """The whole experiment: check, train, test, tell, write; once for each training size and seed."""
+    source = data.choose(options)
+    sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     recipe = Recipe(
-        epochs=check_integer("epochs", options.epochs, at_least=1),
-        dropped_channels=check_integer("dropped channels", options.dropped_channels, at_least=0),
-        label_smoothing=check_number("label smoothing", options.label_smoothing),
+        epochs=options.epochs,
+        batch=options.batch,
+        dropped_channels=options.dropped_channels,
+        label_smoothing=options.label_smoothing,
+        loss=options.loss,
     )
-    if not 0 <= recipe.label_smoothing < 1:
-        raise ScaleGroupError(f"label smoothing {recipe.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    if options.checkpoint_every is not None:
+        check_integer("checkpoint every", options.checkpoint_every, at_least=1)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
-    source = data.load(options.data)
-    nets = make_nets(options, source, train_size)
-    folder = results.make_folder(options.output)
-    checkpoints = results.make_folder(folder / "checkpoints")
+    experiments = _experiments(options, source)
     accelerator = Accelerator(cpu=options.device == "cpu")
+    console = Console(soft_wrap=True, quiet=not accelerator.is_main_process)
+    for experiment in experiments:
+        if options.resume and experiment.is_done(_told_options(options)):
+            console.print(f"{experiment.folder}: done before")
+        else:
+            _run(experiment, options, source, sizes, recipe, accelerator, console)
 
+
+def _experiments(options: argparse.Namespace, source: data.Source) -> list[Experiment]:
+    """Each training set with each seed, all checked before the first is begun."""
+    chosen = [(train_sizes, seed) for train_sizes in options.train_size for seed in options.seeds]
+    experiments = []
+    for train_sizes, seed in chosen:
+        for size in train_sizes:
+            check_positive("train size", size)
+        nets = make_nets(options, source, train_sizes, check_integer("seed", seed, at_least=0))
+        name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
+        folder = options.output / name if len(chosen) > 1 else options.output
+        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), nets))
+    return experiments
+
+
+def _run(
+    experiment: Experiment,
+    options: argparse.Namespace,
+    source: data.Source,
+    sizes: list[float],
+    recipe: Recipe,
+    accelerator: Accelerator,
+    console: Console,
+) -> None:
+    def draw(part: data.Part, size: float) -> data.Labelled:
+        with accelerator.main_process_first():  # it draws, the others read what it keeps
+            return source.draw(part, size)
+
+    parts = [draw("train", size) for size in experiment.train_sizes]
+    trained_on = data.Labelled(*(torch.cat([getattr(part, of) for part in parts]) for of in ("images", "labels")))
+    words = " and ".join(f"{size:g} ({round(source.unit * size)} pixels)" for size in experiment.train_sizes)
     console.print(
-        f"{source.name}: {len(source.train.labels)} images of size {train_size:g} ({round(source.unit * train_size)} "
-        f"pixels on a {source.canvas}×{source.canvas} canvas) to train, {len(source.test.labels)} others to test at "
-        f"{len(sizes)} sizes"
+        f"{source.name}: {len(trained_on.labels)} images of size {words} on a {source.canvas}×{source.canvas} canvas "
+        f"to train, others to test at {len(sizes)} sizes, seed {experiment.seed}"
     )
-    seconds: dict[str, dict[str, float]] = {}
-    evaluations: dict[str, dict[str, Evaluation]] = {}
-    for name, net in nets.items():
+    for name, net in experiment.nets.items():
         console.print(f"{name}: {net.lift.window!r}, {net.extra_repr()}")
-        began = time.perf_counter()
-        train(
-            name,
-            net,
-            source.at_size(source.train, train_size),
-            source.train.labels,
-            recipe,
-            accelerator=accelerator,
-            seed=options.seed,
-            console=console,
-            checkpoint=checkpoints / f"{name}.safetensors",
-        )
-        trained = time.perf_counter()
-        with console.status(f"{name}: testing"):
-            evaluations[name] = {
-                f"{size:.4f}": evaluate(net, source.at_size(source.test, size), source.test.labels) for size in sizes
-            }
-        seconds[name] = {"train": trained - began, "test": time.perf_counter() - trained}
+    seconds = {
+        name: {
+            "train": train(
+                name,
+                net,
+                trained_on,
+                recipe,
+                seed=experiment.seed,
+                accelerator=accelerator,
+                folder=experiment.folder,
+                console=console,
+                resume=options.resume,
+                checkpoint_every=options.checkpoint_every,
+            ).seconds
+        }
+        for name, net in experiment.nets.items()
+    }
+    evaluations: dict[str, dict[str, Any]] = {name: {} for name in experiment.nets}
+    for name in evaluations:
+        seconds[name]["test"] = 0.0
+    test_images = 0
+    with console.status("testing"):
+        for size in sizes:
+            tested_on = draw("test", size)
+            test_images = len(tested_on.labels)
+            for name, net in experiment.nets.items():
+                began = time.perf_counter()
+                evaluations[name][f"{size:.4f}"] = evaluate(
+                    net, tested_on.images, tested_on.labels, accelerator=accelerator
+                )
+                seconds[name]["test"] += time.perf_counter() - began
 
-    check = covariance_check()
+    if not accelerator.is_main_process:
+        return
+    nets, check = experiment.nets, covariance_check()
     content = {
         "benchmark": "generalisation",
-        "data": {
-            "name": source.name,
-            "recipe": " ".join((data.__doc__ or "").split()),
-            "unit": source.unit,
-            "canvas": source.canvas,
-        },
+        "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
         "training": asdict(recipe),
-        "train_size": train_size,
-        "train_images": len(source.train.labels),
-        "test_images": len(source.test.labels),
+        "train_size": _told(experiment.train_sizes),
+        "train_images": len(trained_on.labels),
+        "test_images": test_images,
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
         "selected_scale": {
             net: {
@@ -127,67 +211,62 @@ def run(options: argparse.Namespace) -> None:
             name: {"trained": net.parameter_count, "as_the_paper_counts": net.paper_parameter_count}
             for name, net in nets.items()
         },
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
-        "seed": options.seed,
+        "options": _told_options(options),
+        "command": _command(options),
+        "processes": accelerator.num_processes,
+        "seed": experiment.seed,
         "seconds": seconds,
         **results.provenance(),
     }
-    written = write_all(folder, nets, content)
-    _tell(console, content, str(check))
+    written = write_all(experiment, content)
+    for table in tables.of(content):
+        console.print(table)
+    console.print(f"covariance: {check}")
     console.print("wrote " + ", ".join(str(path) for path in written))
 
 
-def make_nets(options: argparse.Namespace, source: data.Source, train_size: float) -> dict[str, GaussianDerivativeNet]:
-    """The multi-scale network asked for, and a single-scale one with σ₀ at the training size."""
-    common: dict[str, Any] = {
-        "boundary": Background(data.BACKGROUND),
-        "min_grid_sigma": check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
-    }
-    nets = {}
-    single = ScaleWindow(source.window.group, sigma0=train_size, channels=1)
-    for name, preset, window in (
-        ("multi_scale", options.preset, source.window),
-        ("single_scale", "single_scale", single),
-    ):
-        torch.manual_seed(check_integer("seed", options.seed))
-        nets[name] = gaussian_derivative_net(preset, window=window, **common)
-    return nets
-
-
-def write_all(folder: Path, nets: dict[str, GaussianDerivativeNet], content: dict[str, Any]) -> list[Path]:
+def write_all(experiment: Experiment, content: dict[str, Any]) -> list[Path]:
     """Weights, figures and `results.json`, each complete or not at all."""
-    paths = [folder / name for name in ("results.json", "accuracy.png", "selected_scale.png")]
-    train_size, name = content["train_size"], content["data"]["name"]
-    weights = [folder / f"{net}.safetensors" for net in nets]
-    for net, path in zip(nets.values(), weights, strict=True):
+    folder, sizes, name = experiment.folder, experiment.train_sizes, content["data"]["name"]
+    weights = [folder / f"{net}.safetensors" for net in experiment.nets]
+    for net, path in zip(experiment.nets.values(), weights, strict=True):
         results.save_weights(net, path)
-    title = f"{name}: trained on {content['train_images']} images of size {train_size:g}"
-    figures.accuracy_over_size(content["accuracy"], train_size, title, paths[1])
-    multi = content["selected_scale"]["multi_scale"]
-    figures.selected_scale_over_size(multi["histogram"], multi["sigma0"], f"{name}: scale selection", paths[2])
-    results.save_json(content, paths[0])
-    return paths + weights
+    written = [folder / "results.json", folder / "accuracy.png"]
+    of_size = " and ".join(f"{size:g}" for size in sizes)
+    title = f"{name}: trained on {content['train_images']} images of size {of_size}"
+    figures.accuracy_over_size(content["accuracy"], sizes, title, written[1])
+    if multi := content["selected_scale"].get("multi_scale"):
+        written.append(folder / "selected_scale.png")
+        figures.selected_scale_over_size(multi["histogram"], multi["sigma0"], f"{name}: scale selection", written[-1])
+    results.save_json(content, written[0])
+    return written + weights
 
 
-def _tell(console: Console, content: dict[str, Any], check: str) -> None:
-    """The tables on the screen."""
-    accuracy, selection = content["accuracy"], content["selected_scale"]["multi_scale"]
-    table = Table(
-        title=f"accuracy on {content['test_images']} held-out images, trained at size {content['train_size']:g}"
-    )
-    table.add_column("size", justify="right")
-    for name in accuracy:
-        table.add_column(name.replace("_", "-"), justify="right")
-    for size in selection["histogram"]:
-        seen = " (trained)" if abs(float(size) - content["train_size"]) < 1e-3 else ""
-        table.add_row(size + seen, *(f"{of[size]:.1%}" for of in accuracy.values()))
-    console.print(table)
+def _told(train_sizes: tuple[float, ...]) -> float | list[float]:
+    """One size as a number, a mixture as a list."""
+    return train_sizes[0] if len(train_sizes) == 1 else list(train_sizes)
 
-    table = Table(title="scale selection of the multi-scale network: images per scale channel, by σ₀")
-    table.add_column("size", justify="right")
-    for sigma in selection["sigma0"]:
-        table.add_column(f"{sigma:.3g}", justify="right")
-    for size, counts in selection["histogram"].items():
-        table.add_row(size, *(str(count) if count else "·" for count in counts))
-    console.print(table)
-    console.print(f"covariance: {check}")
+
+def _told_options(options: argparse.Namespace) -> dict[str, Any]:
+    """As JSON gives them back."""
+    named = _private_folders(options)
+    told = {
+        name: named.get(str(value), str(value)) if isinstance(value, Path) else value
+        for name, value in vars(options).items()
+    }
+    return json.loads(json.dumps(told))
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command line."""
+    given = shlex.join(sys.argv[1:])
+    # a folder within another one is replaced first
+    for path, name in sorted(_private_folders(options).items(), key=lambda item: -len(item[0])):
+        given = given.replace(path, name)
+    return f"python -m benchmarks {given}"
+
+
+def _private_folders(options: argparse.Namespace) -> dict[str, str]:
+    """Folders of one machine, which results must not name, by what stands for them: DATA_ROOT and its kind."""
+    folders = {name: value for name, value in vars(options).items() if isinstance(value, Path)}
+    return {str(path): name.upper() for name, path in folders.items() if path.is_absolute() or name == "data_root"}

@@ -1,120 +1,149 @@
-"""One readable training loop, and evaluation."""
+"""One readable training loop, on one process or on many."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from benchmarks.results import save_weights
+from benchmarks.checkpoint import Checkpoint, Position
+from benchmarks.data import Labelled
+from benchmarks.data.cache import checksum
+from benchmarks.logs import Csv, Log, Screen, TensorBoard
+from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
+from benchmarks.results import make_folder
+from scalegroup import ScaleGroupError
 from scalegroup.models import GaussianDerivativeNet
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50.
-
-    Two parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
-    `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
-    finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
-    """
-
-    epochs: int
-    batch: int = 50
-    highest_rate: float = 0.01
-    lowest_rate: float = 5e-5
-    dropped_channels: int = 0
-    label_smoothing: float = 0.0
 
 
 def train(
     name: str,
     net: GaussianDerivativeNet,
-    images: Tensor,
-    labels: Tensor,
+    data: Labelled,
     recipe: Recipe,
     *,
-    accelerator: Accelerator,
     seed: int,
+    accelerator: Accelerator,
+    folder: Path,
     console: Console,
-    checkpoint: Path,
-) -> None:
-    """Train `net` in place, with a bar that shows loss and accuracy; the weights of each complete epoch go to disk."""
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+) -> Position:
+    """Train `net` in place.
+
+    Args:
+        name: of the run, and of its files: `checkpoints/NAME.pt`, `logs/NAME.csv` and `logs/NAME/` for TensorBoard.
+        net: as initialised.
+        data: to train on.
+        recipe: how to.
+        seed: of the order, and of scale-channel dropout.
+        accelerator: device and processes; each batch is shared out to all of them.
+        folder: for the files.
+        console: for the bar.
+        resume: go on from the last complete checkpoint, if there is one, to the same weights bit for bit.
+        checkpoint_every: steps between checkpoints, beside one after each epoch.
+
+    Returns:
+        The end: steps, seconds, and the sums of the last epoch.
+
+    Raises:
+        ScaleGroupError: if the checkpoint is of another run, or a batch too small to be shared out.
+    """
     torch.manual_seed(seed)
-    data = TensorDataset(images, labels)
-    order = RandomSampler(data, generator=torch.Generator().manual_seed(seed))
+    count, processes = len(data.labels), accelerator.num_processes
+    if (smallest := count % recipe.batch or recipe.batch) < processes:
+        raise ScaleGroupError(
+            f"a last batch of {smallest} images for {processes} processes",
+            expected="at least one image each",
+            mend="leave some images out: --train-images",
+        )
+    per_epoch = math.ceil(count / recipe.batch)
+    steps = recipe.epochs * per_epoch
     optimiser = torch.optim.Adam(net.parameters(), lr=recipe.highest_rate)
-    steps = recipe.epochs * math.ceil(len(data) / recipe.batch)
     schedule = CosineAnnealingLR(optimiser, steps, recipe.lowest_rate)
-    model, optimiser, batches = accelerator.prepare(
-        net, optimiser, DataLoader(data, batch_size=recipe.batch, sampler=order)
+    model, optimiser = accelerator.prepare(net, optimiser)
+    checkpoint = Checkpoint(
+        make_folder(folder / "checkpoints") / f"{name}.pt",
+        run={
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "images": checksum(data.images, data.labels),
+            "network": f"{net!r} {net.lift.window!r}",
+        },
+        parts={"net": net, "optimiser": optimiser, "schedule": schedule},
     )
+    at = checkpoint.load() if resume else Position()
+    if at.step:
+        console.print(f"{name}: goes on after step {at.step} of {steps}")
+
+    whole, windows, loss_of = net.lift.window, recipe.windows(net.lift.window, steps, seed), LOSSES[recipe.loss]
+    began = time.perf_counter() - at.seconds
+    order: list[int] = []
     model.train()
-    window, state = net.lift.window, ""
-    dropout = torch.Generator().manual_seed(seed)
-    droppable = min(recipe.dropped_channels, window.channels - 1)
-    with _progress(console) as progress:
-        bar = progress.add_task(name, total=steps, state="")
-        for epoch in range(1, recipe.epochs + 1):
-            seen, summed_loss, correct = 0, 0.0, 0
-            for batch, target in batches:
-                dropped = int(torch.randint(droppable + 1, (), generator=dropout))
-                net.lift.window = window.select(dropped, window.channels)
-                scores = model(batch)
-                loss = F.cross_entropy(scores, target, label_smoothing=recipe.label_smoothing)
-                optimiser.zero_grad()
-                accelerator.backward(loss)
-                optimiser.step()
-                schedule.step()
-                seen += len(target)
-                summed_loss += loss.item() * len(target)
-                correct += int((scores.argmax(1) == target).sum())
-                state = f"epoch {epoch}/{recipe.epochs} loss {summed_loss / seen:.3f} accuracy {correct / seen:.1%}"
-                progress.update(bar, advance=1, state=state)
-            save_weights(net, checkpoint)
-            if not console.is_terminal:  # no live bar: a line an epoch instead
-                console.print(f"{name}: {state}")
-    net.lift.window = window
+    with ExitStack() as stack:
+        logs = _logs(name, folder, console, steps, per_epoch, at.step) if accelerator.is_main_process else []
+        for log in logs:
+            stack.enter_context(closing(log))
+        for step in range(at.step, steps):
+            epoch, batch = divmod(step, per_epoch)
+            if not order or not batch:
+                order = order_of_epoch(count, seed, epoch)
+            if not batch:
+                at.seen, at.summed_loss, at.correct = 0, 0.0, 0
+            rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
+            mine = rows[accelerator.process_index :: processes]
+            images, labels = (part[mine].to(accelerator.device) for part in (data.images, data.labels))
+            net.lift.window = windows[step]
+            scores = model(images)
+            # gradients are averaged over processes: weighed so, the average is the whole batch's
+            loss = loss_of(scores, labels, recipe.label_smoothing) * (len(mine) * processes / len(rows))
+            optimiser.zero_grad()
+            accelerator.backward(loss)
+            optimiser.step()
+            rate = schedule.get_last_lr()[0]
+            schedule.step()
+
+            sums = torch.stack([loss.detach() / processes, (scores.argmax(1) == labels).sum()])
+            batch_loss, correct = accelerator.reduce(sums, "sum").tolist()  # type: ignore[union-attr]
+            at = Position(
+                step + 1,
+                time.perf_counter() - began,
+                at.seen + len(rows),
+                at.summed_loss + batch_loss * len(rows),
+                at.correct + round(correct),
+            )
+            values = {
+                "epoch": epoch + 1,
+                "seconds": at.seconds,
+                "rate": rate,
+                "loss": batch_loss,
+                "accuracy": correct / len(rows),
+                "epoch_loss": at.summed_loss / at.seen,
+                "epoch_accuracy": at.correct / at.seen,
+            }
+            for log in logs:
+                log.write(at.step, values)
+            done = at.step % per_epoch == 0 or (checkpoint_every is not None and at.step % checkpoint_every == 0)
+            if done and accelerator.is_main_process:
+                checkpoint.save(at)
+    net.lift.window = whole
     net.eval()
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    return at
 
 
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a network did on one set of images."""
-
-    accuracy: float
-    selected: tuple[int, ...]
-    """How often each scale channel won, finest first."""
-
-
-@torch.no_grad()
-def evaluate(net: GaussianDerivativeNet, images: Tensor, labels: Tensor, *, batch: int = 100) -> Evaluation:
-    """Accuracy and selected scale channels of a network in evaluation mode."""
-    device = next(net.parameters()).device
-    sigmas = torch.tensor(net.lift.window.sigmas)
-    correct, selected = 0, torch.zeros(len(sigmas), dtype=torch.long)
-    for part, target in zip(images.split(batch), labels.split(batch), strict=True):
-        scores, winners = net.predict(part.to(device))
-        correct += int((scores.argmax(1).cpu() == target).sum())
-        selected += torch.bincount(torch.searchsorted(sigmas, winners.cpu() * (1 - 1e-6)), minlength=len(sigmas))
-    return Evaluation(correct / len(labels), tuple(selected.tolist()))
+def _logs(name: str, folder: Path, console: Console, steps: int, per_epoch: int, done: int) -> list[Log]:
+    logs = make_folder(folder / "logs")
+    return [
+        Screen(console, name, steps, per_epoch),
+        Csv(logs / f"{name}.csv", done),
+        TensorBoard(logs / name, done),
+    ]

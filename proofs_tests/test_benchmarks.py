@@ -1,7 +1,6 @@
 """The benchmarks: the recipe of the data, what a run writes, and what an interrupted one leaves."""
 
 import json
-import math
 import runpy
 import sys
 from argparse import ArgumentParser
@@ -12,23 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, results, truncation
+from benchmarks import data, generalisation, networks, results, tradeoff
 from benchmarks.__main__ import main
-from scalegroup import ScaleGroupError, nn
+from benchmarks.training import train
+from scalegroup import nn
 from scalegroup.models import gaussian_derivative_net
-
-
-def first(pictures, count):
-    return data.Pictures(pictures.images[:count], pictures.labels[:count])
 
 
 @pytest.fixture
 def run(monkeypatch):
     """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
-    source = data.digits()
-    few = replace(source, name="few", train=first(source.train, 20), test=first(source.test, 10))
-    monkeypatch.setitem(data.SOURCES, "few", lambda: few)
-    monkeypatch.setattr(generalisation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    few = replace(data.digits().first(train=20, test=10), name="few")
+    monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
+    monkeypatch.setattr(networks, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
 
     def run_it(folder, *more):
         command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
@@ -46,53 +41,10 @@ def same_weights(a, b):
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_training_and_test_digits_are_disjoint():
-    source = data.digits()
-    assert (len(source.train.labels), len(source.test.labels)) == (1297, 500)
-    seen = {tuple(image.flatten().tolist()) for image in source.train.images}
-    assert not seen & {tuple(image.flatten().tolist()) for image in source.test.images}
-
-
-def test_recipe_keeps_the_background_and_the_range():
-    source = data.digits()
-    for size in data.size_range():
-        images = source.at_size(first(source.test, 20), size)
-        assert images.shape == (20, 1, 65, 65)
-        assert images.min() >= data.BACKGROUND - 1e-6
-        assert images.max() <= -data.BACKGROUND
-        if size < 3:
-            corner = images[..., 0, 0]
-            torch.testing.assert_close(corner, torch.full_like(corner, data.BACKGROUND))
-
-
-def test_recipe_scales_the_object_and_keeps_its_centre():
-    ring = torch.zeros(1, 16, 16)
-    ring[0, 4:12, 4:12] = 255.0
-
-    def extent(size):
-        image = data.large_scale(ring, round(16 * size), 65, smoothing=7 / 8 * size)[0, 0].double()
-        mass = image - data.BACKGROUND
-        at = torch.arange(65.0, dtype=torch.float64)
-        mean = (mass.sum(0) * at).sum() / mass.sum()
-        return mean, ((mass.sum(0) * (at - mean) ** 2).sum() / mass.sum()).sqrt()
-
-    (centre, width), (double_centre, double_width) = extent(1.0), extent(2.0)
-    assert abs(double_width / width - 2) < 0.02
-    assert abs(centre - 31.5) < 1e-3  # an even object on an odd canvas lies half a pixel off
-    assert abs(double_centre - 31.5) < 1e-3
-
-
-def test_sizes_are_thirteen_from_a_half_to_four():
-    sizes = data.size_range()
-    assert len(sizes) == 13
-    assert (sizes[0], sizes[4], sizes[-1]) == (0.5, 1.0, 4.0)
-    assert math.isclose(sizes[2], 2**-0.5)
-
-
 def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training_size():
     parser = ArgumentParser()
     generalisation.add_arguments(parser)
-    nets = generalisation.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), train_size=2.0)
+    nets = networks.make_nets(parser.parse_args(["--preset", "larger"]), data.digits(), [2.0], seed=0)
     assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
         "multi_scale": data.digits().window.sigmas,
         "single_scale": (2.0,),
@@ -121,7 +73,7 @@ def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys)
     assert "covariance" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path):
+def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path, capsys):
     assert run(tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
@@ -131,8 +83,10 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
     assert run(tmp_path, "--seed", "5") == 130
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    assert "--resume" in capsys.readouterr().err
     # the checkpoint is of the new seed, which is also the control of runs that repeat themselves
-    assert not same_weights(weights_in(tmp_path / "checkpoints"), weights_in(tmp_path))
+    checkpoint = torch.load(tmp_path / "checkpoints" / "multi_scale.pt", weights_only=True)
+    assert not same_weights(checkpoint["parts"]["net"], weights_in(tmp_path))
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -160,6 +114,18 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--label-smoothing", "1"], "label smoothing"),
         (["--dropped-channels", "-1"], "dropped channels"),
         (["--output", "/proc/nowhere"], "output folder"),
+        (["--loss", "none"], "loss 'none'"),
+        (["--batch", "0"], "batch"),
+        (["--pooling", "none"], "pooling 'none'"),
+        (["--networks", "none"], "network 'none'"),
+        (["--sigma-first", "-1"], "sigma first"),
+        (["--channels", "0"], "channels"),
+        (["--sigma-first", "100"], "channels"),
+        (["--train-size", "1", "1+0"], "train size"),
+        (["--seeds", "0", "-1"], "seed"),
+        (["--train-images", "21"], "21 train images"),
+        (["--checkpoint-every", "0"], "checkpoint every"),
+        (["--data", "mnist"], "'mnist' without a folder"),
     ],
 )
 def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path, capsys, arguments, said):
@@ -168,11 +134,6 @@ def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path
     message = capsys.readouterr().err
     assert said in message
     assert all(word in message for word in ("got ", "expected ", "mend: "))
-
-
-def test_unknown_data_set_is_a_scalegroup_error():
-    with pytest.raises(ScaleGroupError, match="one of"):
-        data.load("nothing")
 
 
 def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
@@ -205,16 +166,68 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     assert {window for _, window in seen if window.channels > 1} == {whole}
 
 
-def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path):
+def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatch, tmp_path, capsys):
+    for drawing in ("accuracy_over_size", "selected_scale_over_size"):  # slow, and not what this is about
+        monkeypatch.setattr(generalisation.figures, drawing, lambda *_: None)
+    command = ["--train-size", "1", "1+2", "--seeds", "0", "3", "--networks", "multi_scale", "--sizes", "1"]
+    assert run(tmp_path, *command) == 0
+    found = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/results.json")}
+    assert {name: (of["train_size"], of["seed"], of["train_images"]) for name, of in found.items()} == {
+        "size1-seed0": (1.0, 0, 20),
+        "size1-seed3": (1.0, 3, 20),
+        "size1+2-seed0": ([1.0, 2.0], 0, 40),
+        "size1+2-seed3": ([1.0, 2.0], 3, 40),
+    }
+    weights = [weights_in(tmp_path / name) for name in found]
+    assert not any(same_weights(weights[0], other) for other in weights[1:])
+    # what is done is not done again, what is not done is
+    (tmp_path / "size1-seed3" / "results.json").unlink()
+    trained = []
+    monkeypatch.setattr(
+        generalisation,
+        "train",
+        lambda *arguments, **others: trained.append(others["folder"]) or train(*arguments, **others),
+    )
+    capsys.readouterr()
+    assert run(tmp_path, *command, "--resume") == 0
+    assert [folder.name for folder in trained] == ["size1-seed3"]
+    assert capsys.readouterr().out.count("done before") == 3
+    assert run(tmp_path, *command, "--resume", "--sizes", "2") == 0  # the control: other test sizes
+    assert len(trained) == 5
+
+
+def test_results_name_no_folder_of_this_machine(run, tmp_path):
+    root = tmp_path / "private"
+    root.mkdir()
+    assert run(tmp_path / "out", "--data-root", str(root), "--networks", "multi_scale", "--cache", "kept/here") == 0
+    text = (tmp_path / "out" / "results.json").read_text()
+    assert str(tmp_path) not in text
+    assert "--output OUTPUT --data-root DATA_ROOT" in text
+    assert "--cache kept/here" in text  # the control: a folder that anybody can have
+
+
+def test_margin_channels_lie_on_the_windows_own_grid():
+    window = data.digits().window
+    wider = networks.window_for(window, 0.35, 11)
+    assert (wider.first, wider.channels) == (-3, 11)
+    assert wider.positions_of(window) == (*range(1, 9),)
+    assert networks.window_for(window, None, None) == window
+
+
+@pytest.mark.parametrize(
+    ("command", "column"), [("truncation", "radius at σ = 4, in σ"), ("strides", "million multiply-adds")]
+)
+def test_tradeoffs_are_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path, command, column):
     assert run(tmp_path / "trained") == 0
-    monkeypatch.setattr(truncation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    monkeypatch.setattr(tradeoff, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
     weights = tmp_path / "trained" / "multi_scale.safetensors"
-    command = ["benchmarks", "truncation", "--data", "few", "--output", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(weights)])
+    arguments = ["benchmarks", command, "--data", "few", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(weights)])
     assert main() == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    radii = [row["radius at σ = 4, in σ"] for row in rows]
-    assert radii == sorted(radii)
+    values = [row[column] for row in rows]
+    assert len(set(values)) > 3
+    assert values == sorted(values, reverse=command == "strides")
     assert all(0 <= row["accuracy at size 1"] <= 1 for row in rows)
-    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "nothing")])
+    monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(tmp_path / "nothing")])
     assert main() == 2

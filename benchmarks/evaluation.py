@@ -1,0 +1,44 @@
+"""How a trained network does on images of one size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from scalegroup.models import GaussianDerivativeNet
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a network did on one set of images."""
+
+    accuracy: float
+    selected: tuple[int, ...]
+    """How often each scale channel won, finest first."""
+
+
+@torch.no_grad()
+def evaluate(
+    net: GaussianDerivativeNet,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch: int = 100,
+    accelerator: Accelerator | None = None,
+) -> Evaluation:
+    """Accuracy and selected scale channels of a network in evaluation mode, the images shared out to all processes."""
+    device = next(net.parameters()).device
+    sigmas = torch.tensor(net.lift.window.sigmas)
+    counts = torch.zeros(1 + len(sigmas), dtype=torch.long)  # correct ones, then each scale channel
+    mine = slice(accelerator.process_index, None, accelerator.num_processes) if accelerator else slice(None)
+    for part, target in zip(images[mine].split(batch), labels[mine].split(batch), strict=True):
+        scores, winners = net.predict(part.to(device))
+        counts[0] += (scores.argmax(1).cpu() == target).sum()
+        counts[1:] += torch.bincount(torch.searchsorted(sigmas, winners.cpu() * (1 - 1e-6)), minlength=len(sigmas))
+    if accelerator:
+        counts = accelerator.reduce(counts.to(accelerator.device), "sum").cpu()  # type: ignore[union-attr]
+    correct, *selected = counts.tolist()
+    return Evaluation(correct / len(labels), tuple(selected))

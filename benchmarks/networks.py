@@ -1,0 +1,88 @@
+"""The networks that the command line names."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks import data
+from scalegroup import Background, ScaleGroupError, ScaleWindow
+from scalegroup.errors import check_integer, check_positive
+from scalegroup.models import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.pooling import LogSumExp, Max, Mean, Pooling
+
+NETWORKS = ("multi_scale", "single_scale")
+POOLINGS: dict[str, Pooling] = {"max": Max(), "mean": Mean(), "log-sum-exp": LogSumExp()}
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which networks."""
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        default=list(NETWORKS),
+        help="the multi-scale one, the single-scale one it is compared with, or both (default: both)",
+    )
+    parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
+    parser.add_argument("--pooling", default="max", help=f"over scale: {', '.join(POOLINGS)} (default: %(default)s)")
+    parser.add_argument(
+        "--sigma-first",
+        type=float,
+        help="about σ₀ of the finest scale channel; smaller: more margin (default: the data's)",
+    )
+    parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
+    parser.add_argument(
+        "--min-grid-sigma",
+        type=float,
+        default=1.0,
+        help="coarsest grids, σ₀ in samples; 0: full resolution (default: 1)",
+    )
+
+
+def make_nets(
+    options: argparse.Namespace, source: data.Source, train_sizes: Sequence[float], seed: int
+) -> dict[str, GaussianDerivativeNet]:
+    """The multi-scale network asked for, and a single-scale one with σ₀ at the training size."""
+    if options.pooling not in POOLINGS:
+        raise ScaleGroupError(f"pooling {options.pooling!r}", expected=f"one of {list(POOLINGS)}", mend="choose one")
+    middle = math.prod(train_sizes) ** (1 / len(train_sizes))
+    known = {
+        "multi_scale": (options.preset, window_for(source.window, options.sigma_first, options.channels)),
+        "single_scale": ("single_scale", ScaleWindow(source.window.group, sigma0=middle, channels=1)),
+    }
+    common: dict[str, Any] = {
+        "in_channels": source.channels,
+        "num_classes": source.classes,
+        "boundary": Background(data.BACKGROUND),
+        "min_grid_sigma": check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
+        "pooling": POOLINGS[options.pooling],
+    }
+    nets = {}
+    for name in options.networks:
+        if name not in known:
+            raise ScaleGroupError(f"network {name!r}", expected=f"one of {list(known)}", mend="choose one or both")
+        preset, window = known[name]
+        torch.manual_seed(seed)
+        nets[name] = gaussian_derivative_net(preset, window=window, **common)
+    return nets
+
+
+def window_for(window: ScaleWindow, sigma_first: float | None, channels: int | None) -> ScaleWindow:
+    """The window with margin: on the same grid of σ₀, begun near `sigma_first`, with so many channels.
+
+    >>> from scalegroup import ScaleGroup
+    >>> window_for(ScaleWindow(ScaleGroup(2 ** 0.5), 1.0, channels=8, first=-1), 0.35, None)
+    10 scale channels with σ₀ from 0.353553 to 8 by powers of 1.41421
+    """
+    first = window.first
+    if sigma_first is not None:
+        steps = math.log(check_positive("sigma first", sigma_first) / window.sigma0) / math.log(window.group.ratio)
+        first = round(steps)
+    if channels is None:
+        channels = window.labels[-1] + 1 - first
+    return replace(window, first=first, channels=check_integer("channels", channels, at_least=1))

@@ -1,0 +1,91 @@
+"""How a network is trained: everything that decides it, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import RandomSampler
+
+from scalegroup import ScaleGroupError, ScaleWindow
+from scalegroup.errors import check_integer, check_number, check_positive
+
+
+def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """One decision among all classes."""
+    return F.cross_entropy(scores, labels, label_smoothing=smoothing)
+
+
+def binary_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """One decision per class, §5's; the mean over images and classes."""
+    classes = scores.shape[1]
+    targets = F.one_hot(labels, classes).to(scores.dtype) * (1 - smoothing) + smoothing / classes
+    return F.binary_cross_entropy_with_logits(scores, targets)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "cross-entropy": cross_entropy,
+    "binary-cross-entropy": binary_cross_entropy,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50, binary cross-entropy.
+
+    Two parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
+    `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
+    finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
+
+    All chance is a function of the seed and the place in the training, so that an interrupted run can go on as if
+    nothing had happened.
+
+    Raises:
+        ScaleGroupError: for values that cannot be used.
+    """
+
+    epochs: int
+    batch: int = 50
+    highest_rate: float = 0.01
+    lowest_rate: float = 5e-5
+    dropped_channels: int = 0
+    label_smoothing: float = 0.0
+    loss: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        check_integer("epochs", self.epochs, at_least=1)
+        check_integer("batch", self.batch, at_least=1)
+        check_positive("highest rate", self.highest_rate)
+        check_positive("lowest rate", self.lowest_rate)
+        check_integer("dropped channels", self.dropped_channels, at_least=0)
+        if not 0 <= check_number("label smoothing", self.label_smoothing) < 1:
+            raise ScaleGroupError(f"label smoothing {self.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
+        if self.loss not in LOSSES:
+            raise ScaleGroupError(
+                f"loss {self.loss!r}", expected=f"one of {sorted(LOSSES)}", mend="choose one of these"
+            )
+
+    def windows(self, whole: ScaleWindow, steps: int, seed: int) -> list[ScaleWindow]:
+        """The scale channels of each step.
+
+        The same objects come back, `whole` among them: compiled networks would compile again for equal ones.
+        """
+        droppable = min(self.dropped_channels, whole.channels - 1)
+        choices = [whole, *(whole.select(dropped, whole.channels) for dropped in range(1, droppable + 1))]
+        generator = torch.Generator().manual_seed(seed)
+        return [choices[dropped] for dropped in torch.randint(len(choices), (steps,), generator=generator).tolist()]
+
+
+def order_of_epoch(images: int, seed: int, epoch: int) -> list[int]:
+    """In which order an epoch (the first is 0) sees the images.
+
+    >>> order_of_epoch(5, seed=0, epoch=1) == order_of_epoch(5, seed=0, epoch=1) != order_of_epoch(5, seed=0, epoch=0)
+    True
+    """
+    shuffled = RandomSampler(range(images), generator=torch.Generator().manual_seed(seed))
+    for _ in range(epoch):
+        list(shuffled)
+    return list(shuffled)

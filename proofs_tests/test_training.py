@@ -1,0 +1,260 @@
+"""Training: it learns, it says what it did, and a killed run goes on as if it had not been killed."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch.nn import functional as F
+
+from benchmarks import data
+from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
+from benchmarks.training import train
+from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup.models import gaussian_derivative_net
+
+WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
+RECIPE = Recipe(epochs=3, batch=8, dropped_channels=2)  # 3 steps an epoch
+QUIET = Console(quiet=True)
+
+
+def digits(count):
+    return data.digits().first(train=count).draw("train", 1.0)
+
+
+def tiny_net(width=4):
+    torch.manual_seed(0)
+    return gaussian_derivative_net(widths=(width,), window=WINDOW, boundary=Background(data.BACKGROUND))
+
+
+def trained(folder, recipe=RECIPE, *, images=20, seed=0, **options):
+    net = tiny_net()
+    train(
+        "net",
+        net,
+        digits(images),
+        recipe,
+        seed=seed,
+        accelerator=Accelerator(cpu=True),
+        folder=folder,
+        console=QUIET,
+        **options,
+    )
+    return net.state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def rows(folder):
+    with (folder / "logs" / "net.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def killed(folder, kill):
+    """A run of `trained` in a process of its own, which `kill` (source text) makes kill itself."""
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        import torch
+        torch.set_num_threads(1)
+        from benchmarks import checkpoint, recipe
+        from test_training import trained
+        def die():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    end = "trained(Path(sys.argv[1]), checkpoint_every=2)"
+    code = "\n".join([textwrap.dedent(script), textwrap.dedent(kill), end])
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], env=_environment(), capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def _environment():
+    here = Path(__file__).resolve().parent
+    return os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+
+
+IN_A_STEP = """
+    steps = []
+    def loss(*arguments, of=recipe.LOSSES["cross-entropy"]):
+        steps.append(1)
+        return of(*arguments) if len(steps) < 6 else die()
+    recipe.LOSSES["cross-entropy"] = loss
+"""
+IN_A_CHECKPOINT = """
+    saved = []
+    def save(content, path, of=torch.save):
+        of(content, path)
+        saved.append(1)
+        if len(saved) == 4:
+            path.write_bytes(path.read_bytes()[:1000])
+            die()
+    torch.save = save
+"""
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("kill", "steps_done"), [(IN_A_STEP, 4), (IN_A_CHECKPOINT, 4)], ids=["step", "checkpoint"])
+def test_a_killed_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, kill, steps_done):
+    whole = trained(tmp_path / "whole")
+    killed(tmp_path / "killed", kill)
+    checkpoint = torch.load(tmp_path / "killed" / "checkpoints" / "net.pt", weights_only=True)
+    assert checkpoint["position"]["step"] == steps_done  # in the middle of an epoch of three
+    assert not same(checkpoint["parts"]["net"], whole)
+    resumed = trained(tmp_path / "killed", resume=True)
+    assert same(resumed, whole)
+    kept, expected = rows(tmp_path / "killed"), rows(tmp_path / "whole")
+    for row in kept + expected:
+        del row["seconds"]
+    assert kept == expected
+    assert [row["step"] for row in kept] == [str(step) for step in range(1, 10)]
+
+
+@pytest.fixture
+def one_thread():
+    """As many threads as the other process, so that sums are rounded alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_finished_run_is_resumed_without_a_step(tmp_path):
+    whole = trained(tmp_path)
+    assert same(trained(tmp_path, resume=True), whole)
+    assert len(rows(tmp_path)) == 9
+    assert not same(trained(tmp_path, seed=1), whole)  # the control
+
+
+def test_resuming_without_a_checkpoint_begins(tmp_path):
+    assert same(trained(tmp_path / "a", resume=True), trained(tmp_path / "b"))
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+    trained(tmp_path)
+    for other, said in (
+        ({"seed": 1}, "other seed"),
+        ({"images": 19}, "other images"),
+        ({"recipe": Recipe(epochs=4, batch=8)}, "other recipe"),
+    ):
+        with pytest.raises(ScaleGroupError, match=said):
+            trained(tmp_path, resume=True, **other)
+    path = tmp_path / "checkpoints" / "net.pt"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"something else"):
+        path.write_bytes(damaged)
+        with pytest.raises(ScaleGroupError, match="without --resume"):
+            trained(tmp_path, resume=True)
+
+
+def test_one_batch_is_learnt_by_heart(tmp_path):
+    """The first thing that fails where a gradient, a label or a step is wrong."""
+    recipe = Recipe(epochs=60, batch=20)
+    assert trained_accuracy(tmp_path / "learns", recipe) == 1.0
+    lazy = Recipe(epochs=60, batch=20, highest_rate=1e-7, lowest_rate=1e-8)
+    assert trained_accuracy(tmp_path / "lazy", lazy) < 0.5  # the control
+
+
+def trained_accuracy(folder, recipe):
+    net = tiny_net(width=16)
+    end = train("net", net, digits(20), recipe, seed=0, accelerator=Accelerator(cpu=True), folder=folder, console=QUIET)
+    return end.correct / end.seen
+
+
+def test_every_epoch_sees_every_image_once_in_an_order_of_its_own():
+    orders = [order_of_epoch(30, seed=5, epoch=epoch) for epoch in range(4)]
+    assert all(sorted(order) == list(range(30)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+    assert order_of_epoch(30, seed=5, epoch=3) == orders[3]
+    assert order_of_epoch(30, seed=6, epoch=3) != orders[3]
+
+
+def test_scale_channel_dropout_brings_the_same_few_windows_back():
+    windows = RECIPE.windows(WINDOW, 50, seed=0)
+    assert len({id(window) for window in windows}) == 3
+    assert any(window is WINDOW for window in windows)
+    assert {(window.first, window.labels[-1]) for window in windows} == {(0, 2), (1, 2), (2, 2)}
+    assert windows[:20] == RECIPE.windows(WINDOW, 20, seed=0)  # a step's window does not depend on how many follow
+    assert windows != RECIPE.windows(WINDOW, 50, seed=1)
+
+
+def test_binary_cross_entropy_is_one_decision_per_class():
+    scores = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    yes = torch.eye(4, dtype=torch.float64)[labels]
+    decisions = -(yes * F.logsigmoid(scores) + (1 - yes) * F.logsigmoid(-scores))
+    loss = LOSSES["binary-cross-entropy"]
+    torch.testing.assert_close(loss(scores, labels, 0.0), decisions.mean())
+    assert loss(scores, labels, 0.1) > loss(scores * 0 + 100 * (yes - 0.5), labels, 0.0)
+    shifted = partial(loss, labels=labels, smoothing=0.0)
+    assert not torch.isclose(shifted(scores), shifted(scores + 1))  # the control: cross-entropy does not see a shift
+    torch.testing.assert_close(
+        LOSSES["cross-entropy"](scores, labels, 0.0), LOSSES["cross-entropy"](scores + 1, labels, 0.0)
+    )
+
+
+def test_the_schedule_is_a_cosine_between_the_papers_rates(tmp_path):
+    trained(tmp_path)
+    rates = [float(row["rate"]) for row in rows(tmp_path)]
+    assert rates[0] == 0.01
+    middle = (0.01 + 5e-5) / 2
+    assert abs((rates[4] + rates[5]) / 2 - middle) < 1e-12  # 9 steps: symmetric about the middle
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_tensorboard_has_the_curves(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trained(tmp_path)
+    events = EventAccumulator(str(tmp_path / "logs" / "net"))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("loss")]
+    torch.testing.assert_close(losses, [float(row["loss"]) for row in rows(tmp_path)])
+
+
+def test_two_processes_share_the_images_out(tmp_path):
+    """Over gloo, as `torchrun --nproc-per-node 2` starts them: one run's files, every image seen once an epoch."""
+    code = """
+        import sys
+        from pathlib import Path
+        import torch
+        from test_training import trained
+        folder = Path(sys.argv[1])
+        torch.save(trained(folder), folder / f"{torch.distributed.get_rank()}.pt")
+        torch.distributed.destroy_process_group()
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = []
+    for rank in range(2):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        told = _environment() | {key: str(value) for key, value in place.items()}
+        command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+        ranks.append(subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True))
+    for process in ranks:
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, said
+    assert len(rows(tmp_path)) == 9
+    checkpoint = torch.load(tmp_path / "checkpoints" / "net.pt", weights_only=True)
+    assert checkpoint["position"]["seen"] == 20
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    weights = [key for key in first if "running" not in key]
+    assert all(torch.equal(first[key], second[key]) for key in weights)
+    assert not same(first, tiny_net().state_dict())
+
+
+def test_a_batch_too_small_to_be_shared_out_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Accelerator, "num_processes", 5)
+    with pytest.raises(ScaleGroupError, match="last batch of 4 images for 5 processes"):
+        trained(tmp_path)
