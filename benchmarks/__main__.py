@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("contact-sheet", "generalisation", "speed", "strides", "truncation")
+_NAMES = ("contact-sheet", "generalisation", "rates", "speed", "strides", "truncation")
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ from scalegroup.smoothing import is_autocast
 
 _CHUNK = 2**21  # numbers: derivative maps of so many are made at a time
 _FEW = 4  # input channels: convolutions of fewer waste most of their work
-# Nanoseconds on one core (`python -m benchmarks speed`): a multiply-add of a matrix product and of the convolution's
-# weight gradient, and one tap of a derivative map, per number
+# Nanoseconds on one core, measured by `python -m benchmarks rates`: a multiply-add of a matrix product and of the
+# convolution's weight gradient, and one tap of a derivative map, per number
 _PRODUCT, _CONVOLUTION, _TAP = 1 / 30, 1 / 22, 0.36
 
 
