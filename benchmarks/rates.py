@@ -87,7 +87,9 @@ def _measure(inputs: int, outputs: int, across: int, sigma: float) -> dict[str, 
 @torch.no_grad()
 def _time(run: Callable[[], Any]) -> float:
     """Nanoseconds."""
-    return 1e9 * Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads()).blocked_autorange(
-        min_run_time=0.5
-    ).median
-
+    return (
+        1e9
+        * Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+        .blocked_autorange(min_run_time=0.5)
+        .median
+    )

@@ -80,7 +80,7 @@ class Depthwise(Smoothing):
         """See `Smoothing`."""
         with without_autocast(maps):
             maps = self.extend(maps.to(self.taps.dtype))
-            return _DepthwiseBlur.apply(maps, self.taps, self.padding)
+            return (_DepthwiseBlur.apply if torch.is_grad_enabled() else _blur)(maps, self.taps, self.padding)
 
 
 class _DepthwiseBlur(torch.autograd.Function):
