@@ -23,6 +23,7 @@ from scalegroup.readout import CentrePixel, ReadOut
 from scalegroup.window import ScaleWindow
 
 _GROUP = ScaleGroup(2**0.5)
+_MIN_GRID_SIGMA = 2**0.5  # by the table of `python -m benchmarks strides`
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def gaussian_derivative_net(
     boundary: Boundary | None = None,
     pooling: Pooling | None = None,
     readout: ReadOut = CentrePixel(),  # noqa: B008
-    min_grid_sigma: float | None = None,
+    min_grid_sigma: float | None = _MIN_GRID_SIGMA,
     checkpointing: bool = False,
     weights: str | Path | None = None,
 ) -> GaussianDerivativeNet:
@@ -126,11 +127,12 @@ def gaussian_derivative_net(
         boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
         pooling: over scale; default `Max()`.
         readout: what is looked at in the plane.
-        min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
+        min_grid_sigma: layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: on that
+            of the image. The default is from the table of `python -m benchmarks strides`.
         checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
         weights: of a trained network: a name that comes with the package, or the path of a safetensors file written by
-            `save_trained`. Window, boundary, pooling and `min_grid_sigma` that are not given are then those it was
-            trained with, and the network is returned in evaluation mode.
+            `save_trained`. Window, boundary, pooling and `min_grid_sigma` that are not given (or are the default) are
+            then those it was trained with, and the network is returned in evaluation mode.
 
     Raises:
         ScaleGroupError: for an unknown preset or unknown weights, weights that do not fit or are damaged, or a value
@@ -147,7 +149,7 @@ def gaussian_derivative_net(
         setting = trained.setting.check_preset(preset)
         window = setting.window if window is None and sigma0 is None else window
         boundary, pooling = boundary or setting.boundary, pooling or setting.pooling
-        min_grid_sigma = setting.min_grid_sigma if min_grid_sigma is None else min_grid_sigma
+        min_grid_sigma = setting.min_grid_sigma if min_grid_sigma == _MIN_GRID_SIGMA else min_grid_sigma
     if window is None:
         window = PRESETS[preset].window
         if sigma0 is not None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, report, results, truncation
+from benchmarks import data, generalisation, networks, report, results, tradeoff
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
@@ -219,18 +219,22 @@ def test_margin_channels_lie_on_the_windows_own_grid():
     assert networks.window_for(window, None, None) == window
 
 
-def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "column"), [("truncation", "radius at σ = 4, in σ"), ("strides", "million multiply-adds")]
+)
+def test_tradeoffs_are_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path, command, column):
     assert run(tmp_path / "trained") == 0
-    monkeypatch.setattr(truncation, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    monkeypatch.setattr(tradeoff, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
     weights = tmp_path / "trained" / "multi_scale.safetensors"
-    command = ["benchmarks", "truncation", "--data", "few", "--output", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(weights)])
+    arguments = ["benchmarks", command, "--data", "few", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(weights)])
     assert main() == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    radii = [row["radius at σ = 4, in σ"] for row in rows]
-    assert radii == sorted(radii)
+    values = [row[column] for row in rows]
+    assert len(set(values)) > 3
+    assert values == sorted(values, reverse=command == "strides")
     assert all(0 <= row["accuracy at size 1"] <= 1 for row in rows)
-    monkeypatch.setattr(sys, "argv", [*command, "--weights", str(tmp_path / "nothing")])
+    monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(tmp_path / "nothing")])
     assert main() == 2
 
 

@@ -157,7 +157,8 @@ def test_affine_relu_is_its_formula_and_so_is_its_gradient(less_constant: bool) 
 
 def small_net(**options: object) -> GaussianDerivativeNet:
     torch.manual_seed(0)
-    arguments = {"widths": (6, 24, 7), "window": ScaleWindow(G, 1.0, 4), "boundary": Background(0.3)} | options
+    window = ScaleWindow(G, 1.0, 4)
+    arguments = {"widths": (6, 24, 7), "window": window, "boundary": Background(0.3), "min_grid_sigma": None} | options
     net = gaussian_derivative_net(**arguments)  # type: ignore[arg-type]
     with torch.no_grad():
         for tensor in (*net.parameters(), *net.buffers()):

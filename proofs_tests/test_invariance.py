@@ -148,9 +148,8 @@ SINGLE = ScaleWindow(G, 1.0, 1)
 @pytest.fixture(scope="module")
 def digits() -> dict[float, Tensor]:
     """120 test digits, drawn at every size by the recipe of the benchmarks: pictures have no closed form."""
-    source = data.digits()
-    few = data.Pictures(source.test.images[:120], source.test.labels[:120])
-    return {size: source.at_size(few, size) for size in SIZES}
+    few = data.digits().first(test=120)
+    return {size: few.draw("test", size).images for size in SIZES}
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +159,8 @@ def trained() -> GaussianDerivativeNet:
     net = gaussian_derivative_net(
         widths=(8, 12, 16), window=TRAINED, boundary=Background(data.BACKGROUND), min_grid_sigma=1.0
     )
-    source = data.digits()
-    images, labels = source.at_size(source.train, 1.0)[:400, :, 16:49, 16:49], source.train.labels[:400]
+    drawn = data.digits().first(train=400).draw("train", 1.0)
+    images, labels = drawn.images[:, :, 16:49, 16:49], drawn.labels
     optimiser = torch.optim.Adam(net.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.02, total_steps=30)
     for batch in (batch for _ in range(3) for batch in torch.randperm(400).split(40)):

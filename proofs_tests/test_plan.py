@@ -65,6 +65,7 @@ def tiny(
 ) -> GaussianDerivativeNet:
     """A net of widths 3 and 4 for three classes, every parameter and statistic of which matters."""
     torch.manual_seed(seed)
+    options = {"min_grid_sigma": None} | options
     net = gaussian_derivative_net(
         widths=(3, 4), num_classes=3, window=window, boundary=boundary, readout=readout, **options
     ).double()

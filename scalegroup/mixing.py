@@ -21,8 +21,8 @@ from scalegroup.smoothing import is_autocast
 
 _CHUNK = 2**21  # numbers: derivative maps of so many are made at a time
 _FEW = 4  # input channels: convolutions of fewer waste most of their work
-# Nanoseconds on one core (`python -m benchmarks speed`): a multiply-add of a matrix product and of the convolution's
-# weight gradient, and one tap of a derivative map, per number
+# Nanoseconds on one core, measured by `python -m benchmarks rates`: a multiply-add of a matrix product and of the
+# convolution's weight gradient, and one tap of a derivative map, per number
 _PRODUCT, _CONVOLUTION, _TAP = 1 / 30, 1 / 22, 0.36
 
 
@@ -94,7 +94,17 @@ def mix(smoothed: Tensor, coefficients: Tensor, fused: Tensor, stencils: Stencil
     """
     if torch.compiler.is_compiling() or is_autocast(smoothed):
         return F.conv2d(smoothed, stencils.fuse(coefficients))
+    if not torch.is_grad_enabled():  # entering autograd takes as long as a small map
+        return _mixed(smoothed, coefficients, fused, stencils)
     return _Mix.apply(smoothed, coefficients, fused, stencils)
+
+
+def _mixed(smoothed: Tensor, coefficients: Tensor, fused: Tensor, stencils: Stencils) -> Tensor:
+    if smoothed.device.type == "cpu" and smoothed.shape[1] < _FEW:
+        weights = (coefficients * stencils.factors).transpose(1, 2).flatten(1)  # [out, 5·in]
+        maps = stencils.maps(smoothed.permute(0, 2, 3, 1)).flatten(3)
+        return (maps @ weights.T).permute(0, 3, 1, 2)
+    return F.conv2d(smoothed, fused)
 
 
 class _Mix(torch.autograd.Function):
@@ -105,11 +115,7 @@ class _Mix(torch.autograd.Function):
         ctx.save_for_backward(smoothed, fused)
         ctx.stencils = stencils
         ctx.maps_pay = smoothed.device.type == "cpu" and stencils.maps_pay(*fused.shape[1::-1])
-        if smoothed.device.type == "cpu" and smoothed.shape[1] < _FEW:
-            weights = (coefficients * stencils.factors).transpose(1, 2).flatten(1)  # [out, 5·in]
-            maps = stencils.maps(smoothed.permute(0, 2, 3, 1)).flatten(3)
-            return (maps @ weights.T).permute(0, 3, 1, 2)
-        return F.conv2d(smoothed, fused)
+        return _mixed(smoothed, coefficients, fused, stencils)
 
     @staticmethod
     @once_differentiable

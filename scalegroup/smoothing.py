@@ -24,8 +24,8 @@ from scalegroup.boundary import Extension, Zero
 from scalegroup.grid import Axis, Grid
 from scalegroup.resample import fold, halved_size, halving_matrix
 
-# Measured on one core (`python -m benchmarks speed`): a depthwise channels-last convolution makes 17 multiply-adds a
-# nanosecond where a matrix product makes 32. Double precision has no fast depthwise convolution.
+# A multiply-add of a depthwise channels-last convolution costs this many of a matrix product, measured on one core by
+# `python -m benchmarks rates`. Double precision has no fast depthwise convolution.
 _DEPTHWISE_COST = {torch.float32: 1.9}
 _NEVER = float("inf")
 
@@ -80,7 +80,7 @@ class Depthwise(Smoothing):
         """See `Smoothing`."""
         with without_autocast(maps):
             maps = self.extend(maps.to(self.taps.dtype))
-            return _DepthwiseBlur.apply(maps, self.taps, self.padding)
+            return (_DepthwiseBlur.apply if torch.is_grad_enabled() else _blur)(maps, self.taps, self.padding)
 
 
 class _DepthwiseBlur(torch.autograd.Function):

@@ -167,9 +167,8 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
         window["sigma0"] * window["ratio"] ** power
         for power in (window["first"], window["first"] + window["channels"] - 1)
     )
-    words = {
-        "widths": {"multi_scale": "default"}.get(network["preset"], network["preset"])
-    }  # the paper's word (Fig. 9)
+    preset: str = network["preset"]
+    words = {"widths": {"multi_scale": "default"}.get(preset, preset)}  # the paper's word (Figure 9)
     if window["channels"] > 1:
         words["channels"] = f"{window['channels']}, σ₀ {finest:.2g}–{coarsest:.3g}"
         words["pooling"] = network["pooling"]

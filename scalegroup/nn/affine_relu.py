@@ -26,7 +26,12 @@ def affine_relu(maps: Tensor, scale: Tensor, shift: Tensor, *, less_constant: bo
     if torch.compiler.is_compiling():  # which fuses by itself
         moved = torch.relu(torch.addcmul(_rows(shift), maps, _rows(scale)))
         return moved - _rows(torch.relu(shift)) if less_constant else moved
-    return _AffineReLU.apply(maps, scale, shift, less_constant)
+    return (_AffineReLU.apply if torch.is_grad_enabled() else _affine_relu)(maps, scale, shift, less_constant)
+
+
+def _affine_relu(maps: Tensor, scale: Tensor, shift: Tensor, less_constant: bool) -> Tensor:
+    result = torch.addcmul(_rows(shift), maps, _rows(scale)).relu_()
+    return result.sub_(_rows(torch.relu(shift))) if less_constant else result
 
 
 def _rows(vector: Tensor) -> Tensor:
@@ -46,8 +51,7 @@ class _AffineReLU(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, scale: Tensor, shift: Tensor, less_constant: bool) -> Tensor:
         ctx.save_for_backward(maps, scale, shift)
         ctx.less_constant = less_constant
-        result = torch.addcmul(_rows(shift), maps, _rows(scale)).relu_()
-        return result.sub_(_rows(torch.relu(shift))) if less_constant else result
+        return _affine_relu(maps, scale, shift, less_constant)
 
     @staticmethod
     @once_differentiable

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.boundary import Boundary
+from scalegroup.boundary import Boundary, Extension, Zero
 from scalegroup.grid import Grid
 from scalegroup.nn.affine_relu import affine_relu
 from scalegroup.nn.channel import Channel
@@ -58,7 +58,7 @@ def make_program(plan: Plan, layers: Sequence[Layer], boundary: Boundary, known:
         steps.append(tuple(layer.step(held, wanted, c.sigma0_on(wanted), known, like) for c, held, wanted in grids))
         known = layer.knows_background(known)
     canvases = tuple(whole_grids(plan.size, max(channel.stride for channel in plan.channels)))
-    _, outside, _ = boundary.split(torch.zeros(1, 1, *plan.size, dtype=like.dtype, device=like.device))
+    outside = boundary if isinstance(boundary, Extension) else Zero()  # what stands out from a background
     reductions = tuple(
         Banded(*smoothing_matrices(np.ones(1), finer, coarser, 0, outside, like))
         for finer, coarser in pairwise(canvases)
