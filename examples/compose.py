@@ -14,7 +14,7 @@ def compose(widths: tuple[int, ...], window: ScaleWindow, background: float) -> 
         if depth:
             layers += [nn.BatchNorm, nn.ReLU]
         layers.append(partial(nn.JetConv, out_type=width, beta=1.25**depth))
-    return nn.Sequential(*layers, nn.ReadOut, nn.ScalePool, min_grid_sigma=2**0.5)
+    return nn.Sequential(*layers, nn.ReadOut, nn.ScalePool, min_grid_sigma=2.0)
 
 
 if __name__ == "__main__":
