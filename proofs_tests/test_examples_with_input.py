@@ -1,0 +1,107 @@
+"""The examples that take a user's files, on small ones made here."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scalegroup import Background, Max, ScaleGroup, ScaleWindow
+from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+read = runpy.run_path(str(EXAMPLES / "predict.py"))["read"]
+
+
+def run(name, *arguments):
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def seven(height, page=(90, 120), at=(30, 40), paper=0, ink=255):
+    """A page with a 7 on it."""
+    picture = np.full(page, paper, dtype=np.uint8)
+    y, x = at
+    stroke = height // 5
+    picture[y : y + stroke, x : x + height // 2] = ink
+    picture[y : y + height, x + height // 2 - stroke : x + height // 2] = ink
+    return picture
+
+
+def saved(folder, picture):
+    path = folder / "picture.png"
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def test_a_digit_is_read_alike_wherever_it_stands_and_in_whatever_ink(tmp_path):
+    image, shrunk = read(saved(tmp_path, seven(20)))
+    assert shrunk == 1
+    for other in (
+        seven(20, at=(5, 70)),
+        seven(20, page=(40, 60), at=(10, 20)),
+        seven(20, paper=255, ink=0),
+        seven(20, paper=180, ink=60),
+    ):
+        assert torch.equal(read(saved(tmp_path, other))[0], image)
+    assert not torch.equal(read(saved(tmp_path, seven(25)))[0], image)  # the control
+
+
+def test_a_digit_is_centred_by_its_mass_and_in_the_networks_range(tmp_path):
+    image, _ = read(saved(tmp_path, seven(40)))
+    assert image.min() == pytest.approx(-0.763, abs=1e-3)
+    assert image.max() == pytest.approx(0.761, abs=1e-3)  # white: (2/π)·arctan(0.02·127)
+    mass = torch.tan(image * torch.pi / 2)[0, 0]
+    mass -= mass.min()
+    for axis, size in enumerate(mass.shape):
+        assert size % 2 == 1
+        at = (mass.sum(1 - axis) * torch.arange(size)).sum() / mass.sum()
+        assert abs(at - size // 2) <= 0.5
+
+
+def test_a_large_digit_is_shrunk_and_an_empty_page_refused(tmp_path):
+    image, shrunk = read(saved(tmp_path, seven(300, page=(400, 400))))
+    assert shrunk == 3
+    assert max(image.shape) < 220
+    with pytest.raises(SystemExit, match="nothing"):
+        read(saved(tmp_path, np.full((20, 20), 200, dtype=np.uint8)))
+
+
+def test_predict_says_digit_confidence_and_size(tmp_path):
+    window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
+    setting = Setting("single_scale", window, Background(-0.763), Max(), 1.0, in_channels=1, num_classes=10)
+    weights = tmp_path / "net.safetensors"
+    line = {"slope": 1.0, "intercept": 0.5, "sizes": [0.5, 4.0]}
+    save_trained(gaussian_derivative_net(**vars(setting)), setting, weights, {"log2_sigma0_over_log2_size": line})
+    said = run("predict.py", saved(tmp_path, seven(20)), "--weights", weights)
+    digit, size = said.splitlines()
+    assert int(digit[0]) in range(10)
+    assert "confidence" in digit
+    sigma0 = float(size.split("=")[1].rstrip(")"))
+    assert f"{20 * sigma0 / 2**0.5:.0f} pixels" in size
+
+
+def test_training_on_a_folder_of_images_writes_a_network_that_loads(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("across", "down"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(6):
+            stripes = np.repeat(generator.integers(0, 2, (10, 1)) * 255, 10, axis=1).astype(np.uint8)
+            picture = Image.fromarray(stripes if name == "across" else stripes.T).resize((40, 40))
+            picture.save(tmp_path / "images" / name / f"{number}.png")
+    weights = tmp_path / "net.safetensors"
+    arguments = (tmp_path / "images", "--size", 17, "--epochs", 2, "--output", weights)
+    said = run("train_on_your_images.py", *arguments)
+    assert all(words in said for words in ("epoch 2", "0.5 times", "2 times"))
+    assert find_trained(weights).about["classes"] == ["across", "down"]
+    net = gaussian_derivative_net(weights=weights, in_channels=3, num_classes=2)
+    assert net(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
