@@ -79,6 +79,9 @@ def _measure(net: GaussianDerivativeNet, source: data.Source, drawn: dict[float,
     for size, part in drawn.items():
         row[f"accuracy at size {size:.4g}"] = evaluate(net, part.images, part.labels).accuracy
     row["ms per image"] = 1e3 * (time.perf_counter() - began) / sum(len(part.labels) for part in drawn.values())
+    with torch.autocast(next(net.parameters()).device.type, dtype=torch.bfloat16):
+        half = evaluate(net, drawn[1.0].images, drawn[1.0].labels)
+    row["accuracy at size 1 under autocast to bfloat16"] = half.accuracy
     report = equivariance_error(
         lambda images: net.field(images.float(), pooled=False),
         source.window.group.generator,

@@ -128,8 +128,7 @@ def gaussian_derivative_net(
         pooling: over scale; default `Max()`.
         readout: what is looked at in the plane.
         min_grid_sigma: layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: on that
-            of the image. At the default, strides change six-layer networks by about 1 % of the signal (measured:
-            `proofs_tests/data/strided_error.json`).
+            of the image. The default is from the table of `python -m benchmarks strides`.
         checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
         weights: of a trained network: a name that comes with the package, or the path of a safetensors file written by
             `save_trained`. Window, boundary, pooling and `min_grid_sigma` that are not given (or are the default) are
