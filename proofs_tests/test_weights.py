@@ -52,8 +52,10 @@ def test_a_network_is_loaded_as_it_was_saved_with_all_that_belongs_to_it(pretrai
 @pytest.mark.usefixtures("pretrained")
 def test_what_is_given_replaces_what_was_trained_with():
     wider = replace(SETTING.window, channels=5)
-    loaded = load(weights="tiny", window=wider, min_grid_sigma=2.0)
-    assert (loaded.lift.window, loaded.min_grid_sigma) == (wider, 2.0)
+    for least in (None, 4.0):
+        loaded = load(weights="tiny", window=wider, min_grid_sigma=least)
+        assert (loaded.lift.window, loaded.min_grid_sigma) == (wider, least)
+    assert load(weights="tiny").min_grid_sigma == 1.0  # the control: the default gives way to what was trained with
 
 
 def test_a_description_gives_the_setting_back():
