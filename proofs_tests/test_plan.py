@@ -318,31 +318,43 @@ SETTINGS = {1: [(2, 2), (4, 4)], 2: [(4, 2), (8, 4)], 4: [(8, 2)]}  # σ₀/stri
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 
 
-def strided_error(kernel: str, sigma0: float, stride: int, seed: int = SEED) -> float:
-    """‖strided - plain‖ / ‖plain - plain(background)‖ of the logits: median over blob images, mean over three nets.
+def random_logits(
+    kernel: str, widths: tuple[int, ...], sigma0: float, min_grid_sigma: float | None, seed: int, images: Tensor
+) -> Tensor:
+    """Of one scale channel of a network with random weights and ReLU, the background's last."""
+    torch.manual_seed(seed)
+    net = gaussian_derivative_net(
+        widths=widths,
+        window=ScaleWindow(G, sigma0, 1),
+        boundary=Background(0.0),
+        kernel=KERNELS[kernel],
+        min_grid_sigma=min_grid_sigma,
+    ).double()
+    ignore_statistics(net.eval())
+    return net(torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, 1))).detach()
 
-    Blobs are .75σ₀ to 1.5σ₀ wide and within σ₀ of the centre; the nets have widths 6 and 8, random weights and ReLU.
-    """
-    size = 2 * round(6 * sigma0) + 1
+
+def random_blobs(sigma0: float, seed: int) -> Blobs:
+    """Four images of three blobs .75σ₀ to 1.5σ₀ wide and within σ₀ of the centre."""
     generator = torch.Generator().manual_seed(seed)
-    blobs = Blobs.random(4, 3, widths=(0.75 * sigma0, 1.5 * sigma0), extent=sigma0, generator=generator)
-    images = torch.nn.functional.pad(blobs.sample(size, size), (0, 0, 0, 0, 0, 0, 0, 1))  # the background last
+    return Blobs.random(4, 3, widths=(0.75 * sigma0, 1.5 * sigma0), extent=sigma0, generator=generator)
+
+
+def of_signal(gap: Tensor, plain: Tensor) -> float:
+    """‖gap‖ / ‖plain - plain(background)‖, the median over the images."""
+    return (gap[:-1].norm(dim=1) / (plain[:-1] - plain[-1]).norm(dim=1)).median().item()
+
+
+def strided_error(kernel: str, sigma0: float, stride: int, seed: int = SEED) -> float:
+    """strided - plain, of the signal, of the logits: the mean over three nets of widths 6 and 8."""
+    size = 2 * round(6 * sigma0) + 1
+    images = random_blobs(sigma0, seed).sample(size, size)
     errors = []
     for number in range(3):
-        logits = []
-        for min_grid_sigma in (sigma0 / stride, None):
-            torch.manual_seed(seed + number)
-            net = gaussian_derivative_net(
-                widths=(6, 8),
-                window=ScaleWindow(G, sigma0, 1),
-                boundary=Background(0.0),
-                kernel=KERNELS[kernel],
-                min_grid_sigma=min_grid_sigma,
-            ).double()
-            ignore_statistics(net.eval())
-            logits.append(net(images).detach())
-        strided, plain = logits
-        errors.append(((strided - plain)[:-1].norm(dim=1) / (plain[:-1] - plain[-1]).norm(dim=1)).median().item())
+        strided, plain = (
+            random_logits(kernel, (6, 8), sigma0, least, seed + number, images) for least in (sigma0 / stride, None)
+        )
+        errors.append(of_signal(strided - plain, plain))
     return float(np.mean(errors))
 
 
@@ -352,32 +364,21 @@ LEAST = (1.0, 2**0.5, 2.0)  # samples: min_grid_sigma of the deep networks
 def deep_strided_errors(kernel: str, least: float, seed: int = SEED) -> tuple[float, float]:
     """(difference from the network without strides, covariance error under √2) of the logits, both of the signal.
 
-    Networks of six layers, whose later ones run on coarser grids than their entry; blobs as in `strided_error`; the
-    median over four images, the mean over the channels σ₀ = 2, 2√2 and 4 and three networks.
+    Networks of six layers, whose later ones run on coarser grids than their entry; the mean over the channels σ₀ = 2,
+    2√2 and 4 and three networks.
     """
     differences, gaps = [], []
     for number, sigma0 in product(range(3), (2.0, 8**0.5, 4.0)):
         size = 2 * round(14 * sigma0) + 1
-        generator = torch.Generator().manual_seed(seed)
-        blobs = Blobs.random(4, 3, widths=(0.75 * sigma0, 1.5 * sigma0), extent=sigma0, generator=generator)
-
-        def logits(sigma: float, min_grid_sigma: float | None) -> Tensor:
-            images = blobs.sample(size, size, factor=sigma / sigma0)  # noqa: B023 (called at once)
-            torch.manual_seed(seed + number)  # noqa: B023
-            net = gaussian_derivative_net(
-                widths=(6,) * 5,
-                window=ScaleWindow(G, sigma, 1),
-                boundary=Background(0.0),
-                kernel=KERNELS[kernel],
-                min_grid_sigma=min_grid_sigma,
-            ).double()
-            ignore_statistics(net.eval())
-            return net(torch.nn.functional.pad(images, (0, 0, 0, 0, 0, 0, 0, 1))).detach()  # the background last
-
-        plain, strided, scaled = logits(sigma0, None), logits(sigma0, least), logits(2**0.5 * sigma0, least)
-        signal = (plain[:-1] - plain[-1]).norm(dim=1)
-        differences.append(((strided - plain)[:-1].norm(dim=1) / signal).median().item())
-        gaps.append(((strided - scaled)[:-1].norm(dim=1) / signal).median().item())
+        blobs = random_blobs(sigma0, seed)
+        plain, strided, scaled = (
+            random_logits(
+                kernel, (6,) * 5, factor * sigma0, chosen, seed + number, blobs.sample(size, size, factor=factor)
+            )
+            for factor, chosen in ((1.0, None), (1.0, least), (2**0.5, least))
+        )
+        differences.append(of_signal(strided - plain, plain))
+        gaps.append(of_signal(strided - scaled, plain))
     return float(np.mean(differences)), float(np.mean(gaps))
 
 

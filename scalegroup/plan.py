@@ -151,10 +151,7 @@ def _plan_channel(
         octaves = _choose_octaves(stages, sigma0, min_grid_sigma, (size[0] % 2, size[1] % 2))
     canvases = list(whole_grids(size, 2 ** octaves[-1]))
     grids = _regions(stages, sigma0, [canvases[min(octave, len(canvases) - 1)] for octave in octaves])
-    work = tuple(
-        stage.work(held, wanted, sigma0 / wanted.stride)
-        for stage, (held, wanted) in zip(stages, pairwise(grids), strict=True)
-    )
+    work = _work(stages, sigma0, grids)
     return ChannelPlan(window, sigma0 / grids[0].stride, grids[0], tuple(grids[1:]), work)
 
 
@@ -164,11 +161,9 @@ def _regions(stages: Sequence[Stage], sigma0: float, canvases: Sequence[Grid]) -
     grids = [wanted]
     for stage, before, after in zip(reversed(stages), reversed(canvases[:-1]), reversed(canvases[1:]), strict=True):
         needed = stage.needs(wanted, sigma0 / after.stride)
-        sizes = [(before.y.size, before.x.size)]
-        while sizes[-1] != (after.y.size, after.x.size):
-            sizes.append((halved_size(sizes[-1][0]), halved_size(sizes[-1][1])))
-        for finer in reversed(sizes[:-1]):
-            needed = reduced_from(needed, finer)
+        *finer, _ = whole_grids((before.y.size, before.x.size), after.stride // before.stride)
+        for grid in reversed(finer):
+            needed = reduced_from(needed, grid.shape)
         wanted = needed
         grids.append(wanted)
     grids.reverse()
@@ -223,10 +218,13 @@ def _octaves(sigma: float, least: float) -> int:
 def _cost(stages: Sequence[Stage], sigma0: float, canvases: Sequence[Grid], octaves: Sequence[int]) -> int:
     """Multiply-adds of one scale channel."""
     grids = _regions(stages, sigma0, [canvases[octave] for octave in octaves])
-    return sum(
-        stage.work(held, wanted, sigma0 / wanted.stride).multiply_adds
-        for stage, (held, wanted) in zip(stages, pairwise(grids), strict=True)
-    )
+    return sum(work.multiply_adds for work in _work(stages, sigma0, grids))
+
+
+def _work(stages: Sequence[Stage], sigma0: float, grids: Sequence[Grid]) -> tuple[Work, ...]:
+    """Of each stage between two of the grids; σ₀ in samples of the image."""
+    steps = zip(stages, pairwise(grids), strict=True)
+    return tuple(stage.work(held, wanted, sigma0 / wanted.stride) for stage, (held, wanted) in steps)
 
 
 def _warn_of_small_images(window: ScaleWindow, spacing: int, stages: Sequence[Stage], size: tuple[int, int]) -> None:

@@ -61,7 +61,10 @@ def halved_size(size: int) -> int:
 
 
 def halve(images: Float[Tensor, "b c y x"], boundary: Boundary) -> Float[Tensor, "b c v u"]:
-    """The image on a grid of twice the spacing, through a zero-variance half-band filter."""
+    """The image on a grid of twice the spacing, through a zero-variance half-band filter.
+
+    The plain operation, which plans are tested against: they fold `halving_matrix` into what comes next.
+    """
     height, width = images.shape[-2:]
     return _apply(images, boundary, lambda outside: (halving_matrix(height, outside), halving_matrix(width, outside)))
 

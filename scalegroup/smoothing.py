@@ -123,8 +123,8 @@ def smoothing(taps: np.ndarray, held: Grid, wanted: Grid, margin: int, extension
         extension: what the maps are outside the image.
         like: of the dtype and on the device of the maps; half precision is smoothed in float32.
     """
-    banded, depthwise = _costs(taps, held, wanted, margin)
-    if depthwise * _DEPTHWISE_COST.get(_at_least_float32(like), _NEVER) > banded:
+    by_matrices, _ = _cheapest(taps, held, wanted, margin, _at_least_float32(like))
+    if by_matrices:
         return Banded(*smoothing_matrices(taps, held, wanted, margin, extension, like))
     tensor = torch.as_tensor(taps, dtype=torch.float32, device=like.device)
     reach = len(taps) // 2 + margin
@@ -138,19 +138,19 @@ def smoothing(taps: np.ndarray, held: Grid, wanted: Grid, margin: int, extension
 
 def blur_work(taps: np.ndarray, held: Grid, wanted: Grid, margin: int) -> tuple[int, str]:
     """Multiply-adds per image and channel of the method chosen in float32, and the method."""
-    banded, depthwise = _costs(taps, held, wanted, margin)
-    if depthwise * _DEPTHWISE_COST[torch.float32] > banded:
-        return int(banded), "by matrices"
-    return int(depthwise), "depthwise"
+    by_matrices, multiply_adds = _cheapest(taps, held, wanted, margin, torch.float32)
+    return multiply_adds, "by matrices" if by_matrices else "depthwise"
 
 
-def _costs(taps: np.ndarray, held: Grid, wanted: Grid, margin: int) -> tuple[float, float]:
-    """Multiply-adds per image and channel: as matrix products, and as depthwise convolutions (or never)."""
+def _cheapest(taps: np.ndarray, held: Grid, wanted: Grid, margin: int, dtype: torch.dtype) -> tuple[bool, int]:
+    """Whether matrix products take less time than depthwise convolutions, and the multiply-adds of what takes less."""
     rows, columns = (length + 2 * margin for length in wanted.shape)
     height, width = held.shape
     banded = rows * width * (height + columns)
-    depthwise = len(taps) * rows * (width + columns) if held.stride == wanted.stride else _NEVER
-    return float(banded), float(depthwise)
+    depthwise = len(taps) * rows * (width + columns)
+    cost = _DEPTHWISE_COST.get(dtype, _NEVER) if held.stride == wanted.stride else _NEVER
+    by_matrices = depthwise * cost > banded
+    return by_matrices, banded if by_matrices else depthwise
 
 
 def smoothing_matrices(
