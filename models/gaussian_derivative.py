@@ -23,7 +23,7 @@ from scalegroup.readout import CentrePixel, ReadOut
 from scalegroup.window import ScaleWindow
 
 _GROUP = ScaleGroup(2**0.5)
-_MIN_GRID_SIGMA = 2.0
+MIN_GRID_SIGMA = 2.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def gaussian_derivative_net(
     boundary: Boundary | None = None,
     pooling: Pooling | None = None,
     readout: ReadOut = CentrePixel(),  # noqa: B008
-    min_grid_sigma: float | None = _MIN_GRID_SIGMA,
+    min_grid_sigma: float | None = MIN_GRID_SIGMA,
     checkpointing: bool = False,
     weights: str | Path | None = None,
 ) -> GaussianDerivativeNet:
@@ -149,7 +149,7 @@ def gaussian_derivative_net(
         setting = trained.setting.check_preset(preset)
         window = setting.window if window is None and sigma0 is None else window
         boundary, pooling = boundary or setting.boundary, pooling or setting.pooling
-        min_grid_sigma = setting.min_grid_sigma if min_grid_sigma == _MIN_GRID_SIGMA else min_grid_sigma
+        min_grid_sigma = setting.min_grid_sigma if min_grid_sigma == MIN_GRID_SIGMA else min_grid_sigma
     if window is None:
         window = PRESETS[preset].window
         if sigma0 is not None:
@@ -159,21 +159,51 @@ def gaussian_derivative_net(
     if widths is None:
         widths = PRESETS[preset].widths
     check_instance("widths", widths, Sequence, mend="pass one number per hidden layer")
-    check_positive("r", r)
     sizes = [
         *(check_integer("width", width, at_least=1) for width in widths),
         check_integer("num_classes", num_classes, at_least=1),
     ]
-    background = boundary.value if isinstance(boundary, Background) else None
-    extension = None if background is not None else boundary
-    layers: list[Any] = [nn.Lift(window, in_channels, background=background)]
-    for depth, size in enumerate(sizes):
-        if depth:
-            layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]
-        layers.append(partial(nn.JetConv, out_type=size, beta=r**depth, kernel=kernel, boundary=extension))
-    read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling or Max())
-    net = GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma, checkpointing=checkpointing)
+    net = assemble(
+        [partial(nn.JetConv, out_type=size) for size in sizes],
+        window=window,
+        in_channels=in_channels,
+        r=r,
+        kernel=kernel,
+        activation=activation,
+        boundary=boundary,
+        pooling=pooling or Max(),
+        readout=readout,
+        min_grid_sigma=min_grid_sigma,
+        checkpointing=checkpointing,
+    )
     if trained is None:
         return net
     trained.load_into(net)
     return net.eval()
+
+
+def assemble(
+    jets: Sequence[Callable[..., nn.Layer]],
+    *,
+    window: ScaleWindow,
+    in_channels: int,
+    r: float,
+    kernel: Kernel | None,
+    activation: Callable[[Tensor], Tensor],
+    boundary: Boundary | None,
+    pooling: Pooling,
+    readout: ReadOut,
+    min_grid_sigma: float | None,
+    checkpointing: bool,
+) -> GaussianDerivativeNet:
+    """The networks of this package: `jets`, 2-jet layers of any kind, and what goes before, between and behind them."""
+    check_positive("r", r)
+    background = boundary.value if isinstance(boundary, Background) else None
+    extension = None if background is not None else boundary
+    layers: list[Any] = [nn.Lift(window, in_channels, background=background)]
+    for depth, jet_layer in enumerate(jets):
+        if depth:
+            layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]
+        layers.append(partial(jet_layer, beta=r**depth, kernel=kernel, boundary=extension))
+    read_and_pool = partial(nn.ReadOut, readout=readout), partial(nn.ScalePool, pooling=pooling)
+    return GaussianDerivativeNet(*layers, *read_and_pool, min_grid_sigma=min_grid_sigma, checkpointing=checkpointing)

@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError, install_import_hook
 with install_import_hook("scalegroup", "beartype.beartype"):
     import scalegroup as sg
     from scalegroup import functional, testing
-    from scalegroup.models import gaussian_derivative_net
+    from scalegroup.models import gaussian_derivative_net, rotation_scale_net
     from scalegroup.resample import subsample
 
 images = torch.rand(2, 1, 33, 33)
@@ -37,6 +37,10 @@ repr(field.transform(window.group.generator).resample(2).restrict(window))
 subsample(images, 2)
 sg.steer(torch.rand(4, 3, 5), 0.3)
 sg.character(window.group, 1).matrix(window.group.generator)
+turning = rotation_scale_net(4, (4,), window=window)
+turning(images)
+field.rotate(sg.RotationGroup(4).element(1))
+testing.rotation_error(turning, 0.3)
 testing.covariance_check(images=1)
 testing.Blobs.random(2, 3, widths=(1.0, 2.0), extent=3.0, generator=torch.Generator()).sample(9, 9)
 try:  # the control: a jet of six components

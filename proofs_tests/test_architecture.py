@@ -28,8 +28,8 @@ NAMESPACES = ["scalegroup", "scalegroup.nn", "scalegroup.testing", "scalegroup.m
 LAYERS = [
     {"errors"},
     {"group"},
-    {"representation", "gaussian", "grid"},
-    {"window", "jet", "boundary"},
+    {"representation", "gaussian", "grid", "rotation"},
+    {"window", "jet", "boundary", "field_type", "steerable"},
     {"resample"},
     {"smoothing", "field"},
     {"mixing"},

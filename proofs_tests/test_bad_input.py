@@ -45,7 +45,7 @@ from scalegroup import (
     testing,
     trivial,
 )
-from scalegroup.field import ImageType
+from scalegroup.field_type import ImageType
 from scalegroup.grid import Axis, Grid
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.resample import subsample

@@ -31,6 +31,7 @@ from scalegroup import (
     Pooling,
     Reflect,
     Replicate,
+    RotationGroup,
     SampledDerivatives,
     SampledGaussian,
     ScaleField,
@@ -75,8 +76,14 @@ JETS: dict[str, Make] = {
     for kernel in KERNELS
     for boundary in BOUNDARIES
 }
-LAYERS: dict[str, Make] = JETS | POINTWISE | {"ReadOut SpatialMax()": partial(nn.ReadOut, readout=SpatialMax())}
+LAYERS: dict[str, Make] = {
+    **JETS,
+    **POINTWISE,
+    "ReadOut SpatialMax()": partial(nn.ReadOut, readout=SpatialMax()),
+    "SteerableJetConv": partial(nn.SteerableJetConv, rotation=RotationGroup(4).regular),
+}
 NETWORKS = {"Lift", "Sequential"}  # these take images
+ELSEWHERE = {"RotationPool"}  # takes fields that rotations mix: test_rotation.py
 
 every_element = pytest.mark.parametrize("ratio, power", ELEMENTS, ids=["√2", "2", "∛4"])
 every_dtype = pytest.mark.parametrize("dtype", ROUNDING, ids=str)
@@ -98,7 +105,7 @@ def network(window: ScaleWindow, *, spacing: int = 0) -> nn.Sequential:
 
 def test_nothing_public_is_missing_from_the_lists() -> None:
     made = {type(make(FieldType.scalars(ScaleGroup(2), 1))).__name__ for make in LAYERS.values()}
-    assert made | NETWORKS == set(nn.__all__) - {"Layer"}  # the base of all
+    assert made | NETWORKS | ELSEWHERE == set(nn.__all__) - {"Layer"}  # the base of all
     public = [thing for name in scalegroup.__all__ if isinstance(thing := getattr(scalegroup, name), type)]
     for base, listed in (
         (Kernel, KERNELS),

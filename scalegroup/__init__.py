@@ -7,7 +7,8 @@ Equation numbers in docstrings are that paper's.
 from scalegroup import functional, nn
 from scalegroup.boundary import Background, Boundary, Reflect, Replicate, Zero
 from scalegroup.errors import ScaleGroupError, ScaleGroupWarning
-from scalegroup.field import FieldType, ImageType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType, ImageType
 from scalegroup.group import GroupElement, ScaleGroup
 from scalegroup.jet import directional_derivatives, steer
 from scalegroup.kernels import (
@@ -22,6 +23,7 @@ from scalegroup.kernels import (
 from scalegroup.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from scalegroup.readout import CentrePixel, Dense, SpatialMax, SpatialMean
 from scalegroup.representation import RegularRepresentation, Representation, character, direct_sum, trivial
+from scalegroup.rotation import Rotation, RotationGroup, RotationRepresentation
 from scalegroup.window import ScaleWindow
 
 __version__ = "0.1.0"
@@ -47,6 +49,9 @@ __all__ = [
     "RegularRepresentation",
     "Replicate",
     "Representation",
+    "Rotation",
+    "RotationGroup",
+    "RotationRepresentation",
     "SampledDerivatives",
     "SampledGaussian",
     "ScaleField",

@@ -1,6 +1,7 @@
-"""Feature fields on group × plane, their types, and the three ways to act on them.
+"""Feature fields on group × plane, and the ways to act on them.
 
-`transform` is the group action: it relabels, touches no pixel, and its laws hold bitwise. `restrict` keeps a fixed
+`transform` is the action of scalings: it relabels, touches no pixel, and its laws hold bitwise. `rotate` is that of
+quarter turns, which move pixels to pixels. `restrict` keeps a fixed
 window and is partial: channels that are not there are undefined. `resample` changes the pixel spacing and is
 approximate.
 """
@@ -12,75 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from einops import einsum
 from torch import Tensor
 
 from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.field_type import FieldType
 from scalegroup.grid import Grid
-from scalegroup.group import GroupElement, ScaleGroup
-from scalegroup.representation import Representation, trivial
+from scalegroup.group import GroupElement
 from scalegroup.resample import resample
+from scalegroup.rotation import Rotation
 from scalegroup.window import ScaleWindow
-
-
-@dataclass(frozen=True)
-class ImageType:
-    """Plain images `[batch, channel, y, x]`, before lifting."""
-
-    channels: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
-
-    def __repr__(self) -> str:
-        return f"images with {self.channels} channel(s)"
-
-
-@dataclass(frozen=True)
-class FieldType:
-    """What a feature field is: its fibre, and whether it still lives over scale and over the plane.
-
-    Args:
-        fibre: how the feature values transform, one dimension per feature.
-        over_scale: True for the regular representation along scale; False once pooled (projected to the trivial one).
-        over_plane: True for maps; False once read out.
-
-    >>> FieldType.scalars(ScaleGroup(2), 12)
-    12 scalar feature(s) over scale and plane of the group of all powers of 2
-    """
-
-    fibre: Representation
-    over_scale: bool = True
-    over_plane: bool = True
-
-    def __post_init__(self) -> None:
-        check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(group, size)")
-
-    @staticmethod
-    def scalars(group: ScaleGroup, size: int) -> FieldType:
-        """`size` features with trivial fibre: what the scale-normalised 2-jet maps to and from."""
-        return FieldType(trivial(group, check_integer("size", size, at_least=1)))
-
-    @property
-    def group(self) -> ScaleGroup:
-        """The scaling group."""
-        return self.fibre.group
-
-    @property
-    def size(self) -> int:
-        """Number of features."""
-        return self.fibre.dimension
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether features are all that is left: pooled over scale and read out of the plane, as class scores are."""
-        return not (self.over_scale or self.over_plane)
-
-    def __repr__(self) -> str:
-        kind = "scalar" if self.fibre.is_trivial else f"weight-{self.fibre.weights}"
-        axes = {(True, True): "over scale and plane", (True, False): "over scale", (False, True): "over the plane"}
-        where = axes.get((self.over_scale, self.over_plane), "with no axes left")
-        return f"{self.size} {kind} feature(s) {where} of {self.group!r}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,6 +143,7 @@ class ScaleField:
         The window moves by the element's power, the pixels grow with it, and the fibre takes its factor, all of them
         integers; no value is touched.
 
+        >>> from scalegroup import ScaleGroup
         >>> G = ScaleGroup(2)
         >>> field = ScaleField(torch.ones(1, 1, 3, 5, 5), FieldType.scalars(G, 1), ScaleWindow(G, 1.0, 3))
         >>> field.transform(G.element(2)).window
@@ -212,6 +156,36 @@ class ScaleField:
             spacing=self.spacing + element.power,
             exponents=tuple(e + a for e, a in zip(self.exponents, added, strict=True)),
         )
+
+    def rotate(self, rotation: Rotation) -> ScaleField:
+        """The field of the image turned by quarter turns: pixels move to pixels and features mix, exactly.
+
+        Raises:
+            ScaleGroupError: if the rotation is no quarter turn, or of another group than the features, or only a
+                region of the image is held.
+
+        >>> from scalegroup import RotationGroup, ScaleGroup
+        >>> G, C4 = ScaleGroup(2), RotationGroup(4)
+        >>> ramp = torch.arange(3.).expand(1, 4, 1, 3, 3)
+        >>> field = ScaleField(ramp, FieldType.rotating(G, C4.regular), ScaleWindow(G, 1.0, 1))
+        >>> field.rotate(C4.element(1)).tensor[0, 0, 0, :, 0].tolist()
+        [2.0, 1.0, 0.0]
+        """
+        check_instance("rotation", rotation, Rotation, mend="use RotationGroup(4).element(1)")
+        if rotation.quarter_turns is None or not self.held.is_whole:
+            raise ScaleGroupError(
+                f"{rotation!r} of {self.held.shape} of {self.held.y.size}×{self.held.x.size} samples",
+                expected="quarter turns of a whole image, which move pixels to pixels",
+                mend="sample the turned image from its closed form: scalegroup.testing",
+            )
+        turned = torch.rot90(self.tensor, rotation.quarter_turns, (3, 4))
+        background = self.background
+        if self.type.rotation is not None:
+            matrix = self.type.rotation.matrix(rotation).to(turned)
+            turned = einsum(matrix, turned, "o i, b i s y x -> b o s y x")
+            background = None if background is None else matrix @ background
+        grid = Grid.whole(*turned.shape[-2:], stride=self.held.stride)
+        return replace(self, tensor=turned, background=background, grid=grid)
 
     def restrict(self, window: ScaleWindow) -> ScaleField:
         """The field on another window: channels that this one lacks are undefined (NaN, and marked), never zero.

@@ -15,7 +15,8 @@ from torch import Tensor
 from scalegroup import jet
 from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_like, check_positive
-from scalegroup.field import FieldType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType
 from scalegroup.grid import Grid
 from scalegroup.kernels import DiscreteGaussian, JetFilters, Kernel
 from scalegroup.window import ScaleWindow

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from scalegroup import jet
 from scalegroup.boundary import Background, Boundary, Extension, Reflect, Zero
 from scalegroup.errors import check_instance, check_positive
-from scalegroup.field import FieldType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType
 from scalegroup.functional import jet_conv_region
 from scalegroup.grid import Grid
 from scalegroup.kernels import DiscreteGaussian, Kernel, PlannedJet
@@ -85,9 +86,12 @@ class JetConv(Layer):
         if boundary is not None:
             check_instance("boundary", boundary, Boundary, mend="try Reflect()")
         self.boundary = boundary
-        self.coefficients = nn.Parameter(torch.empty(out_type.size, in_type.size, jet.SIZE))
-        self.offset = nn.Parameter(torch.zeros(out_type.size))
+        self._make_parameters()
         self.reset_parameters()
+
+    def _make_parameters(self) -> None:
+        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self._map_type.size, jet.SIZE))
+        self.offset: Tensor = nn.Parameter(torch.empty(self.out_type.size))
 
     def reset_parameters(self) -> None:
         """Normal coefficients of variance 2 / (5·in), the offset zero."""
@@ -107,7 +111,7 @@ class JetConv(Layer):
     def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
         """See `Layer`."""
         filters = self.kernel.filters(self.beta * sigma0)
-        outputs, inputs, _ = self.coefficients.shape
+        outputs, inputs = self.out_type.size, self._map_type.size
         multiply_adds, method = filters.work(held, wanted, inputs, outputs)
         reach = wanted.dilated(filters.radius)
         outside = filters.radius - (wanted.y.start - reach.y.start)
@@ -147,18 +151,19 @@ class JetConv(Layer):
         """The jets at the samples `wanted` of the image (default: those that the field holds)."""
         self.check_input(field)
         wanted = wanted or field.held
+        coefficients, offset = self.coefficients, self.offset
         maps, backgrounds = [], []
         for channel, (sigma0, defined) in enumerate(zip(field.grid_sigmas, field.defined, strict=True)):
             if not defined:
                 shape = (len(field.tensor), self.out_type.size, *wanted.shape)
                 maps.append(field.tensor.new_full(shape, math.nan))
-                backgrounds.append(None if field.background is None else torch.zeros_like(self.offset))
+                backgrounds.append(None if field.background is None else torch.zeros_like(offset))
                 continue
             sigma = self.beta * sigma0
             result, background = jet_conv_region(
                 field.channel(channel),
-                self.coefficients,
-                self.offset,
+                coefficients,
+                offset,
                 sigma=sigma,
                 filters=self.kernel.filters(sigma),
                 boundary=self.boundary or field.channel_background(channel) or Reflect(),
@@ -179,16 +184,17 @@ class JetConv(Layer):
 
     def on(self, channels: Sequence[Channel], steps: Sequence[JetStep]) -> list[Channel]:
         """See `Layer`. Scale channels whose σ is the same on their grids share one set of fused weights."""
+        coefficients, offset = self.coefficients, self.offset
         prepared: dict[float, Tensor] = {}
         results = []
         for channel, step in zip(map(self._split, channels), steps, strict=True):
             if step.sigma not in prepared:
                 with torch.no_grad():
-                    prepared[step.sigma] = step.jet.prepare(self.coefficients)
-            values = step.jet(channel.values, self.coefficients, prepared[step.sigma])
-            constant = self.offset
+                    prepared[step.sigma] = step.jet.prepare(coefficients)
+            values = step.jet(channel.values, coefficients, prepared[step.sigma])
+            constant = offset
             if step.constant_response is not None and channel.constant is not None:
-                constant = constant + (self.coefficients @ step.constant_response) @ channel.constant
+                constant = constant + (coefficients @ step.constant_response) @ channel.constant
             results.append(replace(channel, values=values, constant=constant, grid=step.grid))
         return results
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError
-from scalegroup.field import FieldType, ImageType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType, ImageType
 from scalegroup.grid import Grid
 from scalegroup.nn.channel import Channel
 from scalegroup.plan import Work
@@ -101,5 +102,16 @@ def check_map_type(name: str, type_: Any) -> FieldType:
             f"{name} {type_!r}",
             expected="scalar features over scale and plane",
             mend="use FieldType.scalars(group, size), and put read-outs and scale pooling last",
+        )
+    return type_
+
+
+def check_permuted(name: str, type_: FieldType) -> FieldType:
+    """A type whose features rotations leave alone or permute, as pointwise functions need; else a `ScaleGroupError`."""
+    if type_.rotation is not None and type_.rotation.orbits is None:
+        raise ScaleGroupError(
+            f"{name} {type_!r}",
+            expected="features that rotations permute",
+            mend="use trivial and regular fields between layers, and others at the end",
         )
     return type_

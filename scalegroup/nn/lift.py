@@ -10,7 +10,8 @@ from torch import Tensor
 from scalegroup import functional
 from scalegroup.boundary import Background
 from scalegroup.errors import check_images, check_instance, check_integer
-from scalegroup.field import FieldType, ImageType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType, ImageType
 from scalegroup.grid import Grid
 from scalegroup.nn.layer import Layer
 from scalegroup.window import ScaleWindow

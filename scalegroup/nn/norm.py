@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scalegroup.errors import ScaleGroupError, check_positive
-from scalegroup.field import FieldType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType
 from scalegroup.grid import Grid
 from scalegroup.nn.channel import Channel
-from scalegroup.nn.layer import Layer, check_map_type
+from scalegroup.nn.layer import Layer, check_map_type, check_permuted
 
 
 class BatchNorm(Layer):
@@ -22,7 +23,7 @@ class BatchNorm(Layer):
     The statistics belong to the model, not to what happens to be computed: each scale channel gives the moments of the
     centred square of half-width `half_width`·σ₀ (cut to the image), and all channels weigh the same. In training mode
     the layer is then equivariant under relabelling. The variance is the biased one, in training and in the running
-    statistics.
+    statistics. Features that rotations permute share statistics and weights.
 
     Args:
         type: scalar features over scale and plane.
@@ -42,22 +43,27 @@ class BatchNorm(Layer):
 
     running_mean: Tensor
     running_variance: Tensor
+    orbits: Tensor | None
+    """Of each feature the number of its orbit under rotations; None where every feature is one."""
 
     join: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     """Set while several processes train on parts of one batch: the (mean, variance) of a part, both `[feature]`, to
     those of all parts. It must be differentiable."""
 
     def __init__(self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__(check_map_type("type", type), type)
+        super().__init__(check_permuted("type", check_map_type("type", type)), type)
         self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
         self.eps = check_positive("eps", eps)
         self.momentum = check_positive("momentum", momentum)
         if self.momentum > 1:
             raise ScaleGroupError(f"momentum {self.momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
-        self.weight = nn.Parameter(torch.ones(type.size))
-        self.bias = nn.Parameter(torch.zeros(type.size))
-        self.register_buffer("running_mean", torch.zeros(type.size))
-        self.register_buffer("running_variance", torch.ones(type.size))
+        orbits = None if type.rotation is None else torch.tensor(type.rotation.orbits)
+        self.register_buffer("orbits", orbits, persistent=False)
+        size = type.size if orbits is None else int(orbits.max()) + 1
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.register_buffer("running_mean", torch.zeros(size))
+        self.register_buffer("running_variance", torch.ones(size))
 
     def needs(self, wanted: Grid, sigma0: float) -> Grid:
         """The statistics domain as well as what is wanted."""
@@ -97,7 +103,8 @@ class BatchNorm(Layer):
         """(scale, shift), both `[feature]`, from the moments of all scale channels, which only training looks at."""
         mean, variance = self._joint(list(moments)) if self.training else (self.running_mean, self.running_variance)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return scale, self.bias - mean * scale
+        shift = self.bias - mean * scale
+        return (scale, shift) if self.orbits is None else (scale[self.orbits], shift[self.orbits])
 
     def _joint(self, moments: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Joint mean and variance, each scale channel with the same weight; updates the running statistics."""
@@ -110,12 +117,22 @@ class BatchNorm(Layer):
         variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)  # within channels + between them
+        if self.orbits is not None:
+            mean, of_features = self._over_orbits(mean), mean
+            variance = self._over_orbits(variance + (of_features - mean[self.orbits]).square())
         if self.join is not None:
             mean, variance = self.join(mean, variance)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
         return mean, variance
+
+    def _over_orbits(self, values: Tensor) -> Tensor:
+        """The mean over the features of each orbit."""
+        orbits = self.orbits
+        assert orbits is not None
+        sums = values.new_zeros(len(self.weight)).index_add(0, orbits, values)
+        return sums / values.new_zeros(len(self.weight)).index_add(0, orbits, torch.ones_like(values))
 
     def _domains(self, field: ScaleField) -> Iterator[Tensor]:
         """The values in the statistics domain of each defined scale channel."""
@@ -126,7 +143,7 @@ class BatchNorm(Layer):
 
     def extra_repr(self) -> str:
         """The features and the statistics domain."""
-        return f"{self.weight.numel()} features, half_width={self.half_width:g}"
+        return f"{self.out_type.size} features, half_width={self.half_width:g}"
 
 
 def _moments(maps: Tensor, constant: Tensor | None) -> tuple[Tensor, Tensor]:

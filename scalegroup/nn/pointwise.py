@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError
-from scalegroup.field import FieldType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType
 from scalegroup.nn.channel import Channel
-from scalegroup.nn.layer import Layer, check_map_type
+from scalegroup.nn.layer import Layer, check_map_type, check_permuted
 
 
 class Pointwise(Layer):
     """Any pointwise function of the values, a module's parameters included.
 
     Args:
-        type: scalar features over scale and plane (a character's value may only be scaled, so its fibre is trivial).
+        type: scalar features over scale and plane (a character's value may only be scaled, so its fibre is trivial), in
+            fields that rotations permute where it says anything of rotations.
         function: a map of tensors that acts on each value alone, such as `torch.relu` or `torch.nn.SiLU()`.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
@@ -29,7 +31,7 @@ class Pointwise(Layer):
     """
 
     def __init__(self, type: FieldType, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(check_map_type("type", type), type)
+        super().__init__(check_permuted("type", check_map_type("type", type)), type)
         if not callable(function):
             raise ScaleGroupError(
                 f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"

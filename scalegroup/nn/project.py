@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.field import FieldType, ScaleField
+from scalegroup.field import ScaleField
+from scalegroup.field_type import FieldType
 from scalegroup.grid import Grid
 from scalegroup.nn.channel import Channel
 from scalegroup.nn.layer import Layer

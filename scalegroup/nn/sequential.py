@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
-from scalegroup.field import FieldType, ScaleField, join
+from scalegroup.field import ScaleField, join
+from scalegroup.field_type import FieldType
 from scalegroup.nn.channel import Channel
 from scalegroup.nn.checkpointing import run_forgetfully
 from scalegroup.nn.jet_conv import JetConv

@@ -15,6 +15,7 @@ from scalegroup.testing.equivariance import (
     equivariance_error,
     object_images,
 )
+from scalegroup.testing.rotations import rotation_error
 
 __all__ = [
     "OUTPUT_TYPES",
@@ -40,4 +41,5 @@ __all__ = [
     "error_budget",
     "object_images",
     "parametrize_with_checks",
+    "rotation_error",
 ]

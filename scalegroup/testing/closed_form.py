@@ -5,6 +5,7 @@ The sampling grids are centred: sample (0, 0) of the plane is the centre of the 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
@@ -115,6 +116,17 @@ class Blobs(ContinuousImage):
         mass = self.amplitudes * self.widths**2
         last = -mass[:, :-1].sum(1, keepdim=True) / self.widths[:, -1:] ** 2
         return replace(self, amplitudes=torch.cat([self.amplitudes[:, :-1], last], dim=1))
+
+    def rotated(self, angle: float) -> Blobs:
+        """The image turned about the origin by `angle` radians, counter-clockwise as it is shown (y down).
+
+        >>> blob = Blobs(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[[3.0, 0.0]]]))
+        >>> torch.allclose(blob.rotated(torch.pi / 2).sample(9, 9), blob.sample(9, 9).rot90(1, (2, 3)), atol=1e-6)
+        True
+        """
+        c, s = math.cos(angle), math.sin(angle)
+        x, y = self.centres.unbind(-1)
+        return replace(self, centres=torch.stack([c * x + s * y, c * y - s * x], dim=-1))
 
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
         """See `ContinuousImage`."""

@@ -129,19 +129,16 @@ def equivariance_error(
     True
     """
     factor = check_instance("element", element, GroupElement, mend="pass group.element(power)").scale_factor
-    owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
-    place = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
-    dtype, device = (place.dtype, place.device) if place is not None else (torch.float64, torch.device("cpu"))
-
+    dtype, device = place_of(module)
     blank = torch.full((1, in_channels, size, size), background, device=device, dtype=dtype)
-    empty, kind = _run(module, blank, output)
+    empty, kind = run_module(module, blank, output)
     if images is None:
         images = object_images(size, factor, widest=1.0 if kind is MAPS else 2.0)
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
 
     def run(scaling: float) -> Float[Tensor, "b c scale y x"]:
         samples = images.sample(size, size, factor=scaling).to(device, dtype) + background
-        return _run(module, samples.expand(-1, in_channels, -1, -1), output)[0]
+        return run_module(module, samples.expand(-1, in_channels, -1, -1), output)[0]
 
     original, scaled = run(1.0), run(factor)
     shift, names = _scale_shift(kind, element, scaled.shape[2])
@@ -243,7 +240,14 @@ def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count:
     return blobs.without_mass()
 
 
-def _run(
+def place_of(module: Callable[[Tensor], Any]) -> tuple[torch.dtype, torch.device]:
+    """Where the module computes, by its parameters."""
+    owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
+    first = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    return (torch.float64, torch.device("cpu")) if first is None else (first.dtype, first.device)
+
+
+def run_module(
     module: Callable[[Tensor], Any], images: Tensor, output: OutputType | None
 ) -> tuple[Float[Tensor, "b c scale y x"], ScaleField | OutputType]:
     """The output in float64 with five axes, and what it is."""

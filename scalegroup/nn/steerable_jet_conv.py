@@ -1,0 +1,134 @@
+"""The Gaussian 2-jet layer that commutes with rotations as well as with scalings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalegroup import jet
+from scalegroup.boundary import Boundary
+from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.field_type import FieldType
+from scalegroup.kernels import Kernel
+from scalegroup.nn.jet_conv import JetConv
+from scalegroup.nn.layer import check_map_type
+from scalegroup.rotation import RotationRepresentation
+from scalegroup.steerable import invariants, jet_intertwiners
+
+
+class SteerableJetConv(JetConv):
+    """A `JetConv` whose coefficients are confined to those that commute with the rotations C_N (eq 7 and 8).
+
+    2-jets are steerable: in the polar basis they are of the orders 0, 1 and 2 of SO(2), so the confined coefficients
+    are exactly equivariant combinations of filters that are not interpolated. It runs on the same plan as a `JetConv`.
+
+    Args:
+        in_type: scalar features over scale and plane; without a rotation (images, say), they do not mix under any.
+        rotation: the fields that it gives, such as `4 * RotationGroup(8).regular`.
+        beta, kernel, boundary: as of `JetConv`.
+
+    Attributes:
+        weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
+
+    Raises:
+        ScaleGroupError: if the types do not fit, or rotations leave no way from the one to the other.
+
+    >>> from scalegroup import RotationGroup, ScaleGroup, ScaleWindow, functional
+    >>> G, C4 = ScaleGroup(2), RotationGroup(4)
+    >>> layer = SteerableJetConv(FieldType.scalars(G, 1), 3 * C4.regular)
+    >>> field = functional.lift(torch.randn(2, 1, 9, 9), ScaleWindow(G, 1.0, 3))
+    >>> quarter = C4.element(1)
+    >>> torch.allclose(layer(field.rotate(quarter)).tensor, layer(field).rotate(quarter).tensor, atol=1e-5)
+    True
+    """
+
+    def __init__(
+        self,
+        in_type: FieldType,
+        rotation: RotationRepresentation,
+        *,
+        beta: float = 1.0,
+        kernel: Kernel | None = None,
+        boundary: Boundary | None = None,
+    ) -> None:
+        check_instance("rotation", rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
+        before = check_map_type("in_type", in_type).rotation
+        if before is not None and before.group != rotation.group:
+            raise ScaleGroupError(
+                f"{rotation!r} behind {before!r}", expected="one group of rotations", mend="use one RotationGroup"
+            )
+        out_type = FieldType.rotating(in_type.group, rotation)
+        super().__init__(in_type, out_type, beta=beta, kernel=kernel, boundary=boundary)
+
+    @property
+    def _before(self) -> RotationRepresentation:
+        return self._map_type.rotation or self._map_type.size * self._behind.group.trivial
+
+    def _make_parameters(self) -> None:
+        rotation, before = self._behind, self._before
+        bases = [
+            jet_intertwiners(rotation.group, kind_in, kind_out)
+            for (kind_out, _), (kind_in, _) in product(rotation.fields, before.fields)
+        ]
+        counts = [(m, n) for (_, m), (_, n) in product(rotation.fields, before.fields)]
+        self.weights = nn.ParameterList(torch.empty(*of, len(b)) for of, b in zip(counts, bases, strict=True))
+        fixed = [(invariants(rotation.group, kind), count) for kind, count in rotation.fields]
+        self.offsets = nn.ParameterList(torch.empty(count, len(basis)) for basis, count in fixed)
+        self._columns = columns = len(before.fields)
+        if not all(any(len(basis) for basis in bases[n : n + columns]) for n in range(0, len(bases), columns)):
+            raise ScaleGroupError(
+                f"fields {before!r} → {rotation!r}",
+                expected="kinds between which some 2-jet commutes with rotations",
+                mend="use frequencies that differ by 2 at most, or regular fields",
+            )
+        self._bases = (*bases, *(basis for basis, _ in fixed))  # in float64, whatever the layer is converted to
+        self._place_bases()
+
+    def _place_bases(self) -> None:
+        for n, basis in enumerate(self._bases):
+            self.register_buffer(f"basis{n}", basis.to(self.weights[0]), persistent=False)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> nn.Module:
+        super()._apply(fn, recurse)
+        self._place_bases()  # from float64: a layer made double again is exact
+        return self
+
+    def reset_parameters(self) -> None:
+        """Normal weights for coefficients of variance 2 / (5·in) in the mean, the offsets zero."""
+        features = self._before.dimension
+        for weights, basis in zip(self.weights, self._bases, strict=False):
+            per_weight = basis.shape[1:].numel() / max(len(basis), 1)  # of the coefficients of a pair of fields
+            nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (jet.SIZE * features)))
+        for offset in self.offsets:
+            nn.init.zeros_(offset)
+
+    @property
+    def coefficients(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """`[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy, as the weights make them."""
+        blocks = [
+            torch.einsum("mnk,koic->monic", weights, getattr(self, f"basis{n}")).flatten(0, 1).flatten(1, 2)
+            for n, weights in enumerate(self.weights)
+        ]
+        rows = [torch.cat(blocks[n : n + self._columns], dim=1) for n in range(0, len(blocks), self._columns)]
+        return torch.cat(rows)
+
+    @property
+    def offset(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """`[out]`, C₀: what no rotation changes."""
+        first = len(self.weights)
+        return torch.cat([(o @ getattr(self, f"basis{first + n}")).flatten() for n, o in enumerate(self.offsets)])
+
+    @property
+    def _behind(self) -> RotationRepresentation:
+        rotation = self.out_type.rotation
+        assert rotation is not None  # set in __init__
+        return rotation
+
+    def extra_repr(self) -> str:
+        """The fields, beta, kernel and boundary."""
+        return f"{self._before!r} → {self._behind!r}, {super().extra_repr()}"
