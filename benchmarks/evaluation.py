@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from scalegroup.models import GaussianDerivativeNet
 
@@ -42,3 +42,14 @@ def evaluate(
         counts = accelerator.reduce(counts.to(accelerator.device), "sum").cpu()  # type: ignore[union-attr]
     correct, *selected = counts.tolist()
     return Evaluation(correct / len(labels), tuple(selected))
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, images: Tensor, labels: Tensor, *, batch: int = 100) -> float:
+    """Of any network from images to class scores, in evaluation mode."""
+    device = next(net.parameters()).device
+    correct = [
+        (net(part.to(device)).argmax(1).cpu() == target).sum()
+        for part, target in zip(images.split(batch), labels.split(batch), strict=True)
+    ]
+    return float(torch.stack(correct).sum()) / len(labels)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.metadata
-import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -103,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         warnings.simplefilter("ignore", ScaleGroupWarning)  # of images that are small for a scale channel: so they are
         bench = Bench(scope, options.device, threads, console)
         content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()
-    content |= {"seconds": round(time.perf_counter() - began), **_provenance(options.device)}
+    content |= {"seconds": round(time.perf_counter() - began), **timing.provenance(options.device)}
     show(content, console)
     results.save_json(content, folder / options.json.name)
     console.print(f"written to {options.json}")
@@ -237,7 +235,7 @@ class Bench:
                 found = timing.measure(step, threads=threads, seconds=seconds)
                 yield row | found.per_image(batch) | {"error": None}
             except (ScaleGroupError, RuntimeError) as error:
-                yield row | {"pass": which, "median_ms": None, "error": _reason(error)}
+                yield row | {"pass": which, "median_ms": None, "error": timing.why_not(error)}
         del net
         self._clear()
 
@@ -252,26 +250,3 @@ class Bench:
         gc.collect()
         if self.device == "cuda":
             torch.cuda.empty_cache()
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no time. Anything but missing packages and missing memory is a fault, and raised again."""
-    said = str(error)
-    if isinstance(error, ScaleGroupError):
-        return said
-    if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said:
-        return "out of memory"
-    raise error
-
-
-def _provenance(device: str) -> dict[str, Any]:
-    """Commit, versions and machine, with what matters here: allocator, accelerator, escnn."""
-    content = results.provenance()
-    content["machine"]["allocator"] = os.environ.get(allocator.NAME, "as the system has it")
-    if device == "cuda":
-        content["machine"]["accelerator"] = torch.cuda.get_device_name()
-    try:
-        content["versions"]["escnn"] = importlib.metadata.version("escnn")
-    except importlib.metadata.PackageNotFoundError:
-        content["versions"]["escnn"] = None
-    return content

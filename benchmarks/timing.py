@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.benchmark import Timer
+
+from benchmarks import allocator, results
+from scalegroup import ScaleGroupError
 
 Forward = Callable[[nn.Module, Tensor], Tensor]
 """From a network and images to class scores."""
@@ -82,3 +87,26 @@ def exponent(values: Sequence[float], times: Sequence[float]) -> float:
     1.0
     """
     return float(np.polyfit(np.log(values), np.log(times), 1)[0])
+
+
+def why_not(error: Exception) -> str:
+    """Why there is no time. Anything but missing packages and missing memory is a fault, and raised again."""
+    said = str(error)
+    if isinstance(error, ScaleGroupError):
+        return said
+    if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said:
+        return "out of memory"
+    raise error
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Commit, versions and machine, with what matters here: allocator, accelerator, escnn."""
+    content = results.provenance()
+    content["machine"]["allocator"] = os.environ.get(allocator.NAME, "as the system has it")
+    if device == "cuda":
+        content["machine"]["accelerator"] = torch.cuda.get_device_name()
+    try:
+        content["versions"]["escnn"] = importlib.metadata.version("escnn")
+    except importlib.metadata.PackageNotFoundError:
+        content["versions"]["escnn"] = None
+    return content

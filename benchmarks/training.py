@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from benchmarks.checkpoint import Checkpoint, Position
@@ -23,10 +25,14 @@ from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
 from scalegroup.models import GaussianDerivativeNet
 
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+_STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds share none
+
 
 def train(
     name: str,
-    net: GaussianDerivativeNet,
+    net: nn.Module,
     data: Labelled,
     recipe: Recipe,
     *,
@@ -36,12 +42,13 @@ def train(
     console: Console,
     resume: bool = False,
     checkpoint_every: int | None = None,
+    augment: Augment | None = None,
 ) -> Position:
     """Train `net` in place.
 
     Args:
         name: of the run, and of its files: `checkpoints/NAME.pt`, `logs/NAME.csv` and `logs/NAME/` for TensorBoard.
-        net: as initialised.
+        net: as initialised, from images to class scores; scale-channel dropout is for a `GaussianDerivativeNet`.
         data: to train on.
         recipe: how to.
         seed: of the order, and of scale-channel dropout.
@@ -50,6 +57,7 @@ def train(
         console: for the bar.
         resume: go on from the last complete checkpoint, if there is one, to the same weights bit for bit.
         checkpoint_every: steps between checkpoints, beside one after each epoch.
+        augment: changes the images of a batch by chance, all of it from the generator it is given.
 
     Returns:
         The end: steps, seconds, and the sums of the last epoch.
@@ -70,13 +78,15 @@ def train(
     optimiser = torch.optim.Adam(net.parameters(), lr=recipe.highest_rate)
     schedule = CosineAnnealingLR(optimiser, steps, recipe.lowest_rate)
     model, optimiser = accelerator.prepare(net, optimiser)
+    ours = net if isinstance(net, GaussianDerivativeNet) else None
+    whole = ours.lift.window if ours else None
     checkpoint = Checkpoint(
         make_folder(folder / "checkpoints") / f"{name}.pt",
         run={
             "recipe": asdict(recipe),
             "seed": seed,
             "images": checksum(data.images, data.labels),
-            "network": f"{net!r} {net.lift.window!r}",
+            "network": f"{net!r} {whole!r}",
         },
         parts={"net": net, "optimiser": optimiser, "schedule": schedule},
     )
@@ -84,8 +94,9 @@ def train(
     if at.step:
         console.print(f"{name}: goes on after step {at.step} of {steps}")
 
-    whole, windows, loss_of = net.lift.window, recipe.windows(net.lift.window, steps, seed), LOSSES[recipe.loss]
+    loss_of = LOSSES[recipe.loss]
     began = time.perf_counter() - at.seconds
+    windows = recipe.windows(ours.lift.window, steps, seed) if ours else []
     order: list[int] = []
     model.train()
     with ExitStack() as stack:
@@ -102,7 +113,11 @@ def train(
             rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
             mine = rows[accelerator.process_index :: processes]
             images, labels = (part[mine].to(accelerator.device) for part in (data.images, data.labels))
-            net.lift.window, joint.share = windows[step], len(mine) / len(rows)
+            if augment is not None:
+                images = augment(images, torch.Generator().manual_seed(seed + step * _STRIDE))
+            joint.share = len(mine) / len(rows)
+            if ours:
+                ours.lift.window = windows[step]
             scores = model(images)
             # gradients are averaged over processes: weighed so, the average is the whole batch's
             loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
@@ -135,7 +150,8 @@ def train(
             done = at.step % per_epoch == 0 or (checkpoint_every is not None and at.step % checkpoint_every == 0)
             if done and accelerator.is_main_process:
                 checkpoint.save(at)
-    net.lift.window = whole
+    if ours and whole:
+        ours.lift.window = whole
     net.eval()
     accelerator.wait_for_everyone()
     accelerator.free_memory()

@@ -1,0 +1,145 @@
+"""The table and the figure of `python -m benchmarks compare`, from its results alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from matplotlib import pyplot as plt
+
+from benchmarks import results
+from benchmarks.report.figures import save
+from benchmarks.report.tables import Table
+
+_OURS, _OTHERS = "#0072B2", "#D55E00"  # told apart by everybody
+_NEAR = 1e-3
+
+
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`compare.md` and `compare.png` in the folder."""
+    text, picture = folder / "compare.md", folder / "compare.png"
+    tables = [table(content), channels(content)]
+    markdown = "\n".join(one.markdown() for one in tables if one.rows)
+    results.write(text, lambda temporary: temporary.write_text(markdown, encoding="utf-8"))
+    if any(not row["error"] for row in content["rows"].values()):
+        save(figure(content), picture)
+        return [text, picture]
+    return [text]
+
+
+def table(content: dict[str, Any]) -> Table:
+    """A row for each network."""
+    setting = content["setting"]
+    heads = [
+        "network",
+        "parameters",
+        "built in s",
+        "train ms",
+        "inference ms",
+        "one image ms",
+        "MiB",
+        "scaling error",
+        "45° error",
+        "90° error",
+        f"accuracy at {setting['train_size']:g}",
+        "unseen sizes",
+        "worst",
+        "turned",
+    ]
+    rows = [[name, *_cells(row, setting["train_size"])] for name, row in content["rows"].items()]
+    title = (
+        f"{setting['data']}: trained on {setting['train_images']} images of size {setting['train_size']:g} for "
+        f"{setting['recipe']['epochs']} epochs, tested on {setting['test_images']} at {len(setting['sizes'])} sizes "
+        f"(seed {setting['seed']}); ms per image on {content['device']}, accuracies in %, "
+        "errors as fractions of the signal"
+    )
+    return Table(title, heads, rows)
+
+
+def channels(content: dict[str, Any]) -> Table:
+    """Our networks with other numbers of scale channels than they were trained with: the same weights."""
+    at = content["setting"]["train_size"]
+    rows = [
+        [name, count, *_sizes(accuracy, at)]
+        for name, row in content["rows"].items()
+        for count, accuracy in row.get("accuracy_by_channels", {}).items()
+    ]
+    heads = ["network", "scale channels", f"accuracy at {at:g}", "unseen sizes", "worst"]
+    return Table("the same weights with 4, 8 and 12 scale channels, in %", heads, rows)
+
+
+def figure(content: dict[str, Any]) -> Any:
+    """Accuracy, errors and costs side by side, a line for each network."""
+    at = content["setting"]["train_size"]
+    rows = {name: row for name, row in content["rows"].items() if not row["error"]}
+    figure, panels = plt.subplots(
+        1, 3, figsize=(13, 1.6 + 0.34 * len(rows)), layout="constrained", sharey=True, width_ratios=(1.5, 1.2, 1)
+    )
+    for place, name in enumerate(rows):
+        row = rows[name]
+        colour = _OURS if name.startswith(("gaussian_derivative", "rotation_scale")) else _OTHERS
+        seen, unseen = _seen_and_unseen(row["accuracy"], at)
+        panels[0].plot([100 * min(unseen), 100 * mean(unseen)], [place, place], color=colour, linewidth=2)
+        for values, marker, label in (
+            (seen, "D", f"at size {at:g}, as trained"),
+            (mean(unseen), "o", "mean over unseen sizes"),
+            (min(unseen), "x", "worst unseen size"),
+            (mean(row["rotated"].values()), "^", "mean over rotations"),
+        ):
+            panels[0].plot(100 * values, place, marker, color=colour, label=label if not place else None)
+        errors = (max(row["covariance_error"].values()), row["rotation_error"]["45"], row["rotation_error"]["90"])
+        for error, marker, label in zip(errors, "os^", ("scaling by up to 2", "45°", "90°"), strict=True):
+            panels[1].plot(max(error, 1e-7), place, marker, color=colour, label=label if not place else None)
+        for value, marker, label in zip(_milliseconds(row)[:2], "os", ("training", "inference"), strict=True):
+            if value is not None:
+                panels[2].plot(value, place, marker, color=colour, label=label if not place else None)
+    panels[0].set(xlabel="accuracy in %", yticks=range(len(rows)), yticklabels=list(rows))
+    panels[1].set(xlabel="error of invariance (fraction of the signal)", xscale="log")
+    panels[2].set(xlabel=f"ms per image, {content['device']}", xscale="log")
+    panels[0].invert_yaxis()
+    for panel in panels:
+        panel.grid(alpha=0.3)
+        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def _cells(row: dict[str, Any], at: float) -> list[str]:
+    if row["error"]:
+        return ["–"] * 13
+    costs = row.get("costs", {})
+    peak = costs.get("memory", {}).get("peak_bytes")
+    built = costs.get("construction_seconds")
+    return [
+        str(row["parameters"]),
+        "–" if built is None else f"{built:.2f}",
+        *("–" if value is None else f"{value:.3g}" for value in _milliseconds(row)),
+        "–" if peak is None else f"{peak / 2**20:.0f}",
+        f"{max(row['covariance_error'].values()):.2g}",
+        *(f"{row['rotation_error'][turn]:.2g}" for turn in ("45", "90")),
+        *_sizes(row["accuracy"], at),
+        f"{100 * mean(row['rotated'].values()):.1f}",
+    ]
+
+
+def _sizes(accuracy: dict[str, float], at: float) -> list[str]:
+    seen, unseen = _seen_and_unseen(accuracy, at)
+    return [f"{100 * value:.1f}" for value in (seen, mean(unseen), min(unseen))]
+
+
+def _seen_and_unseen(accuracy: dict[str, float], at: float) -> tuple[float, list[float]]:
+    """At the training size (NaN if it is not tested), and at the others."""
+    seen = [value for size, value in accuracy.items() if abs(float(size) - at) < _NEAR]
+    unseen = [value for size, value in accuracy.items() if abs(float(size) - at) >= _NEAR]
+    return (seen or [float("nan")])[0], unseen or seen
+
+
+def _milliseconds(row: dict[str, Any]) -> list[float | None]:
+    """Of a training step, of inference and of one image alone: in the fastest way that there is a time for."""
+    times = [time for time in row.get("costs", {}).get("times", []) if time["median_ms"] is not None]
+    kinds = [
+        [time for time in times if time["pass"] == "train"],
+        [time for time in times if time["pass"] == "inference" and time["batch"] > 1],
+        [time for time in times if time["pass"] == "inference" and time["batch"] == 1],
+    ]
+    return [min((time["median_ms"] for time in kind), default=None) for kind in kinds]

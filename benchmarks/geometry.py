@@ -1,0 +1,46 @@
+"""Images scaled and turned about their centre by interpolation: for augmentation, and for test images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def warp(images: Tensor, *, factors: Tensor, angles: Tensor, background: float) -> Tensor:
+    """Each image scaled by a factor and turned by an angle about the centre, bilinearly, on the same canvas.
+
+    Args:
+        images: `[batch, channel, y, x]`.
+        factors: `[batch]`; larger objects for more than 1.
+        angles: `[batch]`, in radians, counter-clockwise as images are shown.
+        background: the value outside.
+
+    >>> one, quarter = torch.ones(1), torch.full((1,), torch.pi / 2)
+    >>> image = torch.arange(9.).view(1, 1, 3, 3)
+    >>> turned = warp(image, factors=one, angles=quarter, background=0.0)
+    >>> torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5)
+    True
+    """
+    cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors
+    height, width = images.shape[-2:]
+    # from places in the result to places in the image: turned back, in units of half the canvas
+    rows = [
+        torch.stack([cos, -sin * height / width, torch.zeros_like(cos)], dim=1),
+        torch.stack([sin * width / height, cos, torch.zeros_like(cos)], dim=1),
+    ]
+    places = F.affine_grid(torch.stack(rows, dim=1).to(images), list(images.shape), align_corners=False)
+    return F.grid_sample(images - background, places, align_corners=False) + background
+
+
+def random_scaling(smallest: float, largest: float, background: float):  # noqa: ANN201
+    """Augmentation: factors uniform in their logarithm between the two; objects are never read from finer pictures."""
+
+    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+        uniform = torch.rand(len(images), generator=generator)
+        factors = torch.exp(math.log(smallest) + math.log(largest / smallest) * uniform).to(images.device)
+        return warp(images, factors=factors, angles=torch.zeros_like(factors), background=background)
+
+    return augment

@@ -1,0 +1,137 @@
+"""Who is compared by `python -m benchmarks compare`: every network, made for the images of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from benchmarks.data import Source
+from scalegroup import Background, Max, Mean, Pooling, ScaleWindow
+from scalegroup.models import (
+    PRESETS,
+    gaussian_derivative_net,
+    plain_cnn,
+    riesz_net,
+    rotation_scale_net,
+    scale_channel_cnn,
+    steerable_cnn,
+    steerable_hermite,
+)
+
+WIDTHS = PRESETS["larger"].widths
+PARAMETERS = 32642  # of our larger network: what "equal parameters" are equal to
+_CHANNELS = (4, 8, 12)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A network to be compared.
+
+    Args:
+        name: of its row.
+        make: from the data set and widths to the network.
+        widths: of the hidden layers.
+        augmented: trained on images scaled at random.
+        setting: what its name leaves open, for the results.
+    """
+
+    name: str
+    make: Callable[[Source, Sequence[int]], nn.Module]
+    widths: tuple[int, ...] = WIDTHS
+    augmented: bool = False
+    setting: tuple[tuple[str, Any], ...] = ()
+
+    def build(self, source: Source, *, narrow: bool = False) -> nn.Module:
+        """The network, with fresh weights; `narrow`: eight features in each of two hidden layers, to try it."""
+        return self.make(source, (8, 8) if narrow else self.widths)
+
+
+def windows(source: Source) -> dict[int, ScaleWindow]:
+    """Windows of 4, 8 and 12 scale channels about the data's own: what is left out or added is at both ends."""
+    own = source.window
+    return {n: replace(own, first=own.first + (own.channels - n) // 2, channels=n) for n in _CHANNELS}
+
+
+def _of(source: Source) -> dict[str, int]:
+    return {"in_channels": source.channels, "num_classes": source.classes}
+
+
+def _plain(kernel_size: int) -> Callable[[Source, Sequence[int]], nn.Module]:
+    return lambda source, widths: plain_cnn(widths, kernel_size=kernel_size, **_of(source))
+
+
+def _steerable(order: int, *, reflections: bool = False) -> Callable[[Source, Sequence[int]], nn.Module]:
+    return lambda source, widths: steerable_cnn(order, widths, reflections=reflections, **_of(source))
+
+
+def _scale_channels(pooling: Pooling) -> Callable[[Source, Sequence[int]], nn.Module]:
+    def make(source: Source, widths: Sequence[int]) -> nn.Module:
+        return scale_channel_cnn(
+            widths,
+            pooling=pooling,
+            scale_factors=source.sizes,
+            view=source.unit,
+            background=source.background,
+            **_of(source),
+        )
+
+    return make
+
+
+def _gaussian_derivative(preset: str, **options: Any) -> Callable[[Source, Sequence[int]], nn.Module]:
+    def make(source: Source, widths: Sequence[int]) -> nn.Module:
+        window = PRESETS[preset].window if preset == "single_scale" else source.window
+        return gaussian_derivative_net(
+            preset, widths=widths, window=window, boundary=Background(source.background), **options, **_of(source)
+        )
+
+    return make
+
+
+def _rotation_scale(source: Source, widths: Sequence[int]) -> nn.Module:
+    boundary = Background(source.background)
+    return rotation_scale_net(8, widths, window=source.window, boundary=boundary, min_grid_sigma=1.0, **_of(source))
+
+
+def _escnn() -> list[Peer]:
+    """Of escnn's networks each at our widths and at our number of parameters.
+
+    Widths for the latter are the multiples of our own, rounded to whole fields, that come nearest: `tools` of the tests
+    find them anew.
+    """
+    peers = []
+    for name, order, reflections, widths in (
+        ("escnn_trivial", 1, False, (8, 12, 16, 24, 32)),
+        ("escnn_c4", 4, False, (16, 24, 32, 48, 64)),
+        ("escnn_c8", 8, False, (24, 32, 40, 64, 88)),
+        ("escnn_d4", 4, True, (24, 32, 40, 64, 88)),
+    ):
+        make = _steerable(order, reflections=reflections)
+        peers += [Peer(name, make), Peer(f"{name}_equal_parameters", make, widths)]
+    return peers
+
+
+def all_peers() -> dict[str, Peer]:
+    """By name, in the order of the table."""
+    peers = [
+        Peer("gaussian_derivative_larger", _gaussian_derivative("larger", min_grid_sigma=1.0)),
+        Peer(
+            "gaussian_derivative_default",
+            _gaussian_derivative("multi_scale", min_grid_sigma=1.0),
+            PRESETS["multi_scale"].widths,
+        ),
+        Peer("gaussian_derivative_single_scale", _gaussian_derivative("single_scale"), PRESETS["single_scale"].widths),
+        Peer("rotation_scale", _rotation_scale, setting=(("order", 8),)),
+        Peer("plain_cnn_3x3", _plain(3)),
+        Peer("plain_cnn_5x5", _plain(5)),
+        Peer("plain_cnn_3x3_augmented", _plain(3), augmented=True),
+        *_escnn(),
+        Peer("scale_channel_cnn", _scale_channels(Max()), setting=(("pooling", "max"),)),
+        Peer("scale_channel_cnn_average", _scale_channels(Mean()), setting=(("pooling", "average"),)),
+        Peer("riesz", lambda source, widths: riesz_net(widths, **_of(source)), (12, 16, 24, 32, 80)),
+        Peer("steerable_hermite", lambda source, widths: steerable_hermite(widths, **_of(source)), (12, 16, 24, 32)),
+    ]
+    return {peer.name: peer for peer in peers}

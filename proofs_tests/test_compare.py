@@ -1,0 +1,248 @@
+"""The comparison: every network is there and runs anywhere, its rows are complete, and what fails is a row, not an end."""
+
+import json
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks import compare, compare_report, costs, data, timing
+from benchmarks.__main__ import main
+from benchmarks.geometry import random_scaling, warp
+from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
+from scalegroup import ScaleGroupError
+from scalegroup.models import gaussian_derivative_net
+
+SOURCE = data.digits()
+REQUIRED = (
+    "plain_cnn_3x3 plain_cnn_5x5 plain_cnn_3x3_augmented escnn_trivial escnn_c4 escnn_c8 escnn_d4 scale_channel_cnn "
+    "riesz steerable_hermite gaussian_derivative_larger gaussian_derivative_default rotation_scale"
+).split()
+PEERS = all_peers()
+NEED_ESCNN = {name for name in PEERS if name.startswith("escnn")}
+
+every_peer = pytest.mark.parametrize("name", PEERS)
+quiet_windows = pytest.mark.filterwarnings("ignore::scalegroup.ScaleGroupWarning")
+
+
+def build(name, **options):
+    if name in NEED_ESCNN:
+        pytest.importorskip("escnn")
+    return PEERS[name].build(SOURCE, **options)
+
+
+# -- the networks ------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_that_was_asked_for_is_there():
+    assert set(REQUIRED) <= set(PEERS)
+    assert PEERS["plain_cnn_3x3_augmented"].augmented
+    assert not PEERS["plain_cnn_3x3"].augmented
+
+
+@quiet_windows
+@every_peer
+def test_no_network_builds_a_tensor_on_another_device(name):
+    """A forward pass on the meta device, in training and evaluation: a tensor of the CPU would not mix with it."""
+    net = build(name).to("meta")
+    images = torch.empty(3, 1, 65, 65, device="meta")
+    for mode in (True, False):
+        scores = net.train(mode)(images)
+        assert scores.device.type == "meta"
+        assert scores.shape == (3, 10)
+    with pytest.raises((RuntimeError, ScaleGroupError)):  # the control
+        net(torch.zeros(3, 1, 65, 65))
+
+
+def test_equal_parameters_are_as_equal_as_whole_fields_allow():
+    """The multiple of our widths, in whole fields, that comes nearest to our number of parameters."""
+    pytest.importorskip("escnn")
+    assert sum(p.numel() for p in gaussian_derivative_net("larger").parameters()) == PARAMETERS
+    for name in ("escnn_trivial", "escnn_c4", "escnn_c8", "escnn_d4"):
+        order = {"escnn_trivial": 1, "escnn_c4": 4}.get(name, 8)
+        peer = PEERS[f"{name}_equal_parameters"]
+
+        def count(factor, order=order, peer=peer):
+            widths = tuple(max(1, round(factor * width / order)) * order for width in WIDTHS)
+            return widths, sum(p.numel() for p in replace(peer, widths=widths).build(SOURCE).parameters())
+
+        candidates = dict(count(n / 20) for n in range(6, 40))
+        nearest = min(candidates, key=lambda widths: abs(candidates[widths] - PARAMETERS))
+        assert peer.widths == nearest
+        assert candidates[nearest] == pytest.approx(PARAMETERS, rel=0.2)
+        assert PEERS[name].widths == WIDTHS
+
+
+def test_windows_of_other_lengths_are_about_the_same_scales():
+    own = SOURCE.window
+    for count, window in windows(SOURCE).items():
+        assert window.channels == count
+        assert abs((window.first + window.labels[-1]) - (own.first + own.labels[-1])) <= 1
+
+
+# -- scaled and turned images ------------------------------------------------------------------------------------------
+
+
+def test_warping_back_is_the_identity_away_from_the_border():
+    images = SOURCE.draw("test", 1.0).images[:4].double()
+    factors, angles = torch.tensor([1.0, 1.5, 2.0, 1.2]).double(), torch.tensor([0.0, 0.4, 1.0, 3.0]).double()
+    there = warp(images, factors=factors, angles=angles, background=SOURCE.background)
+    turned_back = warp(there, factors=1 / factors, angles=-angles, background=SOURCE.background)
+    # scaling and turning commute, so the inverse is this; bilinear twice leaves a few percent
+    assert (turned_back - images).norm() < 0.15 * (images - SOURCE.background).norm()
+    assert (there - images).norm() > 0.3 * (images - SOURCE.background).norm()
+
+
+@pytest.mark.parametrize("size", [(9, 9), (8, 12)])
+def test_half_turns_and_the_identity_are_exact(size):
+    images = torch.randn(2, 1, *size, dtype=torch.float64)
+    one = torch.ones(2, dtype=torch.float64)
+    for angle, expected in ((0.0, images), (math.pi, images.rot90(2, (2, 3)))):
+        got = warp(images, factors=one, angles=angle * one, background=0.3)
+        torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
+
+
+def test_warped_objects_are_those_drawn_at_the_other_size():
+    small, large = (SOURCE.draw("test", size).images[:8] for size in (1.0, 2.0))
+    factors = torch.full((8,), 2.0)
+
+    def error(factor):
+        scaled = warp(small, factors=factor * factors, angles=torch.zeros(8), background=SOURCE.background)
+        return ((scaled - large).norm() / (large - SOURCE.background).norm()).item()
+
+    assert error(1.0) < 0.1
+    assert error(1.3) > 0.3  # the control
+
+
+def test_augmentation_is_a_function_of_its_generator():
+    images = SOURCE.draw("train", 1.0).images[:6]
+    augment = random_scaling(0.5, 4.0, SOURCE.background)
+    first, same, other = (augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+    assert torch.allclose(first[..., 0, 0], images[..., 0, 0])  # the background stays
+
+
+# -- costs -------------------------------------------------------------------------------------------------------------
+
+BENCH = costs.Bench((1, 24, 24), 10, "cpu", 1, costs.Scope(batch=2, memory_batch=2, seconds=1e-4, most_images=8))
+
+
+def small():
+    return PEERS["plain_cnn_3x3"].build(SOURCE, narrow=True)
+
+
+def test_costs_have_every_way_and_pass():
+    rows = BENCH.times(small)
+    assert {(row["way"], row["pass"], row["batch"]) for row in rows} == {
+        *((way.name, which, 2) for way in costs.CPU_WAYS for which in ("train", "inference")),
+        ("as it is", "inference", 1),
+    }
+    assert all(row["median_ms"] > 0 and not row["error"] for row in rows)
+    assert [row["batch"] for row in BENCH.sweep(small)] == [1, 2, 4, 8]
+
+
+def test_missing_memory_is_a_row_and_ends_the_sweep(monkeypatch):
+    measure = timing.measure
+    calls = []
+
+    def limited(step, **options):
+        calls.append(1)
+        if len(calls) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")
+        return measure(step, **options)
+
+    monkeypatch.setattr(timing, "measure", limited)
+    rows = list(BENCH.sweep(small))
+    assert [row["error"] for row in rows] == [None, None, "out of memory"]
+    monkeypatch.setattr(timing, "measure", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):  # the control: no other fault is hidden
+        BENCH.times(small)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setenv("GLIBC_TUNABLES", "as it is")  # the command would start itself anew
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "compare", *map(str, arguments)])
+    return main()
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """`compare --quick` of every network, run once."""
+    folder = tmp_path_factory.mktemp("compare")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(patch, "--quick", "--threads", 1, "--json", folder / "results.json", "--cache", folder / "c") == 0
+    return folder
+
+
+def test_the_quick_form_has_every_row_whole(quick):
+    content = json.loads((quick / "results.json").read_text())
+    assert list(content["rows"]) == list(PEERS)
+    for name, row in content["rows"].items():
+        if row["error"]:
+            assert name in NEED_ESCNN
+            assert "pip install 'scalegroup[escnn]'" in row["error"]  # how to have it
+            continue
+        assert set(row["accuracy"]) == {"0.5000", "1.0000", "2.0000"}
+        assert set(row["rotated"]) == {"0", "90"}
+        assert set(row["covariance_error"]) == {"1.4142", "2.0000"}
+        assert set(row["rotation_error"]) == {"45", "90"}
+        assert row["costs"]["construction_seconds"] > 0
+        assert row["costs"]["memory"]["peak_bytes"] > 0
+        assert not row["costs"]["error"]
+        assert row["parameters"] > 0
+        assert row["commit"]
+    larger = content["rows"]["gaussian_derivative_larger"]
+    assert set(larger["accuracy_by_channels"]) == {"4", "8", "12"}
+    assert larger["accuracy_by_channels"]["8"] == larger["accuracy"]
+    assert content["rows"]["rotation_scale"]["rotation_error"]["90"] < 1e-4  # float32
+    assert content["rows"]["rotation_scale"]["rotated"]["90"] == content["rows"]["rotation_scale"]["rotated"]["0"]
+    assert content["rows"]["plain_cnn_3x3"]["rotation_error"]["90"] > 0.1  # the control
+    assert (quick / "compare.png").stat().st_size > 10_000
+    assert "| rotation_scale |" in (quick / "compare.md").read_text()
+
+
+def test_rows_that_are_done_are_kept_with_resume_and_only_for_the_same_setting(quick, monkeypatch):
+    monkeypatch.chdir(quick)
+    monkeypatch.setattr(compare, "train", lambda *_, **__: pytest.fail("trained again"))
+    chosen = ("--networks", "plain_cnn_3x3", "--resume", "--without-costs", "--cache", quick / "c")
+    again = quick / "results2.json"
+    assert run(monkeypatch, "--quick", *chosen, "--json", again) == 0
+    before = json.loads((quick / "results.json").read_text())["rows"]["plain_cnn_3x3"]
+    before.pop("costs")
+    assert json.loads(again.read_text())["rows"] == {"plain_cnn_3x3": before}
+    with pytest.raises(pytest.fail.Exception):  # the control: another seed is another row
+        run(monkeypatch, "--quick", "--seed", 1, *chosen, "--json", again)
+
+
+def test_table_and_figure_come_from_the_file_alone(quick, tmp_path):
+    content = json.loads((quick / "results.json").read_text())
+    compare_report.write(content, tmp_path)
+    assert (tmp_path / "compare.md").read_text() == (quick / "compare.md").read_text()
+    content["rows"]["riesz"] = {"error": "no such package"}
+    row = next(row for row in compare_report.table(content).rows if row[0] == "riesz")
+    assert set(row[1:]) == {"–"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--networks", "resnet"], "network 'resnet'"),
+        (["--epochs", "0"], "epochs"),
+        (["--train-size", "-1"], "train size"),
+        (["--threads", "0"], "threads"),
+        (["--device", "cuda"], "device cuda"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_training(monkeypatch, capsys, tmp_path, arguments, said):
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert run(monkeypatch, "--json", tmp_path / "r.json", *arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
