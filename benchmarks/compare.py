@@ -9,7 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Scope:
 
     epochs: int = 5
     degrees: Sequence[int] = tuple(range(0, 360, 30))
-    costs: costs.Scope = costs.Scope()
+    costs: costs.Scope = field(default_factory=costs.Scope)
     narrow: bool = False
 
 
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> None:
     content |= {"setting": study.setting, "command": _command(options), **timing.provenance(options.device)}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
-    written = compare_report.write(content, folder)
+    written = compare_report.write(content, folder / options.json.name)
     study.console.print(compare_report.table(content).rich())
     for error in dict.fromkeys(row["error"] for row in content["rows"].values() if row["error"]):
         study.console.print(f"no row: {error}", markup=False)

@@ -16,9 +16,9 @@ _OURS, _OTHERS = "#0072B2", "#D55E00"  # told apart by everybody
 _NEAR = 1e-3
 
 
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`compare.md` and `compare.png` in the folder."""
-    text, picture = folder / "compare.md", folder / "compare.png"
+def write(content: dict[str, Any], path: Path) -> list[Path]:
+    """The table and the figure beside the results: `path` with `.md` and with `.png`."""
+    text, picture = path.with_suffix(".md"), path.with_suffix(".png")
     tables = [table(content), channels(content)]
     markdown = "\n".join(one.markdown() for one in tables if one.rows)
     results.write(text, lambda temporary: temporary.write_text(markdown, encoding="utf-8"))
@@ -100,7 +100,8 @@ def figure(content: dict[str, Any]) -> Any:
     panels[0].invert_yaxis()
     for panel in panels:
         panel.grid(alpha=0.3)
-        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9, frameon=False)
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9, frameon=False)
     return figure
 
 

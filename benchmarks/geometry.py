@@ -35,7 +35,7 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, background: float) 
     return F.grid_sample(images - background, places, align_corners=False) + background
 
 
-def random_scaling(smallest: float, largest: float, background: float):  # noqa: ANN201
+def random_scaling(smallest: float, largest: float, background: float):
     """Augmentation: factors uniform in their logarithm between the two; objects are never read from finer pictures."""
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""A rotation-equivariant network of escnn of the same widths: the peer to compare with."""
+"""A network of escnn of the same widths, equivariant to rotations and reflections: the peer to compare with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_images, check_integer
+from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
 from scalegroup.models.plain_cnn import check_odd, check_widths, read_centre
 
 
@@ -35,17 +35,19 @@ def steerable_cnn(
     order: int,
     widths: Sequence[int] = (16, 24, 32, 48, 64),
     *,
+    reflections: bool = False,
     kernel_size: int = 5,
     in_channels: int = 1,
     num_classes: int = 10,
 ) -> SteerableCNN:
-    """A CNN equivariant to the `order` rotations of C_order, on regular fields, in escnn's own modules and types.
+    """A CNN equivariant to the group C_order or D_order, on regular fields, in escnn's own modules and types.
 
     Batch norm (one set per field) and ReLU follow every convolution but the last, which gives invariant maps.
 
     Args:
-        order: of the rotation group; 1 is an ordinary CNN, in escnn.
-        widths: features of the hidden layers, fields × order: multiples of the order.
+        order: how many rotations there are; 1 is an ordinary CNN, in escnn.
+        widths: features of the hidden layers, fields × elements of the group: multiples of their number.
+        reflections: D_order, of 2·order elements, in place of C_order, of as many as it has rotations.
         kernel_size: of every layer, odd.
         in_channels: 1 for grey images, 3 for colour.
         num_classes: width of the last layer.
@@ -56,16 +58,18 @@ def steerable_cnn(
     check_integer("order", order, at_least=1)
     sizes = check_widths(widths, in_channels, num_classes)
     padding = check_odd("kernel_size", kernel_size) // 2
+    check_instance("reflections", reflections, bool, mend="pass True for D_order, False for C_order")
+    elements, name = (2 * order, f"D{order}") if reflections else (order, f"C{order}")
     for width in widths:
-        if width % order:
+        if width % elements:
             raise ScaleGroupError(
-                f"width {width} for C{order}", expected=f"fields × {order}", mend=f"pass multiples of {order}"
+                f"width {width} for {name}", expected=f"fields × {elements}", mend=f"pass multiples of {elements}"
             )
     gspaces, enn = _escnn()
-    space = gspaces.rot2dOnR2(order)
+    space = gspaces.flipRot2dOnR2(order) if reflections else gspaces.rot2dOnR2(order)
     types = [
         enn.FieldType(space, sizes[0] * [space.trivial_repr]),
-        *(enn.FieldType(space, width // order * [space.regular_repr]) for width in widths),
+        *(enn.FieldType(space, width // elements * [space.regular_repr]) for width in widths),
         enn.FieldType(space, sizes[-1] * [space.trivial_repr]),
     ]
     layers: list[Any] = []

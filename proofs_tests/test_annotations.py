@@ -11,7 +11,13 @@ from jaxtyping import TypeCheckError, install_import_hook
 with install_import_hook("scalegroup", "beartype.beartype"):
     import scalegroup as sg
     from scalegroup import functional, testing
-    from scalegroup.models import gaussian_derivative_net, rotation_scale_net
+    from scalegroup.models import (
+        gaussian_derivative_net,
+        riesz_net,
+        rotation_scale_net,
+        scale_channel_cnn,
+        steerable_hermite,
+    )
     from scalegroup.resample import subsample
 
 images = torch.rand(2, 1, 33, 33)
@@ -32,6 +38,8 @@ for boundary, readout in (
 for kernel in (sg.SampledDerivatives(), sg.IntegratedGaussian(), sg.Iso(), sg.SampledGaussian()):
     jets = functional.jet_maps(images, sigma=1.0, kernel=kernel).movedim(2, -1)
     sg.directional_derivatives(jets, 0.3)
+for baseline in (riesz_net, scale_channel_cnn, steerable_hermite):
+    baseline((2,))(images).sum().backward()
 field = functional.lift(images, window)
 repr(field.transform(window.group.generator).resample(2).restrict(window))
 subsample(images, 2)

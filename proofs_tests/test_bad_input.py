@@ -47,7 +47,7 @@ from scalegroup import (
 )
 from scalegroup.field_type import ImageType
 from scalegroup.grid import Axis, Grid
-from scalegroup.models import gaussian_derivative_net
+from scalegroup.models import gaussian_derivative_net, riesz_net, scale_channel_cnn, steerable_hermite
 from scalegroup.resample import subsample
 
 G, OTHER = ScaleGroup(2), ScaleGroup(3)
@@ -455,6 +455,35 @@ REFUSALS = [
             ("min_grid_sigma", None, NOT_POSITIVE[:-1], "min_grid_sigma"),
         ]
     ),
+    *(
+        Refusal(f"{name} of {build.__name__}", lambda value, b=build, n=name: b(**{n: value}), good, bad, said)
+        for build in (riesz_net, scale_channel_cnn, steerable_hermite)
+        for name, good, bad, said in [
+            ("widths", (3, 4), [(3, 0), (1.5,), (-1, 2), ("two",), 5], "width"),
+            ("num_classes", 1, NOT_COUNTS, "num_classes"),
+            ("in_channels", 3, NOT_COUNTS, "channels"),
+        ]
+    ),
+    *(
+        Refusal(f"{name} of a baseline", lambda value, b=build, n=name: b(**{n: value}), good, bad, said)
+        for build, name, good, bad, said in [
+            (scale_channel_cnn, "kernel_size", 3, [4, *NOT_COUNTS], "kernel_size"),
+            (
+                scale_channel_cnn,
+                "scale_factors",
+                (0.5, 1),
+                [(), (1.0, 0.0), ("two",), (math.nan,), 2.0],
+                "scale.factor",
+            ),
+            (scale_channel_cnn, "pooling", Mean(), ["max", 3, Max, None], "pooling"),
+            (scale_channel_cnn, "pooling", TopK(17), [TopK(18)], "17 scale channels"),
+            (scale_channel_cnn, "view", 9, NOT_COUNTS, "view"),
+            (scale_channel_cnn, "background", -0.75, [math.nan, math.inf, "two", None], "background"),
+            (steerable_hermite, "window", WINDOW, [G, *NOT_OURS], "window"),
+            (steerable_hermite, "kernel_size", 9, [8, *NOT_COUNTS], "kernel_size"),
+            (steerable_hermite, "scale_size", 5, [6, *NOT_COUNTS], "scale_size"),
+        ]
+    ),
 ]
 
 
@@ -528,6 +557,9 @@ TAKE_IMAGES: dict[str, Callable] = {
     "dense": NET.dense,
     "scale_logits": NET.scale_logits,
     "select_scale": NET.select_scale,
+    "riesz_net": riesz_net((3,), in_channels=2),
+    "scale_channel_cnn": scale_channel_cnn((3,), in_channels=2),
+    "steerable_hermite": steerable_hermite((3,), in_channels=2),
 }
 BAD_IMAGES = {
     "no tensor": (GOOD.numpy(), "type ndarray"),

@@ -1,9 +1,8 @@
-"""The comparison: every network is there and runs anywhere, its rows are complete, and what fails is a row, not an end."""
+"""The comparison: every network is there and runs anywhere, its rows are whole, and what fails is a row, not an end."""
 
 import json
 import math
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -16,10 +15,12 @@ from scalegroup import ScaleGroupError
 from scalegroup.models import gaussian_derivative_net
 
 SOURCE = data.digits()
-REQUIRED = (
-    "plain_cnn_3x3 plain_cnn_5x5 plain_cnn_3x3_augmented escnn_trivial escnn_c4 escnn_c8 escnn_d4 scale_channel_cnn "
-    "riesz steerable_hermite gaussian_derivative_larger gaussian_derivative_default rotation_scale"
-).split()
+REQUIRED = {
+    *("plain_cnn_3x3", "plain_cnn_5x5", "plain_cnn_3x3_augmented"),
+    *("escnn_trivial", "escnn_c4", "escnn_c8", "escnn_d4"),
+    *("scale_channel_cnn", "riesz", "steerable_hermite"),
+    *("gaussian_derivative_larger", "gaussian_derivative_default", "rotation_scale"),
+}
 PEERS = all_peers()
 NEED_ESCNN = {name for name in PEERS if name.startswith("escnn")}
 
@@ -37,7 +38,7 @@ def build(name, **options):
 
 
 def test_every_row_that_was_asked_for_is_there():
-    assert set(REQUIRED) <= set(PEERS)
+    assert set(PEERS) >= REQUIRED
     assert PEERS["plain_cnn_3x3_augmented"].augmented
     assert not PEERS["plain_cnn_3x3"].augmented
 
@@ -56,22 +57,15 @@ def test_no_network_builds_a_tensor_on_another_device(name):
         net(torch.zeros(3, 1, 65, 65))
 
 
-def test_equal_parameters_are_as_equal_as_whole_fields_allow():
-    """The multiple of our widths, in whole fields, that comes nearest to our number of parameters."""
+def test_equal_parameters_are_equal_and_equal_widths_are_not():
     pytest.importorskip("escnn")
     assert sum(p.numel() for p in gaussian_derivative_net("larger").parameters()) == PARAMETERS
     for name in ("escnn_trivial", "escnn_c4", "escnn_c8", "escnn_d4"):
-        order = {"escnn_trivial": 1, "escnn_c4": 4}.get(name, 8)
-        peer = PEERS[f"{name}_equal_parameters"]
-
-        def count(factor, order=order, peer=peer):
-            widths = tuple(max(1, round(factor * width / order)) * order for width in WIDTHS)
-            return widths, sum(p.numel() for p in replace(peer, widths=widths).build(SOURCE).parameters())
-
-        candidates = dict(count(n / 20) for n in range(6, 40))
-        nearest = min(candidates, key=lambda widths: abs(candidates[widths] - PARAMETERS))
-        assert peer.widths == nearest
-        assert candidates[nearest] == pytest.approx(PARAMETERS, rel=0.2)
+        same, wide = (
+            sum(p.numel() for p in PEERS[of].build(SOURCE).parameters()) for of in (f"{name}_equal_parameters", name)
+        )
+        assert same == pytest.approx(PARAMETERS, rel=0.04)
+        assert wide != pytest.approx(PARAMETERS, rel=0.04)
         assert PEERS[name].widths == WIDTHS
 
 
@@ -112,8 +106,8 @@ def test_warped_objects_are_those_drawn_at_the_other_size():
         scaled = warp(small, factors=factor * factors, angles=torch.zeros(8), background=SOURCE.background)
         return ((scaled - large).norm() / (large - SOURCE.background).norm()).item()
 
-    assert error(1.0) < 0.1
-    assert error(1.3) > 0.3  # the control
+    assert error(1.0) < 0.2  # drawn by bicubic interpolation and smoothed, here bilinear: .15
+    assert error(1.2) > 0.4  # the control
 
 
 def test_augmentation_is_a_function_of_its_generator():
@@ -171,13 +165,18 @@ def run(monkeypatch, *arguments):
     return main()
 
 
+COSTED = ("rotation_scale", "plain_cnn_3x3", "escnn_c4")
+
+
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """`compare --quick` of every network, run once."""
+    """`compare --quick`, run once; costs of three networks only, as memory is measured in processes of their own."""
     folder = tmp_path_factory.mktemp("compare")
+    always = ("--quick", "--threads", 1, "--resume", "--cache", folder / "c")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run(patch, "--quick", "--threads", 1, "--json", folder / "results.json", "--cache", folder / "c") == 0
+        assert run(patch, *always, "--without-costs", "--json", folder / "results.json") == 0
+        assert run(patch, *always, "--networks", *COSTED, "--json", folder / "costs.json") == 0
     return folder
 
 
@@ -193,9 +192,6 @@ def test_the_quick_form_has_every_row_whole(quick):
         assert set(row["rotated"]) == {"0", "90"}
         assert set(row["covariance_error"]) == {"1.4142", "2.0000"}
         assert set(row["rotation_error"]) == {"45", "90"}
-        assert row["costs"]["construction_seconds"] > 0
-        assert row["costs"]["memory"]["peak_bytes"] > 0
-        assert not row["costs"]["error"]
         assert row["parameters"] > 0
         assert row["commit"]
     larger = content["rows"]["gaussian_derivative_larger"]
@@ -204,8 +200,19 @@ def test_the_quick_form_has_every_row_whole(quick):
     assert content["rows"]["rotation_scale"]["rotation_error"]["90"] < 1e-4  # float32
     assert content["rows"]["rotation_scale"]["rotated"]["90"] == content["rows"]["rotation_scale"]["rotated"]["0"]
     assert content["rows"]["plain_cnn_3x3"]["rotation_error"]["90"] > 0.1  # the control
-    assert (quick / "compare.png").stat().st_size > 10_000
-    assert "| rotation_scale |" in (quick / "compare.md").read_text()
+    assert (quick / "results.png").stat().st_size > 10_000
+    assert "| rotation_scale |" in (quick / "results.md").read_text()
+
+
+def test_costs_are_measured_of_every_row_that_is_wanted(quick):
+    rows = json.loads((quick / "costs.json").read_text())["rows"]
+    assert tuple(rows) == COSTED
+    for row in rows.values():
+        if not row["error"]:
+            assert row["costs"]["construction_seconds"] > 0
+            assert row["costs"]["memory"]["peak_bytes"] > 0
+            assert {time["error"] for time in row["costs"]["times"]} == {None}
+            assert row["costs"]["error"] is None
 
 
 def test_rows_that_are_done_are_kept_with_resume_and_only_for_the_same_setting(quick, monkeypatch):
@@ -215,7 +222,6 @@ def test_rows_that_are_done_are_kept_with_resume_and_only_for_the_same_setting(q
     again = quick / "results2.json"
     assert run(monkeypatch, "--quick", *chosen, "--json", again) == 0
     before = json.loads((quick / "results.json").read_text())["rows"]["plain_cnn_3x3"]
-    before.pop("costs")
     assert json.loads(again.read_text())["rows"] == {"plain_cnn_3x3": before}
     with pytest.raises(pytest.fail.Exception):  # the control: another seed is another row
         run(monkeypatch, "--quick", "--seed", 1, *chosen, "--json", again)
@@ -223,8 +229,8 @@ def test_rows_that_are_done_are_kept_with_resume_and_only_for_the_same_setting(q
 
 def test_table_and_figure_come_from_the_file_alone(quick, tmp_path):
     content = json.loads((quick / "results.json").read_text())
-    compare_report.write(content, tmp_path)
-    assert (tmp_path / "compare.md").read_text() == (quick / "compare.md").read_text()
+    compare_report.write(content, tmp_path / "again.json")
+    assert (tmp_path / "again.md").read_text() == (quick / "results.md").read_text()
     content["rows"]["riesz"] = {"error": "no such package"}
     row = next(row for row in compare_report.table(content).rows if row[0] == "riesz")
     assert set(row[1:]) == {"–"}
