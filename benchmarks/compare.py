@@ -35,7 +35,6 @@ DESCRIPTION = "side by side with escnn, ordinary CNNs and scale-channel networks
 _SCALINGS = ScaleGroup(2**0.5)
 _POWERS = (1, 2)  # by √2 and by 2
 _TURNS = (45, 90)  # degrees, of the measured rotation error
-_CANVAS = 129  # pixels, of the images that errors are measured on
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,23 @@ class Scope:
     Args:
         epochs: of training.
         degrees: by which test images are turned.
+        canvas: pixels across of the images that errors are measured on.
         costs: how long costs are measured for.
         narrow: networks of eight features a layer, to try the command.
     """
 
     epochs: int = 5
     degrees: Sequence[int] = tuple(range(0, 360, 30))
+    canvas: int = 129
     costs: costs.Scope = field(default_factory=costs.Scope)
     narrow: bool = False
 
 
 FULL = Scope()
-QUICK = Scope(epochs=1, degrees=(0, 90), costs=costs.Scope(batch=2, memory_batch=2, seconds=0.01), narrow=True)
-_QUICK_IMAGES = 60
+QUICK = Scope(
+    epochs=1, degrees=(0, 90), canvas=65, costs=costs.Scope(batch=2, memory_batch=2, seconds=0.01), narrow=True
+)
+_QUICK_IMAGES = 20
 _QUICK_SIZES = (0.5, 1.0, 2.0)
 _SWEPT = 4096  # images a step at most, in the sweep on an accelerator
 
@@ -205,7 +208,7 @@ class Study:
 
     def errors(self, net: nn.Module) -> dict[str, dict[str, float]]:
         """How far the class scores are from invariance, as a fraction of the signal, on images of closed form."""
-        place = {"in_channels": self.source.channels, "background": self.source.background, "size": _CANVAS}
+        place = {"in_channels": self.source.channels, "background": self.source.background, "size": self.scope.canvas}
         scaling = {_SCALINGS.element(power): f"{_SCALINGS.factor(power):.4f}" for power in _POWERS}
         return {
             "covariance_error": {name: equivariance_error(net, g, **place).error for g, name in scaling.items()},
