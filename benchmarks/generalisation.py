@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import data, report, results
 from benchmarks.evaluation import evaluate
+from benchmarks.geometry import random_cut
 from benchmarks.networks import add_network_arguments, build, settings_for
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.training import train
@@ -54,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale-channel dropout in training: at most this many of the finest, 0: none (default: %(default)s)",
     )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="of the loss (default: %(default)s)")
+    parser.add_argument(
+        "--cut-share",
+        type=float,
+        default=0.0,
+        help="of so many training images only a central square is left, as of objects too large (default: 0)",
+    )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="of weights and order; one experiment each (default: 0)"
     )
@@ -104,7 +111,10 @@ def run(options: argparse.Namespace) -> None:
         dropped_channels=options.dropped_channels,
         label_smoothing=options.label_smoothing,
         loss=options.loss,
+        cut_share=options.cut_share,
     )
+    if recipe.cut_share and any(len(sizes) > 1 for sizes in options.train_size):
+        raise ScaleGroupError("--cut-share with a mixture of sizes", expected="one size", mend="leave one of them out")
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.checkpoint_every is not None:
@@ -158,6 +168,8 @@ def _run(
     )
     for name, net in experiment.nets.items():
         console.print(f"{name}: {net.lift.window!r}, {net.extra_repr()}")
+    extent = source.unit * experiment.train_sizes[0]
+    augment = random_cut(recipe.cut_share, extent, source.background) if recipe.cut_share else None
     seconds = {
         name: {
             "train": train(
@@ -171,6 +183,7 @@ def _run(
                 console=console,
                 resume=options.resume,
                 checkpoint_every=options.checkpoint_every,
+                augment=augment,
             ).seconds
         }
         for name, net in experiment.nets.items()

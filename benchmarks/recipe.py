@@ -36,9 +36,11 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 class Recipe:
     """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50, binary cross-entropy.
 
-    Two parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
+    Three parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
     `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
     finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
+    `cut_share`: of so many of the images only a central square is left (`geometry.random_cut`), as of objects that are
+    larger than the picture. It changes no size.
 
     All chance is a function of the seed and the place in the training, so that an interrupted run can go on as if
     nothing had happened.
@@ -54,6 +56,7 @@ class Recipe:
     dropped_channels: int = 0
     label_smoothing: float = 0.0
     loss: str = "cross-entropy"
+    cut_share: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, at_least=1)
@@ -63,6 +66,8 @@ class Recipe:
         check_integer("dropped channels", self.dropped_channels, at_least=0)
         if not 0 <= check_number("label smoothing", self.label_smoothing) < 1:
             raise ScaleGroupError(f"label smoothing {self.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
+        if not 0 <= check_number("cut share", self.cut_share) <= 1:
+            raise ScaleGroupError(f"cut share {self.cut_share:g}", expected="in [0, 1]", mend="try 0.3")
         if self.loss not in LOSSES:
             raise ScaleGroupError(
                 f"loss {self.loss!r}", expected=f"one of {sorted(LOSSES)}", mend="choose one of these"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -12,20 +11,19 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from benchmarks.checkpoint import Checkpoint, Position
 from benchmarks.data import Labelled
 from benchmarks.data.cache import checksum
+from benchmarks.geometry import Augment
 from benchmarks.joint_norm import joint_batch_norm
 from benchmarks.logs import Csv, Log, Screen, TensorBoard
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
 from scalegroup.models import GaussianDerivativeNet
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 _STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds share none
 
@@ -57,7 +55,7 @@ def train(
         console: for the bar.
         resume: go on from the last complete checkpoint, if there is one, to the same weights bit for bit.
         checkpoint_every: steps between checkpoints, beside one after each epoch.
-        augment: changes the images of a batch by chance, all of it from the generator it is given.
+        augment: changes the images of each batch.
 
     Returns:
         The end: steps, seconds, and the sums of the last epoch.

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import compare, compare_report, costs, data, timing
 from benchmarks.__main__ import main
-from benchmarks.geometry import random_scaling, warp
+from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
 from scalegroup import ScaleGroupError
 from scalegroup.models import gaussian_derivative_net
@@ -117,6 +117,20 @@ def test_augmentation_is_a_function_of_its_generator():
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.allclose(first[..., 0, 0], images[..., 0, 0])  # the background stays
+
+
+def test_cutting_leaves_a_central_square_of_some_images_and_changes_no_size():
+    images = SOURCE.draw("train", 2.0).images[:200]
+    unit = 2.0 * SOURCE.unit
+    cut = random_cut(0.3, unit, SOURCE.background)(images, torch.Generator().manual_seed(0))
+    changed = (cut != images).flatten(1).any(1)
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.1)
+    assert torch.equal(cut[~changed], images[~changed])
+    offsets = (torch.arange(images.shape[-1]) - (images.shape[-1] - 1) / 2).abs()
+    inner, outer = offsets <= 0.45 * unit / 2, offsets > 0.75 * unit / 2
+    assert torch.equal(cut[..., inner, :][..., inner], images[..., inner, :][..., inner])
+    assert (cut[changed][..., outer, :] == SOURCE.background).all()
+    assert not (images[changed][..., outer, :] == SOURCE.background).all()  # the control
 
 
 # -- costs -------------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def runs_in(content: Mapping[str, Any]) -> list[Run]:
             train_sizes=tuple(trained) if isinstance(trained, list) else (trained,),
             train_images=content["train_images"],
             test_images=content["test_images"],
-            setting=_setting(content["network"][network], content["training"]),
+            setting=_setting(content["network"][network], {"cut_share": 0.0} | content["training"]),
             seed=content["seed"],
             accuracy={float(size): value for size, value in accuracy.items()},
             sigmas=tuple(content["selected_scale"][network]["sigma0"]),
