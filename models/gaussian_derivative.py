@@ -77,13 +77,18 @@ class GaussianDerivativeNet(nn.Sequential):
 
     @property
     def paper_parameter_count(self) -> int:
-        """The paper's count: six per pair of an input and an output feature, C₀ among them, batch norm left out."""
-        pairs = (layer.offset.numel() * layer.in_type.size for layer in self.layers if isinstance(layer, nn.JetConv))
-        return 6 * sum(pairs)
+        """The paper's count: six per pair of an input and an output feature, C₀ among them, batch norm left out.
+
+        It has none for weights that rotations share: 0.
+        """
+        jets = [layer for layer in self.layers if isinstance(layer, nn.JetConv)]
+        own = [layer for layer in jets if not isinstance(layer, nn.SteerableJetConv)]
+        return 6 * sum(layer.offset.numel() * layer.in_type.size for layer in own)
 
     def extra_repr(self) -> str:
-        """Both parameter counts."""
-        return f"{self.parameter_count} parameters ({self.paper_parameter_count} as the paper counts)"
+        """The parameter counts."""
+        paper = self.paper_parameter_count
+        return f"{self.parameter_count} parameters" + (f" ({paper} as the paper counts)" if paper else "")
 
 
 def gaussian_derivative_net(

@@ -32,13 +32,20 @@ class PlainCNN(torch.nn.Module):
 
 
 def plain_cnn(
-    widths: Sequence[int] = (16, 24, 32, 48, 64), *, kernel_size: int = 3, in_channels: int = 1, num_classes: int = 10
+    widths: Sequence[int] = (16, 24, 32, 48, 64),
+    *,
+    kernel_size: int = 3,
+    downsample: Sequence[int] = (),
+    in_channels: int = 1,
+    num_classes: int = 10,
 ) -> PlainCNN:
     """An ordinary CNN: convolutions with zero padding, batch norm and ReLU after every one but the last.
 
     Args:
         widths: of the hidden layers.
         kernel_size: of every layer, odd.
+        downsample: after which hidden layers, from 1, the maps are halved by 2×2 means. Without any, six layers of 3×3
+            see 13×13 pixels, and do not know what larger objects look like.
         in_channels: 1 for grey images, 3 for colour.
         num_classes: width of the last layer.
 
@@ -49,10 +56,13 @@ def plain_cnn(
     torch.Size([2, 10])
     """
     padding = check_odd("kernel_size", kernel_size) // 2
+    halved = check_downsample(downsample, widths)
     layers: list[torch.nn.Module] = []
-    for before, after in pairwise(check_widths(widths, in_channels, num_classes)):
-        if layers:
+    for depth, (before, after) in enumerate(pairwise(check_widths(widths, in_channels, num_classes))):
+        if depth:
             layers += [torch.nn.BatchNorm2d(before), torch.nn.ReLU()]
+        if depth in halved:
+            layers.append(torch.nn.AvgPool2d(2))
         layers.append(torch.nn.Conv2d(before, after, kernel_size, padding=padding))
     return PlainCNN(torch.nn.Sequential(*layers))
 
@@ -63,6 +73,19 @@ def check_widths(widths: Sequence[int], in_channels: int, num_classes: int) -> l
     names = ["in_channels", *("width" for _ in widths), "num_classes"]
     sizes = [in_channels, *widths, num_classes]
     return [check_integer(name, size, at_least=1) for name, size in zip(names, sizes, strict=True)]
+
+
+def check_downsample(downsample: Sequence[int], widths: Sequence[int]) -> set[int]:
+    """The numbers of hidden layers, from 1, or a `ScaleGroupError`."""
+    check_instance("downsample", downsample, Sequence, mend="pass numbers of hidden layers, such as (1, 2)")
+    numbers = {check_integer("downsample", number, at_least=1) for number in downsample}
+    if max(numbers, default=0) > len(widths):
+        raise ScaleGroupError(
+            f"downsample {tuple(downsample)}",
+            expected=f"numbers from 1 to {len(widths)}, of hidden layers",
+            mend="leave the others out",
+        )
+    return numbers
 
 
 def check_odd(name: str, value: int) -> int:

@@ -75,6 +75,7 @@ def scale_channel_cnn(
     *,
     kernel_size: int = 5,
     scale_factors: Sequence[float] = tuple(2 ** (k / 4) for k in range(-4, 13)),
+    downsample: Sequence[int] = (),
     pooling: Pooling = Max(),  # noqa: B008
     view: int = 28,
     in_channels: int = 1,
@@ -92,6 +93,7 @@ def scale_channel_cnn(
         widths: of the hidden layers.
         kernel_size: of every layer, odd.
         scale_factors: pixels of the image that one pixel of a channel spans, for every scale channel.
+        downsample: as of `plain_cnn`.
         pooling: over the scale channels.
         view: pixels of a channel on each axis.
         in_channels: 1 for grey images, 3 for colour.
@@ -113,7 +115,9 @@ def scale_channel_cnn(
     if not math.isfinite(value := check_number("background", background)):
         raise ScaleGroupError(f"background {value}", expected="a finite number", mend="pass the value outside images")
     return ScaleChannelCNN(
-        plain_cnn(widths, kernel_size=kernel_size, in_channels=in_channels, num_classes=num_classes),
+        plain_cnn(
+            widths, kernel_size=kernel_size, downsample=downsample, in_channels=in_channels, num_classes=num_classes
+        ),
         in_channels=in_channels,
         scale_factors=factors,
         view=check_integer("view", view, at_least=1),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
-from scalegroup.models.plain_cnn import check_odd, check_widths, read_centre
+from scalegroup.models.plain_cnn import check_downsample, check_odd, check_widths, read_centre
 
 
 class SteerableCNN(torch.nn.Module):
@@ -37,6 +37,7 @@ def steerable_cnn(
     *,
     reflections: bool = False,
     kernel_size: int = 5,
+    downsample: Sequence[int] = (),
     in_channels: int = 1,
     num_classes: int = 10,
 ) -> SteerableCNN:
@@ -49,6 +50,8 @@ def steerable_cnn(
         widths: features of the hidden layers, fields × elements of the group: multiples of their number.
         reflections: D_order, of 2·order elements, in place of C_order, of as many as it has rotations.
         kernel_size: of every layer, odd.
+        downsample: after which hidden layers, from 1, the maps are halved by 2×2 means; of even maps these commute
+            with quarter turns.
         in_channels: 1 for grey images, 3 for colour.
         num_classes: width of the last layer.
 
@@ -72,10 +75,13 @@ def steerable_cnn(
         *(enn.FieldType(space, width // elements * [space.regular_repr]) for width in widths),
         enn.FieldType(space, sizes[-1] * [space.trivial_repr]),
     ]
+    halved = check_downsample(downsample, widths)
     layers: list[Any] = []
-    for before, after in pairwise(types):
-        if layers:
+    for depth, (before, after) in enumerate(pairwise(types)):
+        if depth:
             layers += [enn.InnerBatchNorm(before), enn.ReLU(before)]
+        if depth in halved:
+            layers.append(enn.PointwiseAvgPool2D(before, kernel_size=2))
         layers.append(enn.R2Conv(before, after, kernel_size=kernel_size, padding=padding))
     return SteerableCNN(enn.SequentialModule(*layers))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def adapted(net: torch.nn.Module, images: Tensor) -> None:
 
 
 def test_every_baseline_is_here() -> None:
-    others = {"find_trained", "gaussian_derivative_net", "save_trained", "steerable_cnn"}  # escnn's: below
+    others = {"find_trained", "gaussian_derivative_net", "rotation_scale_net", "save_trained"} | {"steerable_cnn"}
     assert set(NETWORKS) == {name for name in models.__all__ if name[0].islower()} - others
 
 
@@ -98,6 +99,43 @@ def test_every_parameter_learns_and_no_grid_is_in_the_state(build: Callable) -> 
     assert not [name for name, parameter in learnt.items() if parameter.grad is None]
     others = {name.split(".")[-1] for name in set(net.state_dict()) - set(learnt)}
     assert others == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+# -- halved maps ------------------------------------------------------------------------------------------------------
+
+
+def test_halving_widens_what_the_centre_sees() -> None:
+    """Three convolutions of 3×3 see 7 pixels; with maps halved behind the first, 1 + 2 + 1 + 2·(2 + 2) = 12."""
+
+    def seen(downsample: tuple[int, ...]) -> int:
+        net = plain_cnn((4, 4), downsample=downsample).double().eval()
+        images = torch.randn(1, 1, 28, 28, dtype=torch.float64, requires_grad=True)
+        net(images).sum().backward()
+        assert images.grad is not None
+        return int((images.grad[0, 0].abs().sum(0) > 0).sum())
+
+    even = 1  # the centre of an even number of samples are two
+    assert seen(()) == 7 + even
+    assert seen((1,)) == 12 + 2 * even
+
+
+@pytest.mark.filterwarnings("ignore")  # escnn's own
+def test_halving_commutes_with_quarter_turns_of_even_maps() -> None:
+    pytest.importorskip("escnn", exc_type=ImportError)
+
+    def error(size: int) -> float:
+        torch.manual_seed(0)
+        net, images = steerable_cnn(4, (8, 16), downsample=(1, 2)).eval(), torch.randn(2, 1, size, size)
+        return float((net(images) - net(images.rot90(1, (2, 3)))).abs().max())
+
+    assert error(24) < 1e-4
+    assert error(27) > 1e-3  # the control: the last sample of an odd map is left out
+
+
+@pytest.mark.parametrize("wrong", [{"downsample": (3,)}, {"downsample": (0,)}, {"downsample": 2}])
+def test_halvings_behind_no_hidden_layer_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ScaleGroupError, match="downsample"):
+        plain_cnn((4, 8), **wrong)
 
 
 # -- escnn ------------------------------------------------------------------------------------------------------------

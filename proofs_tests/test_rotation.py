@@ -331,6 +331,7 @@ def test_weights_are_those_of_one_rotation() -> None:
     pairs = sum(a * b for a, b in pairwise(fields))
     expected = 5 * (2 + 8 * pairs + 8 * 10) + sum(fields) + 10 + 2 * sum(fields)
     assert net.parameter_count == expected
+    assert "as the paper counts" not in repr(net)  # which has no such weights
     first, last = net.layers[1], net.layers[-3]
     assert isinstance(first, nn.SteerableJetConv)
     assert isinstance(last, nn.SteerableJetConv)
