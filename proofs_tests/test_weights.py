@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import data
 from scalegroup import Background, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
 from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
+from scalegroup.models.weights import PRETRAINED
 
 SETTING = Setting(
     preset="larger",
@@ -118,3 +120,30 @@ def test_saving_is_whole_or_not_at_all(pretrained, net, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_trained(net, SETTING, pretrained / "tiny.safetensors")
     assert {path.name: path.read_bytes() for path in pretrained.iterdir()} == before
+
+
+# -- the package's own ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::scalegroup.ScaleGroupWarning")  # the canvas is smaller than that of the training
+def test_the_networks_of_the_package_read_digits_of_another_collection_at_sizes_never_seen():
+    """scikit-learn's 8×8 digits, of other writers and another scanner, at 1 and 2 times their size: .90 and .92."""
+    net = gaussian_derivative_net("larger", weights="mnist-large-scale-5k")
+    selected = []
+    for size in (1.0, 2.0):
+        drawn = data.digits().first(test=100).draw("test", size)
+        with torch.no_grad():
+            scores, sigma0 = net.predict(drawn.images)
+        assert (scores.argmax(1) == drawn.labels).float().mean() > 0.85
+        selected.append(sigma0.log2().mean())
+    assert (selected[1] - selected[0]).item() == pytest.approx(1, abs=0.15)  # one octave: scale follows size
+    net = gaussian_derivative_net("larger", window=net.lift.window)  # the control: weights of chance
+    assert (net.eval()(drawn.images).argmax(1) == drawn.labels).float().mean() < 0.3
+
+
+def test_every_network_of_the_package_has_its_card_and_its_results():
+    names = [path.stem for path in PRETRAINED.glob("*.safetensors")]
+    assert names
+    for name in names:
+        assert name in (PRETRAINED / f"{name}.md").read_text(encoding="utf-8")
+        assert find_trained(name).about["accuracy"]

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from benchmarks.report.runs import Family
 from benchmarks.report.selection import fit
-from benchmarks.report.words import differing, named, trained_at
+from benchmarks.report.words import apart, named, trained_at
 from benchmarks.results import write
 
 # Okabe and Ito's colours, told apart by everybody; each has its marker, for print without colour
@@ -199,11 +199,8 @@ def _size_axis(axes: Any, sizes: Sequence[float]) -> None:
 
 
 def _label(family: Family, families: Sequence[Family]) -> str:
-    run, plain = family.first, ("widths", "channels")
-    setting = dict(run.setting)
-    words = differing(run, [other.first for other in families])
-    told = [setting[word] if word in plain else f"{word} {setting[word]}" for word in words]
-    return ", ".join([f"{named(run)} network", *told])
+    run = family.first
+    return ", ".join([f"{named(run)} network", *apart(run, [other.first for other in families])])
 
 
 def _trained(family: Family) -> str:

@@ -12,7 +12,7 @@ from rich import table as rich_table
 
 from benchmarks.report.runs import Family, Run, over_seeds
 from benchmarks.report.selection import fit
-from benchmarks.report.words import differing, named, trained_at
+from benchmarks.report.words import apart, differing, named, trained_at
 
 # RieszNet on MNIST Large Scale, trained at size 1 (its own publication); by number of training images
 _PUBLISHED = {
@@ -135,9 +135,8 @@ def _selection(name: str, family: Family) -> Table:
 
 
 def _head(family: Family, families: Sequence[Family]) -> str:
-    setting = dict(family.first.setting)
-    different = [setting[word] for word in differing(family.first, [other.first for other in families])]
-    return ", ".join([named(family.first), *different, f"at {trained_at(family.first)}"])
+    run = family.first
+    return ", ".join([named(run), *apart(run, [other.first for other in families]), f"at {trained_at(run)}"])
 
 
 def _at(family: Family, size: float) -> str:

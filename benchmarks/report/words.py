@@ -21,3 +21,9 @@ def differing(run: Run, runs: Sequence[Run]) -> list[str]:
     """The settings in which networks of its kind differ."""
     alike = [dict(other.setting) for other in runs if other.network == run.network]
     return [word for word, value in run.setting if any(other.get(word) != value for other in alike)]
+
+
+def apart(run: Run, runs: Sequence[Run]) -> list[str]:
+    """What tells it apart from others of its kind."""
+    setting, plain = dict(run.setting), ("widths", "channels")  # which speak for themselves
+    return [setting[word] if word in plain else f"{word} {setting[word]}" for word in differing(run, runs)]
