@@ -56,9 +56,10 @@ def plain_cnn(
     torch.Size([2, 10])
     """
     padding = check_odd("kernel_size", kernel_size) // 2
+    sizes = check_widths(widths, in_channels, num_classes)
     halved = check_downsample(downsample, widths)
     layers: list[torch.nn.Module] = []
-    for depth, (before, after) in enumerate(pairwise(check_widths(widths, in_channels, num_classes))):
+    for depth, (before, after) in enumerate(pairwise(sizes)):
         if depth:
             layers += [torch.nn.BatchNorm2d(before), torch.nn.ReLU()]
         if depth in halved:

@@ -289,6 +289,26 @@ def test_compiled_network_is_one_graph_and_the_same(boundary: Boundary | None, t
     assert (result - net(batches[0])).abs().max() <= 1e-5
 
 
+@pytest.mark.parametrize("pooled", [True, False], ids=["scores", "scale field"])
+def test_compiled_network_takes_other_sizes_and_batches(pooled: bool) -> None:
+    """Torch makes what changes symbolic; a plan is for one size, and compiled anew for another."""
+    net = small_net(widths=(3,), window=ScaleWindow(G, 1.0, 2))
+    layers = list(net.layers) if pooled else list(net.layers)[:-2]  # a field over the plane, whose size is its input's
+    net = nn.Sequential(*layers, min_grid_sigma=1.0).eval()
+    torch.compiler.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    results = []
+    for batch, height, width in ((2, 41, 41), (3, 33, 40), (1, 41, 41)):
+        images = random(batch, 1, height, width, dtype=torch.float32)
+        got, expected = compiled(images), net(images)
+        if not pooled:
+            got, expected = got.tensor, expected.tensor
+        assert got.shape == expected.shape
+        assert (got - expected).abs().max() <= 1e-5
+        results.append(expected)
+    assert results[0].shape != results[1].shape  # the control: they were different
+
+
 def test_channels_last_images_give_the_same() -> None:
     net = small_net(in_channels=3, min_grid_sigma=1.0).eval()
     images = random(2, 3, 40, 40, dtype=torch.float32)

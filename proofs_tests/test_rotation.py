@@ -296,6 +296,7 @@ def test_checkpointing_and_compilation_change_nothing() -> None:
     images = torch.randn(4, 1, 33, 33, dtype=torch.float64)
     net = trained_a_bit(4)
     expected = net(images)
+    torch.compiler.reset()
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(images), expected, atol=1e-11, rtol=0)
     net.checkpointing = True

@@ -104,7 +104,8 @@ class Background(Boundary):
     def __post_init__(self) -> None:
         try:
             value = torch.as_tensor(self.value)
-            usable = value.ndim <= 1 and not value.is_complex() and bool(value.is_meta or value.isfinite().all())
+            unseen = torch.compiler.is_compiling() or value.is_meta  # numbers that cannot be looked at
+            usable = value.ndim <= 1 and not value.is_complex() and (unseen or bool(value.isfinite().all()))
         except (TypeError, ValueError, RuntimeError):
             usable = False
         if not usable:

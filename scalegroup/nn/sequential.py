@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -181,7 +182,8 @@ class Sequential(nn.Module):
     def _enter(self, images: Tensor) -> tuple[Program, list[Channel]]:
         """The program, and per scale channel the images on its grid, cut to the region that its layers need."""
         self._check(images)
-        height, width = images.shape[-2:]
+        # constants also where torch.compile has made sizes symbolic: a graph is for one plan
+        height, width = map(operator.index, images.shape[-2:])
         program = self._programs[_prepare(self, height, width, self.lift.window, images.dtype, images.device)]
         rest, _, constant = self._entry_boundary.split(images)
         reduced = [rest]
