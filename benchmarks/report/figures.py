@@ -66,9 +66,12 @@ def accuracy_over_size(families: Sequence[Family]) -> Any:
 def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
     """Figure 9: for each kind of network the training sizes in one panel, and the same enlarged."""
     figure, axes = _panels(len(kinds), 2)
+    trained = sorted({family.first.train_sizes for kind in kinds for family in kind})  # each looks the same everywhere
     for kind, row in zip(kinds, axes, strict=True):
         for place, enlarged in zip(row, (False, True), strict=True):
-            for family, colour, marker in zip(kind, _MULTI, _MARKERS, strict=False):
+            for family in kind:
+                number = trained.index(family.first.train_sizes)
+                colour, marker = _MULTI[number % len(_MULTI)], _MARKERS[number % len(_MARKERS)]
                 _curve(place, family, colour, marker, f"trained at size {trained_at(family.first)}", "-")
             lowest = min(family.accuracy(size)[0] for family in kind for size in family.sizes if 1 <= size <= 4)
             low = floor(100 * lowest - 1) / 100 if enlarged else 0
