@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shlex
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +19,7 @@ from torch import nn
 
 from benchmarks import allocator, compare_report, costs, data, results, timing
 from benchmarks.evaluation import accuracy
+from benchmarks.generalisation import command_line
 from benchmarks.geometry import random_scaling, warp
 from benchmarks.peers import Peer, all_peers, windows
 from benchmarks.recipe import Recipe
@@ -103,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
             for peer in study.peers:
                 study.console.print(f"[dim]costs: {peer.name}[/]")
                 content["rows"][peer.name] |= {"costs": study.costs(peer, options)}
-    content |= {"setting": study.setting, "command": _command(options), **timing.provenance(options.device)}
+    content |= {"setting": study.setting, "command": command_line(options), **timing.provenance(options.device)}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
     written = compare_report.write(content, folder / options.json.name)
@@ -262,10 +261,3 @@ def _study(options: argparse.Namespace) -> Study:
         threads,
         Console(soft_wrap=True),
     )
-
-
-def _command(options: argparse.Namespace) -> str:
-    """The command line, without the name of a private folder."""
-    given = shlex.join(sys.argv[1:])
-    root = options.data_root
-    return "python -m benchmarks " + (given.replace(str(root), "DATA_ROOT") if root is not None else given)

@@ -228,7 +228,7 @@ def _run(
             for name, net in nets.items()
         },
         "options": _told_options(options),
-        "command": _command(options),
+        "command": command_line(options),
         "processes": accelerator.num_processes,
         "seed": experiment.seed,
         "seconds": seconds,
@@ -267,8 +267,8 @@ def _told_options(options: argparse.Namespace) -> dict[str, Any]:
     return json.loads(json.dumps(told))
 
 
-def _command(options: argparse.Namespace) -> str:
-    """The command line."""
+def command_line(options: argparse.Namespace) -> str:
+    """The command line, without the names of private folders."""
     given = shlex.join(sys.argv[1:])
     # a folder within another one is replaced first
     for path, name in sorted(_private_folders(options).items(), key=lambda item: -len(item[0])):
