@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ def _experiments(options: argparse.Namespace, source: data.Source) -> list[Exper
         for size in train_sizes:
             check_positive("train size", size)
         settings = settings_for(options, source, train_sizes)
-        nets = {of: build(settings[of], check_integer("seed", seed, at_least=0)) for of in settings}
+        check_integer("seed", seed, at_least=0)
+        nets = {of: build(replace(setting, margin=0), seed) for of, setting in settings.items()}  # while they train
         name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
         folder = options.output / name if len(chosen) > 1 else options.output
         experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), settings, nets))
@@ -191,6 +192,7 @@ def _run(
     evaluations: dict[str, dict[str, Any]] = {name: {} for name in experiment.nets}
     for name in evaluations:
         seconds[name]["test"] = 0.0
+        experiment.nets[name].lift.margin = experiment.settings[name].margin
     test_images = 0
     with console.status("testing"):
         for size in sizes:

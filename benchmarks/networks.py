@@ -36,6 +36,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sigma-single", type=float, help="σ₀ of the single-scale network (default: the training size)"
     )
+    parser.add_argument(
+        "--margin",
+        type=int,
+        default=0,
+        help="pixels of background put around the images in testing, for coarse channels (default: 0, as in training)",
+    )
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
     parser.add_argument(
         "--min-grid-sigma",
@@ -68,6 +74,7 @@ def settings_for(options: argparse.Namespace, source: data.Source, train_sizes: 
             min_grid_sigma=check_positive("min grid sigma", options.min_grid_sigma) if options.min_grid_sigma else None,
             in_channels=source.channels,
             num_classes=source.classes,
+            margin=check_integer("margin", options.margin, at_least=0),
         )
     return settings
 

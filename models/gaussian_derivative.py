@@ -103,6 +103,7 @@ def gaussian_derivative_net(
     kernel: Kernel | None = None,
     activation: Callable[[Tensor], Tensor] = torch.relu,
     boundary: Boundary | None = None,
+    margin: int | None = None,
     pooling: Pooling | None = None,
     readout: ReadOut = CentrePixel(),  # noqa: B008
     min_grid_sigma: float | None = MIN_GRID_SIGMA,
@@ -130,14 +131,15 @@ def gaussian_derivative_net(
         kernel: the discretisation; default `DiscreteGaussian(tail=1e-3)`, about 3.5σ.
         activation: a pointwise function of tensors.
         boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
+        margin: pixels of background put around the images, for coarse scale channels (`nn.Lift`); default 0.
         pooling: over scale; default `Max()`.
         readout: what is looked at in the plane.
         min_grid_sigma: layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: on that
             of the image. The default is from the table of `python -m benchmarks strides`.
         checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
         weights: of a trained network: a name that comes with the package, or the path of a safetensors file written by
-            `save_trained`. Window, boundary, pooling and `min_grid_sigma` that are not given (or are the default) are
-            then those it was trained with, and the network is returned in evaluation mode.
+            `save_trained`. Window, boundary, margin, pooling and `min_grid_sigma` that are not given (or are the
+            default) are then those it was saved with, and the network is returned in evaluation mode.
 
     Raises:
         ScaleGroupError: for an unknown preset or unknown weights, weights that do not fit or are damaged, or a value
@@ -154,6 +156,7 @@ def gaussian_derivative_net(
         setting = trained.setting.check_preset(preset)
         window = setting.window if window is None and sigma0 is None else window
         boundary, pooling = boundary or setting.boundary, pooling or setting.pooling
+        margin = setting.margin if margin is None else margin
         min_grid_sigma = setting.min_grid_sigma if min_grid_sigma == MIN_GRID_SIGMA else min_grid_sigma
     if window is None:
         window = PRESETS[preset].window
@@ -176,6 +179,7 @@ def gaussian_derivative_net(
         kernel=kernel,
         activation=activation,
         boundary=boundary,
+        margin=margin or 0,
         pooling=pooling or Max(),
         readout=readout,
         min_grid_sigma=min_grid_sigma,
@@ -196,6 +200,7 @@ def assemble(
     kernel: Kernel | None,
     activation: Callable[[Tensor], Tensor],
     boundary: Boundary | None,
+    margin: int,
     pooling: Pooling,
     readout: ReadOut,
     min_grid_sigma: float | None,
@@ -205,7 +210,7 @@ def assemble(
     check_positive("r", r)
     background = boundary.value if isinstance(boundary, Background) else None
     extension = None if background is not None else boundary
-    layers: list[Any] = [nn.Lift(window, in_channels, background=background)]
+    layers: list[Any] = [nn.Lift(window, in_channels, background=background, margin=margin)]
     for depth, jet_layer in enumerate(jets):
         if depth:
             layers += [nn.BatchNorm, partial(nn.Pointwise, function=activation)]

@@ -31,6 +31,7 @@ def rotation_scale_net(
     kernel: Kernel | None = None,
     activation: Callable[[Tensor], Tensor] = torch.relu,
     boundary: Boundary | None = None,
+    margin: int = 0,
     pooling: Pooling = Max(),  # noqa: B008
     readout: ReadOut = CentrePixel(),  # noqa: B008
     min_grid_sigma: float | None = MIN_GRID_SIGMA,
@@ -52,6 +53,7 @@ def rotation_scale_net(
         kernel: the discretisation.
         activation: a pointwise function of tensors, which commutes with permutations.
         boundary: as of `gaussian_derivative_net`.
+        margin: the same.
         pooling: over scale.
         readout: what is looked at in the plane.
         min_grid_sigma: as of `gaussian_derivative_net`.
@@ -80,6 +82,7 @@ def rotation_scale_net(
         kernel=kernel,
         activation=activation,
         boundary=boundary,
+        margin=margin,
         pooling=pooling,
         readout=readout,
         min_grid_sigma=min_grid_sigma,

@@ -35,6 +35,7 @@ class Setting:
         pooling: over scale.
         min_grid_sigma: of the strides; None: full resolution.
         in_channels, num_classes: of the images, and of the scores.
+        margin: pixels of background put around the images.
 
     >>> window = ScaleWindow(ScaleGroup(2), 1.0, 3)
     >>> setting = Setting("larger", window, Background(0.0), Max(), 1.0, in_channels=1, num_classes=10)
@@ -49,6 +50,7 @@ class Setting:
     min_grid_sigma: float | None
     in_channels: int
     num_classes: int
+    margin: int = 0
 
     def tell(self) -> dict[str, Any]:
         """As JSON has it. Raises `ScaleGroupError` for a boundary or a pooling that has no name."""
@@ -66,6 +68,7 @@ class Setting:
             "min_grid_sigma": self.min_grid_sigma,
             "in_channels": self.in_channels,
             "num_classes": self.num_classes,
+            "margin": self.margin,
         }
 
     def check_preset(self, preset: str) -> Setting:
@@ -90,6 +93,7 @@ class Setting:
             min_grid_sigma=content["min_grid_sigma"],
             in_channels=content["in_channels"],
             num_classes=content["num_classes"],
+            margin=content.get("margin", 0),
         )
 
 

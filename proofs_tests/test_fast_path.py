@@ -269,7 +269,7 @@ def test_nothing_grows_with_the_number_of_steps() -> None:
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("boundary", [None, Background(0.3)], ids=repr)
 def test_compiled_network_is_one_graph_and_the_same(boundary: Boundary | None, training: bool) -> None:
-    """Without a C++ compiler; one graph for all batches of a shape, and another window is noticed."""
+    """Without a C++ compiler; one graph for all batches of a shape; another window, or margin, is noticed."""
     net = small_net(boundary=boundary, min_grid_sigma=1.0).train(training)
     torch.compiler.reset()
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
@@ -281,12 +281,12 @@ def test_compiled_network_is_one_graph_and_the_same(boundary: Boundary | None, t
             result = compiled(batch)
             net.load_state_dict(state)
             assert (result - net(batch)).abs().max() <= 1e-5
-    window = net.lift.window
-    net.lift.window = window.select(1, 4)
-    state = {name: value.clone() for name, value in net.state_dict().items()}
-    result = compiled(batches[0])
-    net.load_state_dict(state)
-    assert (result - net(batches[0])).abs().max() <= 1e-5
+    for name, value in (("window", net.lift.window.select(1, 4)), ("margin", 3 if boundary else 0)):
+        setattr(net.lift, name, value)
+        state = {name: value.clone() for name, value in net.state_dict().items()}
+        result = compiled(batches[0])
+        net.load_state_dict(state)
+        assert (result - net(batches[0])).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("pooled", [True, False], ids=["scores", "scale field"])

@@ -221,6 +221,52 @@ def test_scale_channels_do_not_see_each_other_out_of_training() -> None:
                 net.load_state_dict(tiny(window=net.lift.window).state_dict())
 
 
+# -- a margin of background -------------------------------------------------------------------------------------------
+
+
+@small_images
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("readout", READOUTS.values(), ids=READOUTS)
+def test_margin_is_a_larger_canvas(readout: ReadOut, training: bool) -> None:
+    """Planned and dense alike; a dense field has the size of the image all the same."""
+    images, margin = random_images(34, 45), 5
+    larger = torch.nn.functional.pad(images - 0.3, [margin] * 4) + 0.3
+    with_margin = tiny(Background(0.3), readout, margin=margin).train(training)
+    assert gap(with_margin, images) <= TOLERANCE
+    got = with_margin.field(images).tensor
+    expected = tiny(Background(0.3), readout).train(training).field(larger).tensor
+    if readout.keeps_plane:
+        assert got.shape[-2:] == images.shape[-2:]
+        expected = expected[..., margin:-margin, margin:-margin]
+    assert (got - expected).abs().max() <= TOLERANCE
+
+
+def test_beyond_the_reach_of_all_layers_a_margin_changes_nothing_more() -> None:
+    """The background is then an infinite world, exactly; the control: without, layers continue one by one."""
+    images, net = random_images(15, 15), tiny(Background(0.3), window=WINDOW.select(2, 3)).eval()
+    reach = sum(
+        layer.needs(Grid.whole(401, 401).around(0.5), 2**0.5).x.length // 2
+        for layer in net.layers
+        if isinstance(layer, nn.JetConv)
+    )
+    scores = {}
+    for margin in (0, reach, reach + 1, 2 * reach):
+        net.lift.margin = margin
+        scores[margin] = net(images)
+    assert (scores[2 * reach] - scores[reach]).abs().max() <= TOLERANCE
+    assert (scores[reach + 1] - scores[reach]).abs().max() <= TOLERANCE
+    assert (scores[0] - scores[reach]).abs().max() > 1e-3
+
+
+def test_plan_tells_its_margin() -> None:
+    net = tiny(Background(0.3), margin=7)
+    plan = net.plan((41, 43))
+    assert (plan.size, plan.canvas) == ((41, 43), (55, 57))
+    assert str(plan).startswith("plan for 41×43 images with a margin of 7: ")
+    net.lift.margin = 0
+    assert str(net.plan((41, 43))).startswith("plan for 41×43 images: ")
+
+
 # -- strides ----------------------------------------------------------------------------------------------------------
 
 

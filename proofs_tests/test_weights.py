@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import data
-from scalegroup import Background, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
+from scalegroup import Background, Max, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
 from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
 from scalegroup.models.weights import PRETRAINED
 
@@ -21,6 +21,7 @@ SETTING = Setting(
     min_grid_sigma=1.0,
     in_channels=1,
     num_classes=4,
+    margin=2,
 )
 IMAGES = torch.rand(2, 1, 25, 25, generator=torch.Generator().manual_seed(0))
 load = partial(gaussian_derivative_net, "larger", num_classes=4, widths=(3, 5))
@@ -28,7 +29,7 @@ load = partial(gaussian_derivative_net, "larger", num_classes=4, widths=(3, 5))
 
 @pytest.fixture
 def net():
-    net = load(window=SETTING.window, boundary=SETTING.boundary, pooling=SETTING.pooling, min_grid_sigma=1.0)
+    net = load(window=SETTING.window, boundary=SETTING.boundary, margin=2, pooling=Mean(), min_grid_sigma=1.0)
     net.train()
     net(IMAGES)  # statistics of its own
     return net.eval()
@@ -47,7 +48,8 @@ def test_a_network_is_loaded_as_it_was_saved_with_all_that_belongs_to_it(pretrai
         loaded = load(weights=weights)
         assert not loaded.training
         assert torch.equal(loaded(IMAGES), net(IMAGES))
-    assert not torch.equal(load(weights="tiny", boundary=Background(0.0))(IMAGES), net(IMAGES))  # the control
+    for other in ({"boundary": Background(0.0)}, {"margin": 0}, {"pooling": Max()}):  # the controls
+        assert not torch.equal(load(weights="tiny", **other)(IMAGES), net(IMAGES))
     assert find_trained("tiny").about == {"data": "noise"}
 
 

@@ -86,6 +86,12 @@ class Plan:
     size: tuple[int, int]
     names: tuple[str, ...]
     channels: tuple[ChannelPlan, ...]
+    margin: int = 0
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Rows and columns of the images with the margin around them."""
+        return self.size[0] + 2 * self.margin, self.size[1] + 2 * self.margin
 
     @property
     def multiply_adds(self) -> int:
@@ -99,8 +105,9 @@ class Plan:
 
     def __str__(self) -> str:
         rows, columns = self.size
+        margin = f" with a margin of {self.margin}" if self.margin else ""
         lines = [
-            f"plan for {rows}×{columns} images: {self.multiply_adds / 1e6:.4g} million multiply-adds and "
+            f"plan for {rows}×{columns} images{margin}: {self.multiply_adds / 1e6:.4g} million multiply-adds and "
             f"{self.bytes / 2**20:.4g} MiB of maps for each, forward",
             f"{'σ₀':>8} | stride |    samples | million |      KiB | layer",
         ]
@@ -119,6 +126,7 @@ def make_plan(
     stages: Sequence[Stage],
     size: tuple[int, int],
     *,
+    margin: int = 0,
     spacing: int = 0,
     min_grid_sigma: float | None = None,
 ) -> Plan:
@@ -128,6 +136,7 @@ def make_plan(
         window: the scale channels.
         stages: the layers in order.
         size: (rows, columns) of the images.
+        margin: pixels that are put around them.
         spacing: the pixels have spacing γ^spacing.
         min_grid_sigma: layers run on coarser grids while their σ, and σ₀, stay at least this many samples; None: no
             strides.
@@ -135,11 +144,12 @@ def make_plan(
     Warns:
         ScaleGroupWarning: names the channels of which even the first layer reaches beyond an image centred on it.
     """
+    canvas = (size[0] + 2 * margin, size[1] + 2 * margin)
     channels = tuple(
-        _plan_channel(window.select(n, n + 1), stages, size, spacing, min_grid_sigma) for n in range(window.channels)
+        _plan_channel(window.select(n, n + 1), stages, canvas, spacing, min_grid_sigma) for n in range(window.channels)
     )
     _warn_of_small_images(window, spacing, stages, size)
-    return Plan(size, tuple(type(stage).__name__ for stage in stages), channels)
+    return Plan(size, tuple(type(stage).__name__ for stage in stages), channels, margin)
 
 
 def _plan_channel(

@@ -57,7 +57,7 @@ def make_program(plan: Plan, layers: Sequence[Layer], boundary: Boundary, known:
         grids = [(channel, *(channel.entry, *channel.after)[number : number + 2]) for channel in plan.channels]
         steps.append(tuple(layer.step(held, wanted, c.sigma0_on(wanted), known, like) for c, held, wanted in grids))
         known = layer.knows_background(known)
-    canvases = tuple(whole_grids(plan.size, max(channel.stride for channel in plan.channels)))
+    canvases = tuple(whole_grids(plan.canvas, max(channel.stride for channel in plan.channels)))
     outside = boundary if isinstance(boundary, Extension) else Zero()  # what stands out from a background
     reductions = tuple(
         Banded(*smoothing_matrices(np.ones(1), finer, coarser, 0, outside, like))

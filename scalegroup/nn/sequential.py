@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
 from scalegroup.field import ScaleField, join
 from scalegroup.field_type import FieldType
+from scalegroup.grid import pad
 from scalegroup.nn.channel import Channel
 from scalegroup.nn.checkpointing import run_forgetfully
 from scalegroup.nn.jet_conv import JetConv
@@ -92,7 +94,12 @@ class Sequential(nn.Module):
         if key not in self._plans:
             _forget(self._plans)
             self._plans[key] = make_plan(
-                self.lift.window, self.apart, size, spacing=self.lift.spacing, min_grid_sigma=self.min_grid_sigma
+                self.lift.window,
+                self.apart,
+                size,
+                margin=self.lift.margin,
+                spacing=self.lift.spacing,
+                min_grid_sigma=self.min_grid_sigma,
             )
         return self._plans[key]
 
@@ -100,7 +107,8 @@ class Sequential(nn.Module):
     def _settings(self) -> tuple[Any, ...]:
         """All that plans depend on besides the size."""
         layers = tuple(layer.settings for layer in self.apart)
-        return self.lift.window, self.lift.spacing, self.lift.background is None, self.min_grid_sigma, layers
+        lift = self.lift
+        return lift.window, lift.spacing, lift.margin, lift.background is None, self.min_grid_sigma, layers
 
     def _prepare(self, size: tuple[int, int], like: Tensor) -> int:
         """Let the layers prepare for images of that size, on tensors like that, once: the program's index."""
@@ -132,9 +140,8 @@ class Sequential(nn.Module):
         channels = (run_forgetfully if self.checkpointing else run)(self.apart, channels, program)
         fields = [channel.field(self._apart_type) for channel in channels]
         if self._apart_type.over_plane:  # a dense field: all channels on the grid of the image
-            height, width = images.shape[-2:]
-            fields = [field.unstrided((height, width)) for field in fields]
-        return self._finish(join(fields), pooled)
+            fields = [field.unstrided(program.plan.canvas) for field in fields]
+        return self._finish(self._without_margin(join(fields)), pooled)
 
     def stages(self, images: Tensor) -> Iterator[tuple[ScaleField, ...]]:
         """One field per scale channel, each on its own grid: after the lifting, and after each layer of `apart`."""
@@ -165,7 +172,12 @@ class Sequential(nn.Module):
         field = self.lift(images)
         for layer in self.apart:
             field = layer(field)
-        return self._finish(field, pooled)
+        return self._finish(self._without_margin(field), pooled)
+
+    def _without_margin(self, field: ScaleField) -> ScaleField:
+        if not (self.lift.margin and field.type.over_plane):
+            return field
+        return replace(field, tensor=pad(field.tensor, *[(-self.lift.margin, -self.lift.margin)] * 2), grid=None)
 
     def _check(self, images: Tensor) -> None:
         check_images(images, self.lift.in_type.channels)
@@ -185,6 +197,7 @@ class Sequential(nn.Module):
         # constants also where torch.compile has made sizes symbolic: a graph is for one plan
         height, width = map(operator.index, images.shape[-2:])
         program = self._programs[_prepare(self, height, width, self.lift.window, images.dtype, images.device)]
+        images = self.lift.with_margin(images)
         rest, _, constant = self._entry_boundary.split(images)
         reduced = [rest]
         for reduction in program.reductions:

@@ -252,6 +252,7 @@ class _Bench:
             half = max(half, _REACH * sigma0 * math.hypot(*betas))
         size = 2 * math.ceil(half * finer) + 1
         net.lift.window = replace(window, sigma0=window.sigma0 * finer)
+        net.lift.margin = math.ceil(self.net.lift.margin * finer)
         if scaling is None:
             samples = torch.zeros(1, 1, size, size, dtype=torch.float64)
         else:
