@@ -71,8 +71,8 @@ class Lift(Layer):
         """The images with the margin around them."""
         if not self.margin:
             return images
-        rest, _, constant = Background(self.background).split(images)  # type: ignore[arg-type]
-        return pad(rest, (self.margin, self.margin), (self.margin, self.margin)) + constant[:, None, None]
+        constant = Background(self.background).constant(images)[:, None, None]  # type: ignore[arg-type]
+        return pad(images - constant, (self.margin, self.margin), (self.margin, self.margin)) + constant
 
     def extra_repr(self) -> str:
         """The types, the window and the margin."""
