@@ -99,9 +99,8 @@ def run(options: argparse.Namespace) -> None:
                 results.save_json(row, path)
             content["rows"][peer.name] = row
         if not options.without_costs:  # all in one go, so that times can be compared
-            for peer in study.peers:
-                study.console.print(f"[dim]costs: {peer.name}[/]")
-                content["rows"][peer.name] |= {"costs": study.costs(peer, options)}
+            for name, found in study.costs(options).items():
+                content["rows"][name] |= {"costs": found}
     content |= {"setting": study.setting, "command": command_line(options), **timing.provenance(options.device)}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
@@ -214,19 +213,32 @@ class Study:
             "rotation_error": {str(turn): rotation_error(net, math.radians(turn), **place) for turn in _TURNS},
         }
 
-    def costs(self, peer: Peer, options: argparse.Namespace) -> dict[str, Any]:
-        """Times and memory of a network as it is made, untrained."""
+    def costs(self, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+        """Times, taken in turns, and memory of the networks as they are made, untrained."""
         shape = self.source.channels, self.source.canvas, self.source.canvas
         bench = costs.Bench(shape, self.source.classes, self.device, self.threads, self.scope.costs)
-        build = partial(self.build, peer)
-        try:
-            found: dict[str, Any] = {"construction_seconds": bench.construction(build)}
-        except ScaleGroupError as error:
-            return {"error": str(error)}
         root = None if options.data_root is None else str(options.data_root.resolve())
-        network = {"peer": peer.name, "data": options.data, "data_root": root, "narrow": self.scope.narrow}
-        found |= {"times": bench.times(build), "memory": bench.peak_memory(network), "error": None}
-        return found | {"sweep": list(bench.sweep(build))}
+        setting = {"data": options.data, "data_root": root, "narrow": self.scope.narrow}
+        found: dict[str, dict[str, Any]] = {}
+        for peer in self.peers:
+            self.console.print(f"[dim]costs: {peer.name}[/]")
+            build = partial(self.build, peer)
+            try:
+                found[peer.name] = {"construction_seconds": bench.construction(build), "error": None}
+            except ScaleGroupError as error:
+                found[peer.name] = {"error": str(error)}
+                continue
+            found[peer.name] |= {"memory": bench.peak_memory(setting | {"peer": peer.name})}
+            found[peer.name] |= {"sweep": list(bench.sweep(build))}
+        turns: dict[str, list[list[dict[str, Any]]]] = {name: [] for name, of in found.items() if not of["error"]}
+        for turn in range(self.scope.costs.turns):
+            for peer in self.peers:
+                if peer.name in turns:
+                    self.console.print(f"[dim]times, turn {turn + 1}: {peer.name}[/]")
+                    turns[peer.name].append(bench.times(partial(self.build, peer)))
+        for name, rows in turns.items():
+            found[name] |= {"times": [timing.joined(of) for of in zip(*rows, strict=True)]}
+        return found
 
 
 def _study(options: argparse.Namespace) -> Study:

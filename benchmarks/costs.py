@@ -62,6 +62,7 @@ class Scope:
     batch: int = 8
     memory_batch: int = 50
     seconds: float = 2.0
+    turns: int = 3
     most_images: int = 0
 
 
@@ -137,7 +138,8 @@ class Bench:
                 step = timing.training_step(net, forward, images, labels)  # type: ignore[arg-type]
             else:
                 step = timing.inference(net, forward, images)  # type: ignore[arg-type]
-            return row | timing.measure(step, threads=self.threads, seconds=self.scope.seconds).per_image(batch)
+            times = timing.measure(step, threads=self.threads, seconds=self.scope.seconds / self.scope.turns)
+            return row | timing.per_image(times, batch)
         except (ScaleGroupError, RuntimeError) as error:
             return row | {"error": timing.why_not(error)}
         finally:

@@ -38,6 +38,7 @@ class Scope:
         size: of the square images.
         batch: images a step.
         slow_batch: of the slow networks; times are compared per image.
+        turns: in which the networks are measured, one after the other and again; slow ones in one of them only.
         seconds: for every row.
         slow_seconds: for every row of a slow network; each is measured once at least.
         equal_fields: measure escnn's C8 at as many fields as the widths say, too.
@@ -53,6 +54,7 @@ class Scope:
     size: int = 112
     batch: int = 8
     slow_batch: int = 8
+    turns: int = 3
     seconds: float = 4.0
     slow_seconds: float = 30.0
     equal_fields: bool = True
@@ -144,21 +146,21 @@ class Bench:
         ]
         if self.device != "cpu":
             chosen += contenders.on_accelerators(window, widths)
-        for contender in chosen:
-            yield from self.time(contender, section="networks")
+        yield from self._in_turns([(contender, {}) for contender in chosen], section="networks")
 
     def scale_channels(self) -> Iterator[dict[str, Any]]:
         """Dense kernels and our plan, in the fine scale channels alone."""
         for pair in contenders.one_channel(self.scope.window, self.scope.widths):
-            for contender in pair:
-                (sigma0,) = contender.setting["sigma0"]
-                yield from self.time(contender, section=f"the scale channel σ₀ = {sigma0:.3g} alone")
+            (sigma0,) = pair[0].setting["sigma0"]
+            points = [(contender, {}) for contender in pair]
+            yield from self._in_turns(points, section=f"the scale channel σ₀ = {sigma0:.3g} alone")
 
     def single_images(self) -> Iterator[dict[str, Any]]:
         """Inference at batch 1."""
         window, widths = self.scope.window, self.scope.widths
-        for contender in (*contenders.all_planned(window, widths), *contenders.plain_cnns(widths)):
-            yield from self.time(contender, section="batch 1", batch=1, passes=("inference",))
+        chosen = (*contenders.all_planned(window, widths), *contenders.plain_cnns(widths))
+        points = [(contender, {"batch": 1}) for contender in chosen]
+        yield from self._in_turns(points, section="batch 1", passes=("inference",))
 
     def sweeps(self) -> Iterator[dict[str, Any]]:
         """Training steps of the planned path at `min_grid_sigma` 1, with one thing changed at a time."""
@@ -175,11 +177,9 @@ class Bench:
 
     def _sweep(self, over: str, points: Sequence[tuple[int, Contender, dict[str, int]]]) -> dict[str, Any]:
         """Rows of a sweep and the exponent p of milliseconds a step ∝ valueᵖ."""
-        rows = [
-            row | {"value": value}
-            for value, contender, change in points
-            for row in self.time(contender, section=f"sweep over {over}", passes=("train",), **change)
-        ]
+        values, *chosen = zip(*points, strict=True)
+        found = self._in_turns(list(zip(*chosen, strict=True)), section=f"sweep over {over}", passes=("train",))
+        rows = [row | {"value": value} for value, row in zip(values, found, strict=True)]
         good = [(row["value"], row["median_ms"] * row["batch"]) for row in rows if not row["error"]]
         power = timing.exponent(*zip(*good, strict=True)) if len(good) > 1 else None
         return {"over": over, "exponent": power, "rows": rows}
@@ -199,6 +199,18 @@ class Bench:
             except ScaleGroupError as error:
                 yield row | {"peak_bytes": None, "error": error.got}
 
+    def _in_turns(
+        self, points: Sequence[tuple[Contender, dict[str, int]]], *, section: str, passes: Sequence[str] = _PASSES
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of contenders, each with changes of its own, in their order."""
+        found: list[list[list[dict[str, Any]]]] = [[] for _ in points]  # [point][turn][pass]
+        for turn in range(self.scope.turns):
+            for place, (contender, change) in enumerate(points):
+                if not contender.slow or place % self.scope.turns == turn:
+                    found[place].append(list(self.time(contender, section=section, passes=passes, **change)))
+        for turns in found:
+            yield from map(timing.joined, zip(*turns, strict=True))
+
     def time(
         self,
         contender: Contender,
@@ -213,7 +225,7 @@ class Bench:
         scope = self.scope
         batch = batch or (scope.slow_batch if contender.slow else scope.batch)
         size, threads = size or scope.size, threads or self.threads
-        seconds = scope.slow_seconds if contender.slow else scope.seconds
+        seconds = scope.slow_seconds if contender.slow else scope.seconds / scope.turns
         place = {"batch": batch, "size": size, "threads": threads, "device": self.device}
         row = {"section": section, "name": contender.name, **place, **contender.setting, "multiply_adds": None}
         net = None
@@ -233,7 +245,7 @@ class Bench:
                 else:
                     step = timing.inference(net, contender.forward, images)
                 found = timing.measure(step, threads=threads, seconds=seconds)
-                yield row | found.per_image(batch) | {"error": None}
+                yield row | timing.per_image(found, batch) | {"error": None}
             except (ScaleGroupError, RuntimeError) as error:
                 yield row | {"pass": which, "median_ms": None, "error": timing.why_not(error)}
         del net

@@ -82,8 +82,8 @@ def _times(title: str, rows: Sequence[dict[str, Any]]) -> Table:
         table.add_row(
             *start,
             _number(row["median_ms"]),
-            _number(row["iqr_ms"]) if row["measurements"] > 1 else "–",
-            str(row["measurements"] * row["runs_each"]),
+            _number(row["iqr_ms"]) if len(row["times_ms"]) > 1 else "–",
+            str(len(row["times_ms"])),
             _number(row["median_ms"], 1 / ours["median_ms"]) if ours else "–",
             f"{fraction:.0%}" if fraction else "",
         )

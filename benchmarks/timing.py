@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,28 +23,38 @@ _PEAK_MAPS = (8, 48, 40, 40)
 _PEAK_WIDTH = 64
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Of one run of a step, in seconds, over so many measurements of so many runs each."""
-
-    median: float
-    iqr: float
-    best: float
-    measurements: int
-    runs_each: int
-
-    def per_image(self, batch: int) -> dict[str, Any]:
-        """In milliseconds per image, as a row of the results has it."""
-        times = {f"{name}_ms": 1e3 * getattr(self, name) / batch for name in ("median", "iqr", "best")}
-        return times | {name: value for name, value in asdict(self).items() if isinstance(value, int)}
-
-
-def measure(step: Callable[[], object], *, threads: int, seconds: float) -> Timing:
-    """Repeat a step for at least so long, at least once, after it has run once; accelerators are waited for."""
+def measure(step: Callable[[], object], *, threads: int, seconds: float) -> list[float]:
+    """Seconds of a step, for so long but at least once, after it has run once; accelerators are waited for."""
     timer = Timer("step()", globals={"step": step}, num_threads=threads)
-    found = timer.blocked_autorange(min_run_time=seconds)
-    times = found.times
-    return Timing(found.median, found.iqr, min(times), len(times), found.number_per_run)
+    return timer.blocked_autorange(min_run_time=seconds).times
+
+
+def per_image(times: Sequence[float], batch: int) -> dict[str, Any]:
+    """Milliseconds per image, as a row of the results has them.
+
+    >>> {name: round(value, 3) for name, value in per_image([0.3, 0.1, 0.2], batch=10).items() if name != "times_ms"}
+    {'median_ms': 20.0, 'iqr_ms': 10.0, 'best_ms': 10.0}
+    """
+    return _spread([1e3 * time / batch for time in times])
+
+
+def joined(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row of several that measured the same in turns; one that has no time, if there is one.
+
+    Machines get slower and faster for minutes: whoever is compared is measured in turns, so that all get their share.
+    """
+    row = next((row for row in turns if row["median_ms"] is None), turns[0])
+    return row if row["median_ms"] is None else row | _spread([time for row in turns for time in row["times_ms"]])
+
+
+def _spread(milliseconds: Sequence[float]) -> dict[str, Any]:
+    lower, median, upper = np.percentile(milliseconds, (25, 50, 75)).tolist()
+    return {
+        "median_ms": median,
+        "iqr_ms": upper - lower,
+        "best_ms": min(milliseconds),
+        "times_ms": [float(f"{time:.5g}") for time in milliseconds],
+    }
 
 
 def training_step(net: nn.Module, forward: Forward, images: Tensor, labels: Tensor) -> Callable[[], object]:
@@ -77,7 +86,7 @@ def convolution_peak(*, device: str, threads: int, seconds: float) -> float:
     maps = torch.randn(_PEAK_MAPS, device=device).contiguous(memory_format=torch.channels_last)
     step = inference(convolution, lambda net, images: net(images), maps)
     work = batch * rows * columns * 9 * width * _PEAK_WIDTH
-    return work / measure(step, threads=threads, seconds=seconds).best
+    return work / min(measure(step, threads=threads, seconds=seconds))
 
 
 def exponent(values: Sequence[float], times: Sequence[float]) -> float:

@@ -120,9 +120,32 @@ def test_exponent_of_a_power_law_is_found():
 
 
 def test_a_timing_is_given_per_image_with_its_spread():
-    found = timing.Timing(median=0.8, iqr=0.08, best=0.4, measurements=5, runs_each=2)
-    expected = {"median_ms": 100.0, "iqr_ms": 10.0, "best_ms": 50.0, "measurements": 5, "runs_each": 2}
-    assert found.per_image(8) == pytest.approx(expected)
+    found = timing.per_image([0.4, 0.8, 0.88, 0.72, 4.0], 8)
+    assert found.pop("times_ms") == pytest.approx([50.0, 100.0, 110.0, 90.0, 500.0])
+    assert found == pytest.approx({"median_ms": 100.0, "iqr_ms": 20.0, "best_ms": 50.0})
+
+
+def test_a_row_measured_in_turns_has_the_times_of_all():
+    turns = [{"name": "a"} | timing.per_image(times, 1) for times in ([0.1, 0.1], [0.3, 0.3, 0.3], [0.2])]
+    assert timing.joined(turns) == {"name": "a"} | timing.per_image([0.1, 0.1, 0.3, 0.3, 0.3, 0.2], 1)
+    failed = {"name": "a", "median_ms": None, "error": "out of memory"}
+    assert timing.joined([turns[0], failed]) == failed
+
+
+def test_who_is_compared_takes_turns_but_for_the_slow(monkeypatch):
+    bench = speed.Bench(replace(TINY, turns=3), "cpu", 1, Console(quiet=True))
+    measured = []
+
+    def time(contender, **_):
+        measured.append(contender.name)
+        return [{"name": contender.name} | timing.per_image([len(measured)], 1)]
+
+    monkeypatch.setattr(speed.Bench, "time", lambda _, contender, **how: time(contender, **how))
+    standard = contenders.planned(WINDOW, (4,), None)
+    chosen = [(replace(standard, name=name, slow=name.startswith("slow")), {}) for name in ("a", "slow b", "c")]
+    rows = list(bench._in_turns(chosen, section="networks", passes=("train",)))
+    assert measured == ["a", "c", "a", "slow b", "c", "a", "c"]
+    assert [(row["name"], len(row["times_ms"])) for row in rows] == [("a", 3), ("slow b", 1), ("c", 3)]
 
 
 def test_steps_train_and_infer():
