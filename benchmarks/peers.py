@@ -63,6 +63,11 @@ def _of(source: Source) -> dict[str, Any]:
     return {"in_channels": source.channels, "num_classes": source.classes}
 
 
+def _around(source: Source) -> dict[str, Any]:
+    """What our networks see around the image."""
+    return {"boundary": Background(source.background), "margin": source.unit // 2}
+
+
 def _halved(widths: Sequence[int]) -> range:
     return range(1, min(_HALVED, len(widths)) + 1)
 
@@ -100,15 +105,14 @@ def _gaussian_derivative(preset: str, **options: Any) -> Callable[[Source, Seque
     def make(source: Source, widths: Sequence[int]) -> nn.Module:
         window = PRESETS[preset].window if preset == "single_scale" else source.window
         return gaussian_derivative_net(
-            preset, widths=widths, window=window, boundary=Background(source.background), **options, **_of(source)
+            preset, widths=widths, window=window, **options, **_around(source), **_of(source)
         )
 
     return make
 
 
 def _rotation_scale(source: Source, widths: Sequence[int]) -> nn.Module:
-    boundary = Background(source.background)
-    return rotation_scale_net(8, widths, window=source.window, boundary=boundary, min_grid_sigma=1.0, **_of(source))
+    return rotation_scale_net(8, widths, window=source.window, min_grid_sigma=1.0, **_around(source), **_of(source))
 
 
 def _escnn() -> list[Peer]:
