@@ -16,7 +16,7 @@ from scalegroup.models import find_trained, gaussian_derivative_net
 
 CANVAS = 121  # pixels, at least
 LARGEST = (
-    113  # pixels of a digit; the networks have seen 20 for a digit of size 1, and read up to about 4√2 times that well
+    113  # pixels of a digit; the networks have seen 20 for a digit of size 1, and read up to about 6 times that well
 )
 
 
