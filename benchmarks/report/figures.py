@@ -177,7 +177,8 @@ def _legend_below(figure: Any, axes: Any) -> None:
     for place in axes.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    columns = 2 * axes.shape[1]
+    wide = figure.get_figwidth() / (0.55 + 0.078 * max(map(len, entries)))  # inches, with the handle, at this size
+    columns = max(1, min(len(entries), floor(wide)))
     figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns, fontsize=10, frameon=False)
 
 
