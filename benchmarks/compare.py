@@ -230,15 +230,15 @@ class Study:
                 continue
             found[peer.name] |= {"memory": bench.peak_memory(setting | {"peer": peer.name})}
             found[peer.name] |= {"sweep": list(bench.sweep(build))}
-        turns: dict[str, list[list[dict[str, Any]]]] = {name: [] for name, of in found.items() if not of["error"]}
-        for turn in range(self.scope.costs.turns):
-            for peer in self.peers:
-                if peer.name in turns:
-                    self.console.print(f"[dim]times, turn {turn + 1}: {peer.name}[/]")
-                    turns[peer.name].append(bench.times(partial(self.build, peer)))
-        for name, rows in turns.items():
-            found[name] |= {"times": [timing.joined(of) for of in zip(*rows, strict=True)]}
+        there = [peer for peer in self.peers if not found[peer.name]["error"]]
+        measured = [partial(self._times, bench, peer) for peer in there]
+        for peer, times in zip(there, timing.in_turns(measured, turns=self.scope.costs.turns), strict=True):
+            found[peer.name] |= {"times": times}
         return found
+
+    def _times(self, bench: costs.Bench, peer: Peer) -> list[dict[str, Any]]:
+        self.console.print(f"[dim]times: {peer.name}[/]")
+        return bench.times(partial(self.build, peer))
 
 
 def _study(options: argparse.Namespace) -> Study:

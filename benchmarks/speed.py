@@ -8,6 +8,8 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -203,13 +205,11 @@ class Bench:
         self, points: Sequence[tuple[Contender, dict[str, int]]], *, section: str, passes: Sequence[str] = _PASSES
     ) -> Iterator[dict[str, Any]]:
         """The rows of contenders, each with changes of its own, in their order."""
-        found: list[list[list[dict[str, Any]]]] = [[] for _ in points]  # [point][turn][pass]
-        for turn in range(self.scope.turns):
-            for place, (contender, change) in enumerate(points):
-                if not contender.slow or place % self.scope.turns == turn:
-                    found[place].append(list(self.time(contender, section=section, passes=passes, **change)))
-        for turns in found:
-            yield from map(timing.joined, zip(*turns, strict=True))
+        measured = [
+            partial(self.time, contender, section=section, passes=passes, **change) for contender, change in points
+        ]
+        slow = {place for place, (contender, _) in enumerate(points) if contender.slow}
+        return chain.from_iterable(timing.in_turns(measured, turns=self.scope.turns, slow=slow))
 
     def time(
         self,

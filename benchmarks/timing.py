@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from scalegroup import ScaleGroupError
 Forward = Callable[[nn.Module, Tensor], Tensor]
 """From a network and images to class scores."""
 
+Row = dict[str, Any]
+"""Of the results: what was measured, and its times or the reason why there are none."""
+
 _PEAK_MAPS = (8, 48, 40, 40)
 _PEAK_WIDTH = 64
 
@@ -29,7 +32,7 @@ def measure(step: Callable[[], object], *, threads: int, seconds: float) -> list
     return timer.blocked_autorange(min_run_time=seconds).times
 
 
-def per_image(times: Sequence[float], batch: int) -> dict[str, Any]:
+def per_image(times: Sequence[float], batch: int) -> Row:
     """Milliseconds per image, as a row of the results has them.
 
     >>> {name: round(value, 3) for name, value in per_image([0.3, 0.1, 0.2], batch=10).items() if name != "times_ms"}
@@ -38,16 +41,35 @@ def per_image(times: Sequence[float], batch: int) -> dict[str, Any]:
     return _spread([1e3 * time / batch for time in times])
 
 
-def joined(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One row of several that measured the same in turns; one that has no time, if there is one.
+def in_turns(
+    points: Sequence[Callable[[], Iterable[Row]]], *, turns: int, slow: Collection[int] = ()
+) -> list[list[Row]]:
+    """The rows of each point, measured in turns: machines get slower and faster for minutes, and all get their share.
 
-    Machines get slower and faster for minutes: whoever is compared is measured in turns, so that all get their share.
+    Args:
+        points: each measures its rows, as often as it is called.
+        turns: how often that is; in each turn one point after the other.
+        slow: places of points that are measured in one of the turns only.
+
+    >>> [rows] = in_turns([lambda: [per_image([0.1], batch=1)]], turns=3)
+    >>> rows[0]["times_ms"]
+    [100.0, 100.0, 100.0]
     """
+    found: list[list[list[Row]]] = [[] for _ in points]  # [point][turn][row]
+    for turn in range(turns):
+        for place, measured in enumerate(points):
+            if place not in slow or place % turns == turn:
+                found[place].append(list(measured()))
+    return [[joined(rows) for rows in zip(*of, strict=True)] for of in found]
+
+
+def joined(turns: Sequence[Row]) -> Row:
+    """One row of several that measured the same; one that has no time, if there is one."""
     row = next((row for row in turns if row["median_ms"] is None), turns[0])
     return row if row["median_ms"] is None else row | _spread([time for row in turns for time in row["times_ms"]])
 
 
-def _spread(milliseconds: Sequence[float]) -> dict[str, Any]:
+def _spread(milliseconds: Sequence[float]) -> Row:
     lower, median, upper = np.percentile(milliseconds, (25, 50, 75)).tolist()
     return {
         "median_ms": median,
