@@ -13,9 +13,10 @@ from benchmarks import data
 from scalegroup import Background, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import PRESETS, GaussianDerivativeNet, Setting, gaussian_derivative_net
-from scalegroup.models.weights import POOLINGS
+from scalegroup.models.weights import POOLINGS, READOUTS
 
 NETWORKS = ("multi_scale", "single_scale")
+_READOUTS = {name: readout for name, readout in READOUTS.items() if not readout.keeps_plane}  # to class scores
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", default="multi_scale", help=f"widths: {', '.join(PRESETS)} (default: %(default)s)")
     parser.add_argument("--pooling", default="max", help=f"over scale: {', '.join(POOLINGS)} (default: %(default)s)")
+    parser.add_argument(
+        "--read-out", default="centre-pixel", help=f"of the plane: {', '.join(_READOUTS)} (default: %(default)s)"
+    )
     parser.add_argument(
         "--sigma-first",
         type=float,
@@ -55,6 +59,8 @@ def settings_for(options: argparse.Namespace, source: data.Source, train_sizes: 
     """Those of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size."""
     if options.pooling not in POOLINGS:
         raise ScaleGroupError(f"pooling {options.pooling!r}", expected=f"one of {list(POOLINGS)}", mend="choose one")
+    if options.read_out not in _READOUTS:
+        raise ScaleGroupError(f"read-out {options.read_out!r}", expected=f"one of {list(_READOUTS)}", mend="choose one")
     middle = math.prod(train_sizes) ** (1 / len(train_sizes))
     sigma0 = middle if options.sigma_single is None else check_positive("sigma single", options.sigma_single)
     known = {
@@ -75,6 +81,7 @@ def settings_for(options: argparse.Namespace, source: data.Source, train_sizes: 
             in_channels=source.channels,
             num_classes=source.classes,
             margin=check_integer("margin", options.margin, at_least=0),
+            readout=_READOUTS[options.read_out],
         )
     return settings
 

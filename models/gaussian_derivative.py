@@ -105,7 +105,7 @@ def gaussian_derivative_net(
     boundary: Boundary | None = None,
     margin: int | None = None,
     pooling: Pooling | None = None,
-    readout: ReadOut = CentrePixel(),  # noqa: B008
+    readout: ReadOut | None = None,
     min_grid_sigma: float | None = MIN_GRID_SIGMA,
     checkpointing: bool = False,
     weights: str | Path | None = None,
@@ -133,13 +133,13 @@ def gaussian_derivative_net(
         boundary: `Background(value)` where the value around the object is known; default `Reflect()`.
         margin: pixels of background put around the images, for coarse scale channels (`nn.Lift`); default 0.
         pooling: over scale; default `Max()`.
-        readout: what is looked at in the plane.
+        readout: what is looked at in the plane; default `CentrePixel()`.
         min_grid_sigma: layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: on that
             of the image. The default is from the table of `python -m benchmarks strides`.
         checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
         weights: of a trained network: a name that comes with the package, or the path of a safetensors file written by
-            `save_trained`. Window, boundary, margin, pooling and `min_grid_sigma` that are not given (or are the
-            default) are then those it was saved with, and the network is returned in evaluation mode.
+            `save_trained`. Window, boundary, margin, pooling, read-out and `min_grid_sigma` that are not given (or are
+            the default) are then those it was saved with, and the network is returned in evaluation mode.
 
     Raises:
         ScaleGroupError: for an unknown preset or unknown weights, weights that do not fit or are damaged, or a value
@@ -156,6 +156,7 @@ def gaussian_derivative_net(
         setting = trained.setting.check_preset(preset)
         window = setting.window if window is None and sigma0 is None else window
         boundary, pooling = boundary or setting.boundary, pooling or setting.pooling
+        readout = readout or setting.readout
         margin = setting.margin if margin is None else margin
         min_grid_sigma = setting.min_grid_sigma if min_grid_sigma == MIN_GRID_SIGMA else min_grid_sigma
     if window is None:
@@ -181,7 +182,7 @@ def gaussian_derivative_net(
         boundary=boundary,
         margin=margin or 0,
         pooling=pooling or Max(),
-        readout=readout,
+        readout=readout or CentrePixel(),
         min_grid_sigma=min_grid_sigma,
         checkpointing=checkpointing,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,18 @@ from scalegroup.boundary import Background, Boundary, Reflect, Replicate, Zero
 from scalegroup.errors import ScaleGroupError
 from scalegroup.group import ScaleGroup
 from scalegroup.pooling import LogSumExp, Max, Mean, Pooling
+from scalegroup.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
 from scalegroup.window import ScaleWindow
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 POOLINGS: dict[str, Pooling] = {"max": Max(), "mean": Mean(), "log-sum-exp": LogSumExp()}
+READOUTS: dict[str, ReadOut] = {
+    "centre-pixel": CentrePixel(),
+    "spatial-max": SpatialMax(),
+    "spatial-mean": SpatialMean(),
+    "dense": Dense(),
+}
 _BOUNDARIES: dict[str, Boundary] = {"reflect": Reflect(), "replicate": Replicate(), "zero": Zero()}
 
 
@@ -36,6 +43,7 @@ class Setting:
         min_grid_sigma: of the strides; None: full resolution.
         in_channels, num_classes: of the images, and of the scores.
         margin: pixels of background put around the images.
+        readout: what is looked at in the plane.
 
     >>> window = ScaleWindow(ScaleGroup(2), 1.0, 3)
     >>> setting = Setting("larger", window, Background(0.0), Max(), 1.0, in_channels=1, num_classes=10)
@@ -51,9 +59,10 @@ class Setting:
     in_channels: int
     num_classes: int
     margin: int = 0
+    readout: ReadOut = field(default_factory=CentrePixel)
 
     def tell(self) -> dict[str, Any]:
-        """As JSON has it. Raises `ScaleGroupError` for a boundary or a pooling that has no name."""
+        """As JSON has it. Raises `ScaleGroupError` for a boundary, pooling or read-out that has no name."""
         window = {
             "ratio": self.window.group.ratio,
             "sigma0": self.window.sigma0,
@@ -69,6 +78,7 @@ class Setting:
             "in_channels": self.in_channels,
             "num_classes": self.num_classes,
             "margin": self.margin,
+            "readout": _name(self.readout, READOUTS),
         }
 
     def check_preset(self, preset: str) -> Setting:
@@ -94,6 +104,7 @@ class Setting:
             in_channels=content["in_channels"],
             num_classes=content["num_classes"],
             margin=content.get("margin", 0),
+            readout=READOUTS[content.get("readout", "centre-pixel")],
         )
 
 

@@ -122,6 +122,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--loss", "none"], "loss 'none'"),
         (["--batch", "0"], "batch"),
         (["--pooling", "none"], "pooling 'none'"),
+        (["--read-out", "dense"], "read-out 'dense'"),
         (["--networks", "none"], "network 'none'"),
         (["--sigma-first", "-1"], "sigma first"),
         (["--sigma-single", "0"], "sigma single"),
@@ -239,7 +240,7 @@ def test_tradeoffs_are_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_pa
 
 
 def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path, capsys):
-    assert run(tmp_path / "run", "--sigma-first", "0.35", "--channels", "9", "--pooling", "mean") == 0
+    assert run(tmp_path / "run", "--sigma-first", "0.35", "--channels", "9", "--read-out", "spatial-max") == 0
     command = ["benchmarks", "pack", str(tmp_path / "run"), "--output", str(tmp_path / "packed")]
     monkeypatch.setattr(sys, "argv", [*command, "--name", "few-digits"])
     assert main() == 0

@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from benchmarks import data
-from scalegroup import Background, Max, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
+from scalegroup import (
+    Background,
+    CentrePixel,
+    Max,
+    Mean,
+    ScaleGroup,
+    ScaleGroupError,
+    ScaleWindow,
+    SpatialMax,
+    TopK,
+)
 from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
 from scalegroup.models.weights import PRETRAINED
 
@@ -22,6 +32,7 @@ SETTING = Setting(
     in_channels=1,
     num_classes=4,
     margin=2,
+    readout=SpatialMax(),
 )
 IMAGES = torch.rand(2, 1, 25, 25, generator=torch.Generator().manual_seed(0))
 load = partial(gaussian_derivative_net, "larger", num_classes=4, widths=(3, 5))
@@ -29,7 +40,8 @@ load = partial(gaussian_derivative_net, "larger", num_classes=4, widths=(3, 5))
 
 @pytest.fixture
 def net():
-    net = load(window=SETTING.window, boundary=SETTING.boundary, margin=2, pooling=Mean(), min_grid_sigma=1.0)
+    names = "window", "boundary", "margin", "pooling", "readout", "min_grid_sigma"
+    net = load(**{name: getattr(SETTING, name) for name in names})
     net.train()
     net(IMAGES)  # statistics of its own
     return net.eval()
@@ -48,8 +60,9 @@ def test_a_network_is_loaded_as_it_was_saved_with_all_that_belongs_to_it(pretrai
         loaded = load(weights=weights)
         assert not loaded.training
         assert torch.equal(loaded(IMAGES), net(IMAGES))
-    for other in ({"boundary": Background(0.0)}, {"margin": 0}, {"pooling": Max()}):  # the controls
-        assert not torch.equal(load(weights="tiny", **other)(IMAGES), net(IMAGES))
+    others = {"boundary": Background(0.0), "margin": 0, "pooling": Max(), "readout": CentrePixel()}
+    for name, other in others.items():  # the controls
+        assert not torch.equal(load(weights="tiny", **{name: other})(IMAGES), net(IMAGES))
     assert find_trained("tiny").about == {"data": "noise"}
 
 
@@ -65,6 +78,9 @@ def test_what_is_given_replaces_what_was_trained_with():
 def test_a_description_gives_the_setting_back():
     for pooling in ("max", "mean", "log-sum-exp"):
         told = json.loads(json.dumps(SETTING.tell())) | {"pooling": pooling}
+        assert Setting.told(told).tell() == told
+    for readout in ("centre-pixel", "spatial-max", "spatial-mean", "dense"):
+        told = SETTING.tell() | {"readout": readout}
         assert Setting.told(told).tell() == told
     for boundary in ("reflect", {"background": 0.5}, {"background": [0.5, 1.0]}):
         told = SETTING.tell() | {"boundary": boundary, "min_grid_sigma": None}

@@ -174,5 +174,6 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
         words["pooling"] = network["pooling"]
         words["dropped channels"] = str(training["dropped_channels"])
     rest = {"min grid σ": network["min_grid_sigma"], "margin": network.get("margin", 0)}
+    rest["read-out"] = network.get("readout", "centre-pixel")
     rest |= {name.replace("_", " "): value for name, value in training.items() if name != "dropped_channels"}
     return *words.items(), *((name, str(value)) for name, value in rest.items())
