@@ -59,7 +59,7 @@ def accuracy_over_size(families: Sequence[Family]) -> Any:
         _over_sizes(place, panel)
         place.set(ylim=(0, 1.03), ylabel="" if number else "accuracy on held-out images", title=_trained(panel[0]))
     _legend_below(figure, axes)
-    figure.suptitle(f"{families[0].data}: one training size, all test sizes")
+    figure.suptitle(f"{families[0].data}: one training size, all test sizes{_bars(families)}")
     return figure
 
 
@@ -80,7 +80,8 @@ def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
             place.set(ylim=(low, 1 + 0.03 * (1 - low)), ylabel="accuracy on held-out images", title=title)
             place.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if enlarged else 0))
     _legend_below(figure, axes)
-    figure.suptitle(f"{kinds[0][0].data}: training sizes together, {_images(kinds[0][0])}")
+    bars = _bars([family for kind in kinds for family in kind])
+    figure.suptitle(f"{kinds[0][0].data}: training sizes together, {_images(kinds[0][0])}{bars}")
     return figure
 
 
@@ -136,7 +137,7 @@ def _curve(axes: Any, family: Family, colour: str, marker: str, label: str, line
         markersize=5,
         linestyle=line,
         color=colour,
-        label=label + (f" ({len(family.runs)} seeds, ±1 s.d.)" if spreads else ""),
+        label=label,
     )
 
 
@@ -209,6 +210,12 @@ def _label(family: Family, families: Sequence[Family]) -> str:
 
 def _trained(family: Family) -> str:
     return f"trained at size {trained_at(family.first)} ({_images(family)})"
+
+
+def _bars(families: Sequence[Family]) -> str:
+    """What the error bars are, where there are some."""
+    counts = sorted({len(family.runs) for family in families} - {1})
+    return f" (bars: ±1 standard deviation over {' or '.join(map(str, counts))} seeds)" if counts else ""
 
 
 def _images(family: Family) -> str:
