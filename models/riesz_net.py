@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -36,12 +36,29 @@ class RieszNet(torch.nn.Module):
         return read_centre(self.body(images))
 
 
-class RieszTransforms(torch.nn.Module):
-    """`riesz_transforms` as a module, `[batch, 5·feature, y, x]`: nothing is learnt."""
+class RieszConv(torch.nn.Conv2d):
+    """A learnt combination of the five Riesz transforms of all features, `[batch, out_features, y, x]`.
+
+    It is `riesz_transforms` and a 1×1 convolution. Both are linear, so features are combined before the way back from
+    the frequency domain, which is then that of the combinations alone.
+
+    Args:
+        in_features, out_features: of the maps.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(_TRANSFORMS * in_features, out_features, kernel_size=1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """See `riesz_transforms`."""
-        return riesz_transforms(maps).flatten(1, 2)
+        """`[batch, in_features, y, x]` to `[batch, out_features, y, x]`."""
+        weight, offset = self.weight.flatten(2), self.bias
+
+        def combine(spectra: Tensor) -> Tensor:
+            parts = torch.view_as_real(spectra.flatten(1, 2)).flatten(2)  # weights are real: for both parts the same
+            return torch.view_as_complex(F.conv1d(parts, weight).unflatten(2, (*spectra.shape[-2:], 2)))
+
+        combined = _filtered(maps, combine)
+        return combined if offset is None else combined + offset.to(combined.dtype)[:, None, None]
 
 
 def riesz_net(widths: Sequence[int] = (12, 16, 24, 32, 80), *, in_channels: int = 1, num_classes: int = 10) -> RieszNet:
@@ -70,8 +87,7 @@ def riesz_net(widths: Sequence[int] = (12, 16, 24, 32, 80), *, in_channels: int 
     *features, classes = check_widths(widths, in_channels, num_classes)
     layers: list[torch.nn.Module] = []
     for before, after in pairwise(features):
-        mix = torch.nn.Conv2d(_TRANSFORMS * before, after, kernel_size=1)
-        layers += [RieszTransforms(), mix, torch.nn.BatchNorm2d(after), torch.nn.ReLU()]
+        layers += [RieszConv(before, after), torch.nn.BatchNorm2d(after), torch.nn.ReLU()]
     layers.append(torch.nn.Conv2d(features[-1], classes, kernel_size=1))
     return RieszNet(torch.nn.Sequential(*layers), in_channels)
 
@@ -88,14 +104,19 @@ def riesz_transforms(maps: Float[Tensor, "batch feature y x"]) -> Float[Tensor, 
     >>> jets.shape, (riesz_transforms(maps + 1) - riesz_transforms(maps)).abs().max() < 1e-5
     (torch.Size([1, 1, 5, 9, 9]), tensor(True))
     """
+    return _filtered(maps, lambda spectra: spectra)
+
+
+def _filtered(maps: Tensor, combine: Callable[[Tensor], Tensor]) -> Tensor:
+    """What is made of the half spectra `[batch, feature, 5, y, x]` of the transforms, as maps again."""
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # there is no FFT of every size in half precision
     height, width = maps.shape[-2:]
     top, left = height // 4, width // 4
     extended = F.pad(maps, (left, left + 1 - width % 2, top, top + 1 - height % 2), mode="replicate")
     size = extended.shape[-2:]
     factors = riesz_multipliers(*size, dtype=maps.dtype, device=maps.device)
-    transforms = torch.fft.irfft2(torch.fft.rfft2(extended)[:, :, None] * factors, s=size)
-    return transforms[..., top : top + height, left : left + width]
+    filtered = torch.fft.irfft2(combine(torch.fft.rfft2(extended)[:, :, None] * factors), s=size)
+    return filtered[..., top : top + height, left : left + width]
 
 
 def riesz_multipliers(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from scalegroup import Max, Mean, ScaleGroup, ScaleGroupError, ScaleWindow, models
 from scalegroup.models import plain_cnn, riesz_net, scale_channel_cnn, steerable_cnn, steerable_hermite
-from scalegroup.models.riesz_net import riesz_multipliers, riesz_transforms
+from scalegroup.models.riesz_net import RieszConv, riesz_multipliers, riesz_transforms
 from scalegroup.models.scale_channel_cnn import foveate
 from scalegroup.models.steerable_hermite import HermiteConv, hermite_functions
 from scalegroup.testing import Blobs, Polynomials
@@ -273,6 +273,15 @@ def test_riesz_transforms_are_their_definition(size: tuple[int, int]) -> None:
     assert (riesz_transforms(maps)[0] - slow).abs().max() <= 1e-12
     if min(size) > 1:
         assert (riesz_transforms(maps)[0, :, [1, 0, 4, 3, 2]] - slow).abs().max() > 1e-2  # the control: x for y
+
+
+def test_combined_before_or_after_the_way_back_is_the_same() -> None:
+    layer = RieszConv(3, 4).double()
+    maps = torch.randn(2, 3, 8, 9, dtype=torch.float64)
+    after = torch.nn.functional.conv2d(riesz_transforms(maps).flatten(1, 2), layer.weight, layer.bias)
+    assert (layer(maps) - after).abs().max() <= 1e-12
+    swapped = torch.nn.functional.conv2d(riesz_transforms(maps).transpose(1, 2).flatten(1, 2), layer.weight, layer.bias)
+    assert (layer(maps) - swapped).abs().max() > 1e-2  # the control: transforms first, features within
 
 
 def test_multipliers_are_homogeneous_of_degree_zero() -> None:
