@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.results import write
 from scalegroup import ScaleGroupError
+from scalegroup.whole_file import whole_file
 
 
 @dataclass
@@ -46,7 +46,8 @@ class Checkpoint:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        write(self.path, lambda temporary: torch.save(content, temporary))
+        with whole_file(self.path) as temporary:
+            torch.save(content, temporary)
 
     def load(self) -> Position:
         """Bring the parts to the state that was saved; the beginning where nothing was saved.

@@ -21,7 +21,7 @@ def write(content: dict[str, Any], path: Path) -> list[Path]:
     text, picture = path.with_suffix(".md"), path.with_suffix(".png")
     tables = [table(content), channels(content)]
     markdown = "\n".join(one.markdown() for one in tables if one.rows)
-    results.write(text, lambda temporary: temporary.write_text(markdown, encoding="utf-8"))
+    results.save_text(markdown, text)
     if any(not row["error"] for row in content["rows"].values()):
         save(figure(content), picture)
         return [text, picture]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from benchmarks.results import write
+from benchmarks.results import save_text
 
 
 class Log(Protocol):
@@ -73,7 +73,7 @@ class Csv:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if done and path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
         kept = [line for n, line in enumerate(whole) if n == 0 or int(line.split(",")[0]) <= done]
-        write(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        save_text("".join(kept), path)
         # a log grows, line by line, so that it can be followed and outlives the run
         self._file = path.open("a", encoding="utf-8", newline="", buffering=1)
         self._writer = csv.writer(self._file, lineterminator="\n")

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     folder = results.make_folder(options.output)
     trained = save_trained(net, setting, folder / f"{name}.safetensors", about)
     card = model_card(name, setting, about, net.parameter_count)
-    results.write(folder / f"{name}.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    results.save_text(card, folder / f"{name}.md")
     Console(soft_wrap=True).print(f"wrote {trained.path}, with its .json and .md")
 
 

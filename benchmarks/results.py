@@ -1,4 +1,4 @@
-"""What a run leaves behind, written so that nothing is ever half there: to a temporary name first, then renamed."""
+"""What a run leaves behind; nothing is ever half there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scalegroup import ScaleGroupError
+from scalegroup.whole_file import whole_file
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,26 +34,22 @@ def make_folder(path: Path, *, option: str = "--output") -> Path:
     return path
 
 
-def write(path: Path, save: Callable[[Path], object]) -> None:
-    """Let `save` write to a temporary name beside `path`, then rename it."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def save_text(text: str, path: Path) -> None:
+    """In UTF-8."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def save_json(content: dict[str, Any], path: Path) -> None:
     """Indented JSON."""
-    text = json.dumps(content, indent=2) + "\n"
-    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    save_text(json.dumps(content, indent=2) + "\n", path)
 
 
 def save_weights(net: nn.Module, path: Path) -> None:
     """The state of a network as safetensors."""
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    write(path, lambda temporary: save_file(state, temporary))
+    with whole_file(path) as temporary:
+        save_file(state, temporary)
 
 
 def provenance() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from scalegroup.errors import ScaleGroupError
 from scalegroup.group import ScaleGroup
 from scalegroup.pooling import LogSumExp, Max, Mean, Pooling
 from scalegroup.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
+from scalegroup.whole_file import whole_file
 from scalegroup.window import ScaleWindow
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
@@ -191,18 +192,11 @@ def save_trained(net: nn.Module, setting: Setting, path: Path, about: dict[str, 
     weights = save({name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()})
     sha256 = hashlib.sha256(weights).hexdigest()
     content = {"network": setting.tell(), "about": about or {}, "sha256": sha256}
-    _replace(path, weights)
-    _replace(path.with_suffix(".json"), (json.dumps(content, indent=2) + "\n").encode())
+    with whole_file(path) as temporary:
+        temporary.write_bytes(weights)
+    with whole_file(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return Trained(path, setting, content["about"], sha256)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _tell_boundary(boundary: Boundary) -> Any:

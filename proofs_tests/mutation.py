@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scalegroup.whole_file import whole_file
+
 ROOT = Path(__file__).parent.parent
 SUBJECTS = {
     "jet": ("test_kernels", "test_exactness", "test_bad_input", "test_jet_conv"),
@@ -52,9 +54,8 @@ def main() -> int:
         sample = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
         fates = [_fate(number, *mutant) for number, mutant in enumerate(sample, start=1)]
     if options.json is not None:
-        temporary = options.json.with_name(f".{options.json.name}.part")
-        temporary.write_text(json.dumps(fates, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(options.json)
+        with whole_file(options.json) as temporary:
+            temporary.write_text(json.dumps(fates, indent=2) + "\n", encoding="utf-8")
     for subject in SUBJECTS:
         noticed = [fate["noticed"] for fate in fates if fate["subject"] == subject]
         print(f"{subject}: {sum(noticed)} of {len(noticed)} noticed")

@@ -26,7 +26,7 @@ NAMESPACES = ["scalegroup", "scalegroup.nn", "scalegroup.testing", "scalegroup.m
 
 # A file imports only from lines above its own, a folder from itself as well.
 LAYERS = [
-    {"errors"},
+    {"errors", "whole_file"},
     {"group"},
     {"representation", "gaussian", "grid", "rotation"},
     {"window", "jet", "boundary", "field_type", "steerable"},

@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, report, results, tradeoff
+from benchmarks import data, generalisation, networks, report, tradeoff
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
 from scalegroup import nn
 from scalegroup.models import gaussian_derivative_net
+from scalegroup.whole_file import whole_file
 
 
 @pytest.fixture
@@ -98,12 +99,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
 
-    def fails(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
+    def half():
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        results.write(path, fails)
+        half()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,8 +7,7 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from scalegroup.group import ScaleGroup
 from scalegroup.testing.budget import ErrorBudget
 from scalegroup.testing.check_module import check_module
 from scalegroup.testing.equivariance import OUTPUT_TYPES, TOLERANCE
+from scalegroup.whole_file import whole_file
 
 WITHIN, BEYOND, NOT_RUN = 0, 1, 2
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
                 budget=not options.no_budget,
             )
         if options.json is not None:
-            with _whole(options.json) as path:
+            with whole_file(options.json) as path:
                 found = asdict(verdict) | {"passed": verdict.passed}
                 path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if options.figure is not None:
@@ -130,19 +130,8 @@ def _draw(figure: Any, budget: ErrorBudget | None, path: Path) -> None:
             mend="leave --figure out",
         )
     budget.draw(figure.subplots())
-    with _whole(path) as temporary:
+    with whole_file(path) as temporary:
         figure.savefig(temporary)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """All of a file or nothing: a temporary name (with the same ending), renamed at the end."""
-    temporary = path.with_name(f".part-{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import h5py
 import torch
 from torch import Tensor
 
-from benchmarks.results import make_folder, write
+from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
+from scalegroup.whole_file import whole_file
 
 _MEND = "delete the file, it is drawn again; or choose another folder with --cache"
 
@@ -31,15 +32,11 @@ def cached(folder: Path, wanted: dict[str, Any], draw: Callable[[], tuple[Tensor
     if path.exists():
         return _read(path, description)
     images, labels = draw()
-
-    def save(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["description"] = description
-            file.attrs["sha256"] = checksum(images, labels)
-            file.create_dataset("images", data=images.numpy(), chunks=(1, *images.shape[1:]), compression="lzf")
-            file.create_dataset("labels", data=labels.numpy())
-
-    write(path, save)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["description"] = description
+        file.attrs["sha256"] = checksum(images, labels)
+        file.create_dataset("images", data=images.numpy(), chunks=(1, *images.shape[1:]), compression="lzf")
+        file.create_dataset("labels", data=labels.numpy())
     return images, labels
 
 

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
         console.print(table.rich())
     text = "\n".join(table.markdown() for table in shown)
     written.append(folder / "report.md")
-    results.write(written[-1], lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    results.save_text(text, written[-1])
     console.print("wrote " + ", ".join(str(path) for path in written))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from scalegroup.whole_file import whole_file
+
 mpl.use("Agg")  # draws to files, with or without a screen
 
 from matplotlib import pyplot as plt
@@ -19,7 +21,6 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from benchmarks.report.runs import Family
 from benchmarks.report.selection import fit
 from benchmarks.report.words import apart, named, trained_at
-from benchmarks.results import write
 
 # Okabe and Ito's colours, told apart by everybody; each has its marker, for print without colour
 _MULTI = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -106,7 +107,8 @@ def selected_scale_over_size(kinds: Sequence[Sequence[Family]]) -> Any:
 
 def save(figure: Any, path: Path) -> None:
     """Write and close it."""
-    write(path, lambda temporary: figure.savefig(temporary, dpi=150))
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=150)
     plt.close(figure)
 
 
