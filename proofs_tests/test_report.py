@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import main
-from benchmarks.report import tables
+from benchmarks.report import figures, tables
 from benchmarks.report.runs import families, find_runs, runs_in
 from benchmarks.report.selection import fit
+from benchmarks.report.words import apart
 from scalegroup import Max, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.models import Setting
 
@@ -87,6 +88,31 @@ def test_sizes_at_the_ends_of_the_window_are_not_fitted():
         if line.smallest <= size <= line.largest
     )
     assert fit(together(content())[1]) is None  # a single scale
+
+
+def ablation(values):
+    """Multi-scale networks of which each but the first differs from it in one setting."""
+    contents = [content() for _ in range(1 + len(values))]
+    for one, (setting, value) in zip(contents[1:], values.items(), strict=True):
+        one["training"][setting] = value
+    return families([run for one in contents for run in runs_in(one) if run.network == "multi_scale"])
+
+
+def test_what_nearly_all_networks_have_in_common_goes_without_saying():
+    runs = [family.first for family in ablation({"epochs": 5, "dropped_channels": 0, "batch": 9})]
+    assert sorted(apart(run, runs) for run in runs) == [[], ["batch 9"], ["dropped channels 0"], ["epochs 5"]]
+    one, other = runs[:2]  # of two, neither is usual: both are told
+    assert all(apart(run, [one, other]) for run in (one, other))
+
+
+def test_a_long_legend_takes_nothing_from_the_panels():
+    def panel(found):
+        figure = figures.accuracy_over_size(found)
+        figure.canvas.draw()
+        return figure.axes[0].get_position().height * figure.get_figheight()
+
+    short, long = panel(together(content())), panel(ablation({f"setting_{n}": n for n in range(9)}))
+    assert abs(long / short - 1) < 0.1
 
 
 def test_the_same_run_twice_is_refused():

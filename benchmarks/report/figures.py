@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from math import floor, log2
+from math import ceil, floor, log2
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ _MULTI = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SINGLE = ("#D55E00", "#8C3B00", "#F0A070")
 _MARKERS = "osD^vP"
 _PANEL = 5.2, 3.9  # inches
+_COLUMNS = 3
+_ENTRY = 0.21  # inches of a line of the legend
 
 
 def of(families: Sequence[Family]) -> Iterator[tuple[str, Any]]:
@@ -36,7 +38,7 @@ def of(families: Sequence[Family]) -> Iterator[tuple[str, Any]]:
     if together := [kind for kind in _kinds(multi) if len(kind) > 1]:
         yield "training_sizes", training_sizes_together(together)
     if multi:
-        yield "selected_scale", selected_scale_over_size(_kinds(multi))
+        yield "selected_scale", selected_scale_over_size(multi)
 
 
 def accuracy_over_size(families: Sequence[Family]) -> Any:
@@ -52,7 +54,7 @@ def accuracy_over_size(families: Sequence[Family]) -> Any:
                 place,
                 family,
                 next(colours[multi]),
-                _MARKERS[count % len(_MARKERS)],
+                _MARKERS[(count + count // len(_MARKERS)) % len(_MARKERS)],  # no pair of both twice
                 _label(family, families),
                 "-" if multi else "--",
             )
@@ -86,22 +88,27 @@ def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
     return figure
 
 
-def selected_scale_over_size(kinds: Sequence[Sequence[Family]]) -> Any:
-    """Figure 10: for each test size the share of images whose highest score lies in each scale channel."""
-    figure, axes = _panels(len(kinds), max(map(len, kinds)))
-    everyone = [family for kind in kinds for family in kind]
-    most = max(share for family in everyone for size in family.sizes for share in family.shares(size))
+def selected_scale_over_size(families: Sequence[Family]) -> Any:
+    """Figure 10: for each test size the share of images whose highest score lies in each scale channel.
+
+    Each kind of network has a row, with a panel for each training size; where there is one only, they share rows.
+    """
+    rows = _kinds(families)
+    if all(len(kind) == 1 for kind in rows):
+        rows = [families[first : first + _COLUMNS] for first in range(0, len(families), _COLUMNS)]
+    figure, axes = _panels(len(rows), max(map(len, rows)))
+    most = max(share for family in families for size in family.sizes for share in family.shares(size))
     picture = None
-    for kind, row in zip(kinds, axes, strict=True):
-        for place in row[len(kind) :]:
+    for row, places in zip(rows, axes, strict=True):
+        for place in places[len(row) :]:
             place.set_axis_off()
-        for family, place in zip(kind, row, strict=False):
+        for family, place in zip(row, places, strict=False):
             picture = _histograms(place, family, most)
-            title = f"{_label(family, everyone)}, trained at {trained_at(family.first)}"
+            title = f"{_label(family, families)}\ntrained at {trained_at(family.first)}"
             place.set(xlabel="size of the test images", ylabel="selected channel, σ₀ in pixels", title=title)
     bar = figure.colorbar(picture, ax=axes, label="share of the test images")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.suptitle(f"{everyone[0].data}: scale selection")
+    figure.suptitle(f"{families[0].data}: scale selection")
     return figure
 
 
@@ -117,7 +124,7 @@ def short(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _kinds(families: Sequence[Family]) -> list[list[Family]]:
+def _kinds(families: Sequence[Family]) -> list[Sequence[Family]]:
     """Put together by all but training size."""
     return [list(kind) for _, kind in groupby(families, key=lambda family: family.first.kind)]
 
@@ -175,7 +182,7 @@ def _edges(centres: Any) -> Any:
 
 
 def _legend_below(figure: Any, axes: Any) -> None:
-    """One for all panels, where it hides no curve."""
+    """One for all panels, where it hides no curve; the figure grows by it."""
     entries = {}
     for place in axes.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
@@ -183,6 +190,7 @@ def _legend_below(figure: Any, axes: Any) -> None:
     wide = figure.get_figwidth() / (0.55 + 0.078 * max(map(len, entries)))  # inches, with the handle, at this size
     columns = max(1, min(len(entries), floor(wide)))
     figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns, fontsize=10, frameon=False)
+    figure.set_figheight(figure.get_figheight() + _ENTRY * (ceil(len(entries) / columns) - 1))
 
 
 def _mark_training(axes: Any, family: Family) -> None:
