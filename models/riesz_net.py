@@ -55,7 +55,8 @@ class RieszConv(torch.nn.Conv2d):
 
         def combine(spectra: Tensor) -> Tensor:
             parts = torch.view_as_real(spectra.flatten(1, 2)).flatten(2)  # weights are real: for both parts the same
-            return torch.view_as_complex(F.conv1d(parts, weight).unflatten(2, (*spectra.shape[-2:], 2)))
+            mixed = F.conv1d(parts, weight).contiguous()  # which it is not where weights are channels-last
+            return torch.view_as_complex(mixed.unflatten(2, (*spectra.shape[-2:], 2)))
 
         combined = _filtered(maps, combine)
         return combined if offset is None else combined + offset.to(combined.dtype)[:, None, None]

@@ -280,6 +280,8 @@ def test_combined_before_or_after_the_way_back_is_the_same() -> None:
     maps = torch.randn(2, 3, 8, 9, dtype=torch.float64)
     after = torch.nn.functional.conv2d(riesz_transforms(maps).flatten(1, 2), layer.weight, layer.bias)
     assert (layer(maps) - after).abs().max() <= 1e-12
+    last = torch.channels_last
+    assert (layer.to(memory_format=last)(maps.contiguous(memory_format=last)) - after).abs().max() <= 1e-12
     swapped = torch.nn.functional.conv2d(riesz_transforms(maps).transpose(1, 2).flatten(1, 2), layer.weight, layer.bias)
     assert (layer(maps) - swapped).abs().max() > 1e-2  # the control: transforms first, features within
 
