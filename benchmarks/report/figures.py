@@ -225,7 +225,7 @@ def _trained(family: Family) -> str:
 def _bars(families: Sequence[Family]) -> str:
     """What the error bars are, where there are some."""
     counts = sorted({len(family.runs) for family in families} - {1})
-    return f" (bars: ±1 standard deviation over {' or '.join(map(str, counts))} seeds)" if counts else ""
+    return f"\n(bars: ±1 standard deviation over {' or '.join(map(str, counts))} seeds)" if counts else ""
 
 
 def _images(family: Family) -> str:
