@@ -33,7 +33,7 @@ from scalegroup.mixing import Stencils, mix
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.nn.affine_relu import affine_relu
 from scalegroup.resample import halve, halved_size
-from scalegroup.smoothing import Banded, Depthwise, Smoothing, smoothing, smoothing_matrices
+from scalegroup.smoothing import Banded, Depthwise, Smoothing, _blur, smoothing, smoothing_matrices
 
 G = ScaleGroup(2**0.5)
 ROUNDING = 1e-12  # float64, a few operations on numbers near 1
@@ -327,8 +327,11 @@ def test_autocast_smooths_in_float32(kernel: Kernel, dtype: torch.dtype, monkeyp
     assert all(maps.dtype == torch.float32 for maps in seen)
     exact = net(images).detach()
     assert (half - exact).norm() / exact.norm() <= 4 * torch.finfo(dtype).eps * 3  # four layers, each mixed in half
+    blurred = []
+    monkeypatch.setattr("scalegroup.smoothing._blur", lambda *of: blurred.append(result := _blur(*of)) or result)
     with torch.autocast("cpu", dtype=dtype):
-        net.train()(images).float().square().sum().backward()
+        net.train()(images).float().square().sum().backward()  # gradients are smoothed as well
+    assert all(maps.dtype == torch.float32 for maps in blurred)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
