@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from scalegroup.errors import check_images, check_like
 from scalegroup.models.plain_cnn import check_widths, read_centre
+from scalegroup.smoothing import without_autocast
 
 _TRANSFORMS = 5
 
@@ -58,8 +59,9 @@ class RieszConv(torch.nn.Conv2d):
             mixed = F.conv1d(parts, weight).contiguous()  # which it is not where weights are channels-last
             return torch.view_as_complex(mixed.unflatten(2, (*spectra.shape[-2:], 2)))
 
-        combined = _filtered(maps, combine)
-        return combined if offset is None else combined + offset.to(combined.dtype)[:, None, None]
+        with without_autocast(maps):  # there are no complex numbers in bfloat16
+            combined = _filtered(maps, combine)
+            return combined if offset is None else combined + offset[:, None, None]
 
 
 def riesz_net(widths: Sequence[int] = (12, 16, 24, 32, 80), *, in_channels: int = 1, num_classes: int = 10) -> RieszNet:

@@ -278,12 +278,22 @@ def test_riesz_transforms_are_their_definition(size: tuple[int, int]) -> None:
 def test_combined_before_or_after_the_way_back_is_the_same() -> None:
     layer = RieszConv(3, 4).double()
     maps = torch.randn(2, 3, 8, 9, dtype=torch.float64)
-    after = torch.nn.functional.conv2d(riesz_transforms(maps).flatten(1, 2), layer.weight, layer.bias)
+    after = F.conv2d(riesz_transforms(maps).flatten(1, 2), layer.weight, layer.bias)
     assert (layer(maps) - after).abs().max() <= 1e-12
     last = torch.channels_last
     assert (layer.to(memory_format=last)(maps.contiguous(memory_format=last)) - after).abs().max() <= 1e-12
-    swapped = torch.nn.functional.conv2d(riesz_transforms(maps).transpose(1, 2).flatten(1, 2), layer.weight, layer.bias)
+    swapped = F.conv2d(riesz_transforms(maps).transpose(1, 2).flatten(1, 2), layer.weight, layer.bias)
     assert (layer(maps) - swapped).abs().max() > 1e-2  # the control: transforms first, features within
+
+
+def test_riesz_layers_stay_in_float32_under_autocast() -> None:
+    """There are no complex numbers in bfloat16: on an accelerator it is an error, on the CPU it was rounded to."""
+    layer, maps = RieszConv(3, 4), torch.randn(2, 3, 8, 9)
+    exact = layer(maps)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (layer(maps) - exact).abs().max() <= 1e-6
+        half = F.conv2d(riesz_transforms(maps).flatten(1, 2), layer.weight, layer.bias)
+    assert (half - exact).abs().max() > 1e-4  # the control: combined in half precision
 
 
 def test_multipliers_are_homogeneous_of_degree_zero() -> None:

@@ -101,7 +101,7 @@ class _DepthwiseBlur(torch.autograd.Function):
         (taps,) = ctx.saved_tensors
         rows, columns = (len(taps) - 1 - amount for amount in ctx.padding)
         with without_autocast(gradient):  # backward may be called within it
-            return _blur(gradient.to(taps.dtype), taps, (rows, columns)), None, None
+            return _blur(gradient, taps, (rows, columns)), None, None
 
 
 def _blur(maps: Tensor, taps: Tensor, padding: tuple[int, int]) -> Tensor:
