@@ -5,13 +5,28 @@ Equation numbers in docstrings are that paper's.
 """
 
 from scalegroup import functional, nn
-from scalegroup.boundary import Background, Boundary, Reflect, Replicate, Zero
-from scalegroup.errors import ScaleGroupError, ScaleGroupWarning
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType, ImageType
-from scalegroup.group import GroupElement, ScaleGroup
-from scalegroup.jet import directional_derivatives, steer
-from scalegroup.kernels import (
+from scalegroup.algebra.group import GroupElement, ScaleGroup
+from scalegroup.algebra.representation import Representation, character, trivial
+from scalegroup.algebra.rotation import Rotation, RotationGroup, RotationRepresentation
+from scalegroup.errors import ScaleGroupError
+from scalegroup.fields.boundary import Background, Boundary, Reflect, Replicate, Zero
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType, ImageType
+from scalegroup.fields.grid import Axis, Grid, Grids
+from scalegroup.fields.lifting import (
+    SAMPLES_PER_SIGMA,
+    BandLimited,
+    ImageGrid,
+    LiftingKernel,
+    SampledLifting,
+    Sampling,
+    SelfSimilar,
+)
+from scalegroup.fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
+from scalegroup.fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.jets.jet import directional_derivatives, steer
+from scalegroup.jets.kernels import (
     DiscreteGaussian,
     IntegratedGaussian,
     Iso,
@@ -20,33 +35,35 @@ from scalegroup.kernels import (
     SampledDerivatives,
     SampledGaussian,
 )
-from scalegroup.pooling import LogSumExp, Max, Mean, Pooling, TopK
-from scalegroup.readout import CentrePixel, Dense, SpatialMax, SpatialMean
-from scalegroup.representation import RegularRepresentation, Representation, character, direct_sum, trivial
-from scalegroup.rotation import Rotation, RotationGroup, RotationRepresentation
-from scalegroup.window import ScaleWindow
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SAMPLES_PER_SIGMA",
+    "Axis",
     "Background",
+    "BandLimited",
     "Boundary",
     "CentrePixel",
     "Dense",
     "DiscreteGaussian",
     "FieldType",
+    "Grid",
+    "Grids",
     "GroupElement",
+    "ImageGrid",
     "ImageType",
     "IntegratedGaussian",
     "Iso",
     "Kernel",
+    "LiftingKernel",
     "LogSumExp",
     "Max",
     "Mean",
     "NormalisedSampledGaussian",
     "Pooling",
+    "ReadOut",
     "Reflect",
-    "RegularRepresentation",
     "Replicate",
     "Representation",
     "Rotation",
@@ -54,17 +71,18 @@ __all__ = [
     "RotationRepresentation",
     "SampledDerivatives",
     "SampledGaussian",
+    "SampledLifting",
+    "Sampling",
     "ScaleField",
     "ScaleGroup",
     "ScaleGroupError",
-    "ScaleGroupWarning",
     "ScaleWindow",
+    "SelfSimilar",
     "SpatialMax",
     "SpatialMean",
     "TopK",
     "Zero",
     "character",
-    "direct_sum",
     "directional_derivatives",
     "functional",
     "nn",

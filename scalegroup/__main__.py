@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 
 import torch
 
-from scalegroup.errors import ScaleGroupError, ScaleGroupWarning, check_integer, check_positive
-from scalegroup.group import ScaleGroup
+from scalegroup.algebra.group import ScaleGroup
+from scalegroup.errors import ScaleGroupError, check_integer, check_positive
 from scalegroup.testing.budget import ErrorBudget
 from scalegroup.testing.check_module import check_module
-from scalegroup.testing.equivariance import OUTPUT_TYPES, TOLERANCE
+from scalegroup.testing.equivariance import TOLERANCE
+from scalegroup.testing.outputs import OUTPUT_TYPES
 from scalegroup.whole_file import whole_file
 
 WITHIN, BEYOND, NOT_RUN = 0, 1, 2
@@ -32,20 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
         group = ScaleGroup(options.ratio)
         module = _load(options.factory)()
         check_positive("tolerance", options.tolerance)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ScaleGroupWarning)  # small images are part of the question
-            verdict = check_module(
-                module,
-                group,
-                powers=options.powers,
-                channels=options.channels,
-                size=check_integer("size", options.size, at_least=1),
-                in_channels=options.in_channels,
-                background=options.background,
-                output=OUTPUT_TYPES.get(options.output),
-                tolerance=options.tolerance,
-                budget=not options.no_budget,
-            )
+        verdict = check_module(
+            module,
+            group,
+            powers=options.powers,
+            channels=options.channels,
+            size=check_integer("size", options.size, at_least=1),
+            in_channels=options.in_channels,
+            background=options.background,
+            output=OUTPUT_TYPES.get(options.output),
+            tolerance=options.tolerance,
+            budget=not options.no_budget,
+        )
         if options.json is not None:
             with whole_file(options.json) as path:
                 found = asdict(verdict) | {"passed": verdict.passed}

@@ -1,4 +1,4 @@
-"""The one error and the one warning of this library, and the checks that every public entrance shares."""
+"""The one error of this library, and the checks that every public entrance shares."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from scalegroup.constants import is_transformed
 
 _T = TypeVar("_T")
 
@@ -24,10 +26,6 @@ class ScaleGroupError(ValueError):
     def __init__(self, got: str, *, expected: str, mend: str) -> None:
         super().__init__(f"got {got}; expected {expected}; mend: {mend}")
         self.got, self.expected, self.mend = got, expected, mend
-
-
-class ScaleGroupWarning(UserWarning):
-    """Input that can be used, but not with the accuracy its author may expect."""
 
 
 def check_instance(name: str, value: Any, kind: type[_T], *, mend: str) -> _T:
@@ -99,11 +97,18 @@ def check_images(images: Any, channels: int | None = None, *, name: str = "image
             expected=f"{channels} channels",
             mend=f"build the network with in_channels={shape[1]}, or select {channels} channels",
         )
-    if not (torch.compiler.is_compiling() or images.is_meta or bool(torch.isfinite(images).all())):
+    if can_be_looked_at(images) and not bool(torch.isfinite(images).all()):
         raise ScaleGroupError(
             f"{name} with NaN or infinity", expected="finite values", mend=f"clean them: torch.nan_to_num({name})"
         )
     return images
+
+
+def can_be_looked_at(tensor: Tensor) -> bool:
+    """Whether a tensor has numbers: not while a graph is made of it, nor within `torch.func.vmap` and its kind."""
+    if torch.compiler.is_compiling() or tensor.is_meta or is_transformed(tensor):
+        return False
+    return type(tensor) in (Tensor, torch.nn.Parameter)
 
 
 def check_like(name: str, tensor: Tensor, images: Tensor) -> None:

@@ -8,53 +8,63 @@ from __future__ import annotations
 import math
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup import jet
-from scalegroup.boundary import Background, Boundary, Reflect
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_like, check_positive
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType
-from scalegroup.grid import Grid
-from scalegroup.kernels import DiscreteGaussian, JetFilters, Kernel
-from scalegroup.window import ScaleWindow
+from scalegroup.fields.boundary import Boundary, Reflect
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.grid import Grids
+from scalegroup.fields.lifting import SAMPLES_PER_SIGMA, ImageGrid, Sampling, SelfSimilar
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.jets import jet
+from scalegroup.jets.kernels import DiscreteGaussian, Kernel
 
 _KERNEL = DiscreteGaussian(tail=1e-6)
 _BOUNDARY = Reflect()
+_SAMPLING = SelfSimilar(SAMPLES_PER_SIGMA)
 
 
 def lift(
-    images: Tensor, window: ScaleWindow, *, background: float | Tensor | None = None, spacing: int = 0
+    images: Tensor,
+    window: ScaleWindow,
+    *,
+    boundary: Boundary = _BOUNDARY,
+    sampling: Sampling = _SAMPLING,
+    wanted: Grids | None = None,
 ) -> ScaleField:
-    """Images as a field on group × plane: every scale channel sees the same image (eq 9).
+    """Images as a field on group × plane (eq 9): every scale channel samples the image on a grid of its own.
 
     Args:
-        images: `[batch, channel, y, x]`, floating and finite.
-        window: the scale channels.
-        background: the value of the world outside the image, one number or one per image channel; None: unknown.
-        spacing: the pixels have spacing γ^spacing.
+        images: `[batch, channel, y, x]`, floating and finite; gradients reach them.
+        window: the scale channels, σ₀ in pixels.
+        boundary: what the images are outside their border.
+        sampling: `SelfSimilar(g)`, or `ImageGrid()` for the image's own pixels.
+        wanted: the samples of each channel, inside the image or not; default: as far as the image reaches.
 
     Raises:
-        ScaleGroupError: if the images are not such a tensor, or the background does not fit them.
+        ScaleGroupError: if the images are not such a tensor, or an argument does not fit them.
 
-    >>> from scalegroup import ScaleGroup, ScaleWindow
-    >>> lift(torch.zeros(2, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 3)).tensor.shape
-    torch.Size([2, 1, 3, 9, 9])
+    >>> from scalegroup import ScaleGroup, ScaleWindow, SelfSimilar
+    >>> field = lift(torch.zeros(2, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 3), sampling=SelfSimilar(1.0))
+    >>> [field.channel(n).shape for n in range(3)]
+    [torch.Size([2, 1, 9, 9]), torch.Size([2, 1, 5, 5]), torch.Size([2, 1, 3, 3])]
     """
     check_images(images)
     check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, sigma0=1.0, channels=8)")
-    constant = None
-    if background is not None:
-        constant = Background(background).constant(images)[:, None].expand(-1, window.channels)
-    return ScaleField(
-        images[:, :, None].expand(-1, -1, window.channels, -1, -1),
-        FieldType.scalars(window.group, images.shape[1]),
-        window,
-        spacing=spacing,
-        background=constant,
-    )
+    check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Background(0.0)")
+    check_instance("sampling", sampling, Sampling, mend="pass SelfSimilar(0.7)")
+    canvas = sampling.canvas((images.shape[2], images.shape[3]), window.sigmas)
+    grids = check_instance("wanted", wanted or canvas, Grids, mend="change sampling.canvas(size, window.sigmas)")
+    if (grids.size, grids.sigmas) != (canvas.size, canvas.sigmas):
+        raise ScaleGroupError(
+            f"samples wanted of {grids.size} pixels in channels of σ₀ = {grids.sigmas}",
+            expected=f"of the images, {canvas.size}, in the channels of {window!r}",
+            mend="leave `wanted` out, or change sampling.canvas(size, window.sigmas)",
+        )
+    maps = tuple(sampling.sample(images, grids, boundary))
+    return ScaleField(maps, FieldType.scalars(images.shape[1], smoothed=sampling.smoothed), window, grids)
 
 
 def jet_maps(
@@ -75,14 +85,8 @@ def jet_maps(
     >>> jet_maps(ramp, sigma=2.0)[0, 0, :, 16, 16].round(decimals=4).abs().tolist()
     [2.0, 0.0, 0.0, 0.0, 0.0]
     """
-    check_images(images)
-    _check_strategies(kernel, boundary)
-    filters = kernel.filters(sigma)
-    grid = Grid.whole(*images.shape[-2:])
-    rest, outside, constant = boundary.split(images)
-    maps = filters.maps(outside.extend(rest, grid, grid, filters.radius))
-    if constant is not None:
-        maps = maps + einsum(constant, _constant_response(filters, images), "i, j -> i j")[..., None, None]
+    sigma = check_positive("sigma", sigma)
+    maps = _checked(kernel).maps(_extended(images, kernel.reach(sigma), boundary), sigma)
     return maps * images.new_tensor([sigma, sigma, sigma**2, sigma**2, sigma**2])[:, None, None]
 
 
@@ -114,7 +118,6 @@ def jet_conv(
     torch.Size([2, 4, 16, 16])
     """
     check_images(images)
-    _check_strategies(kernel, boundary)
     for name, tensor in (("coefficients", coefficients), ("offset", offset)):
         check_instance(name, tensor, Tensor, mend="pass a torch tensor")
         check_like(name, tensor, images)
@@ -130,61 +133,22 @@ def jet_conv(
             f"an offset of shape {list(offset.shape)}", expected=f"[{expected[0]}]", mend="one C₀ per output"
         )
     sigma = check_positive("sigma", sigma)
-    grid = Grid.whole(*images.shape[-2:])
-    result, _ = jet_conv_region(
-        images,
-        coefficients,
-        offset,
-        sigma=sigma,
-        filters=kernel.filters(sigma),
-        boundary=boundary,
-        held=grid,
-        wanted=grid,
-    )
-    return result
+    reach = _checked(kernel).reach(sigma)
+    return kernel.combine(_extended(images, reach, boundary), coefficients, offset, sigma=sigma)
 
 
-def jet_conv_region(
-    images: Float[Tensor, "b i _y _x"],
-    coefficients: Float[Tensor, "o i 5"],
-    offset: Float[Tensor, " o"],
-    *,
-    sigma: float,
-    filters: JetFilters,
-    boundary: Boundary,
-    held: Grid,
-    wanted: Grid,
-) -> tuple[Float[Tensor, "b o y x"], Float[Tensor, " o"] | None]:
-    """`jet_conv` for a part of the image: from the samples `held` to those `wanted`, extending only beyond the image.
-
-    Returns the result, and the layer's response to the constant world outside, where the boundary is a `Background`.
-
-    Raises:
-        ScaleGroupError: if the held samples do not reach as far as the filters.
-    """
-    needed = wanted.dilated(filters.radius)
-    if needed.union(held) != held:
-        raise ScaleGroupError(
-            f"a region of {held.shape} samples",
-            expected=f"at least {needed.shape}: {wanted.shape} wanted and the filters reach {filters.radius} further",
-            mend="let the plan of nn.Sequential choose the regions, or keep the whole image",
-        )
-    weights = coefficients * coefficients.new_tensor(jet.normalisation(sigma))
-    rest, outside, constant = boundary.split(images)
-    extended = outside.extend(rest, held, wanted, filters.radius)
-    if constant is None:
-        return filters.combine(extended, weights, offset), None
-    response = offset + einsum(weights, _constant_response(filters, images), constant, "o i j, j, i -> o")
-    return filters.combine(extended, weights, response), response
+def _checked(kernel: Kernel) -> Kernel:
+    """A kernel, or a `ScaleGroupError`."""
+    return check_instance("kernel", kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
 
 
-def _check_strategies(kernel: Kernel, boundary: Boundary) -> None:
-    check_instance("kernel", kernel, Kernel, mend="pass one of the kernels of scalegroup, such as DiscreteGaussian()")
-    check_instance("boundary", boundary, Boundary, mend="pass one of the boundaries of scalegroup, such as Reflect()")
-
-
-def _constant_response(filters: JetFilters, like: Tensor) -> Tensor:
-    return torch.as_tensor(filters.constant_response, dtype=like.dtype, device=like.device)
+def _extended(images: Tensor, reach: int, boundary: Boundary) -> Tensor:
+    """The images with that many more pixels on every side."""
+    check_images(images)
+    check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Reflect()")
+    grids = Grids.of_pixels((images.shape[2], images.shape[3]), (1.0,)).map(lambda grid: grid.dilated(reach))
+    (extended,) = ImageGrid().sample(images, grids, boundary)
+    return extended
 
 
 def select_scale(
@@ -205,7 +169,7 @@ def select_scale(
     tensor([2.])
     """
     check_instance("scores", scores, Tensor, mend="pass net.scale_logits(images)")
-    check_instance("window", window, ScaleWindow, mend="pass net.lift.window")
+    check_instance("window", window, ScaleWindow, mend="pass net.window")
     if scores.ndim < 3 or scores.shape[2] != window.channels or not scores.is_floating_point():
         raise ScaleGroupError(
             f"scores of shape {list(scores.shape)} and dtype {scores.dtype}",

@@ -1,25 +1,44 @@
 """Layers: thin modules over `scalegroup.functional`, each with a declared input and output type."""
 
+from scalegroup.nn.add import Add
+from scalegroup.nn.batch_norm import BatchNorm
+from scalegroup.nn.branches import Branches
+from scalegroup.nn.concat import Concat
+from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import Layer, PerChannel
 from scalegroup.nn.lift import Lift
-from scalegroup.nn.norm import BatchNorm
-from scalegroup.nn.pointwise import Pointwise, ReLU
+from scalegroup.nn.mix import Mix
+from scalegroup.nn.pointwise import Identity, Pointwise, ReLU, Subsample
 from scalegroup.nn.project import ReadOut, ScalePool
+from scalegroup.nn.residual import Residual
+from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
+from scalegroup.nn.scale_conv import ScaleConv
 from scalegroup.nn.sequential import Sequential
 from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
 __all__ = [
+    "Add",
     "BatchNorm",
+    "Branches",
+    "Concat",
+    "Heads",
+    "Identity",
     "JetConv",
     "Layer",
     "Lift",
+    "Mix",
+    "PerChannel",
     "Pointwise",
     "ReLU",
     "ReadOut",
+    "Residual",
+    "Reweight",
     "RotationPool",
+    "ScaleConv",
     "ScalePool",
     "Sequential",
     "SteerableJetConv",
+    "Subsample",
 ]

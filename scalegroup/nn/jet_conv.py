@@ -3,69 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from scalegroup import jet
-from scalegroup.boundary import Background, Boundary, Extension, Reflect, Zero
-from scalegroup.errors import check_instance, check_positive
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType
-from scalegroup.functional import jet_conv_region
-from scalegroup.grid import Grid
-from scalegroup.kernels import DiscreteGaussian, Kernel, PlannedJet
-from scalegroup.nn.channel import Channel
-from scalegroup.nn.layer import Layer, check_map_type
-from scalegroup.plan import Work
-
-_ROUNDING = 1e-14  # a constant response below this is none
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.grid import Grid, Grids
+from scalegroup.jets import jet
+from scalegroup.jets.kernels import DiscreteGaussian, Kernel
+from scalegroup.nn.layer import PerChannel, check_map_type
 
 
-@dataclass(frozen=True, eq=False)
-class JetStep:
-    """What a `JetConv` does in one scale channel of a plan.
-
-    Args:
-        grid: the samples it gives.
-        sigma: in samples of that grid.
-        jet: the filters, prepared for these samples.
-        constant_response: `[5]`, the scale-normalised jet of the constant 1, or None where it is none.
-    """
-
-    grid: Grid
-    sigma: float
-    jet: PlannedJet
-    constant_response: Tensor | None
-
-
-class JetConv(Layer):
+class JetConv(PerChannel):
     """Learnt combinations of scale-normalised Gaussian derivatives up to order two (eq 6 and 11), shared over scale.
 
-    In the scale channel σ₀ the derivatives are taken at σ = beta·σ₀ (eq 13: beta = r^(k-1) in layer k).
+    In the scale channel σ₀ the derivatives are taken at σ = beta·σ₀ (eq 13: beta = r^(k-1) in layer k); what the
+    lifting has smoothed already is taken off.
 
     Args:
         in_type: scalar features over scale and plane.
         out_type: the same, or just how many features.
         beta: the relative scale of this layer, > 0; it never moves the window.
-        kernel: the discretisation.
-        boundary: what a map is outside its border; None: the field's background where that is known, else reflection.
+        kernel: the discretisation; default `DiscreteGaussian(tail=5e-3)`.
+        stride: 2 gives every second sample, from the centre on: for late layers, by one rule in all scale channels.
 
     Attributes:
         coefficients: `[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy.
         offset: `[out]`, C₀; one per output is the same function as the paper's one per pair.
 
     Raises:
-        ScaleGroupError: if the types do not fit, or beta is not positive.
+        ScaleGroupError: if the types do not fit, or beta is not more than what is smoothed already.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
-    >>> G = ScaleGroup(2)
-    >>> layer = JetConv(FieldType.scalars(G, 1), 4)
-    >>> layer(functional.lift(torch.randn(2, 1, 9, 9), ScaleWindow(G, 1.0, 3))).tensor.shape
-    torch.Size([2, 4, 3, 9, 9])
+    >>> field = functional.lift(torch.randn(2, 1, 33, 33), ScaleWindow(ScaleGroup(2), 1.0, 2))
+    >>> layer = JetConv(field.type, 4)
+    >>> [layer(field).channel(n).shape for n in range(2)]
+    [torch.Size([2, 4, 17, 17]), torch.Size([2, 4, 5, 5])]
     """
 
     def __init__(
@@ -75,22 +49,25 @@ class JetConv(Layer):
         *,
         beta: float = 1.0,
         kernel: Kernel | None = None,
-        boundary: Boundary | None = None,
+        stride: int = 1,
     ) -> None:
-        group = check_map_type("in_type", in_type).group
-        out_type = FieldType.scalars(group, out_type) if isinstance(out_type, int) else out_type
-        group.check_same(check_map_type("out_type", out_type), FieldType)
-        super().__init__(in_type, out_type)
+        check_map_type("in_type", in_type)
+        if not isinstance(out_type, FieldType):
+            out_type = FieldType.scalars(check_integer("out_type", out_type, at_least=1))
+        super().__init__(in_type, check_map_type("out_type", out_type), stride=stride)
         self.beta = check_positive("beta", beta)
-        self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=1e-3), Kernel, mend="try Iso()")
-        if boundary is not None:
-            check_instance("boundary", boundary, Boundary, mend="try Reflect()")
-        self.boundary = boundary
+        if self.beta <= in_type.smoothed:
+            raise ScaleGroupError(
+                f"beta {self.beta:g} behind a smoothing by {in_type.smoothed:g}·σ₀",
+                expected="more smoothing than the lifting has done",
+                mend=f"pass a beta above {in_type.smoothed:g}",
+            )
+        self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=5e-3), Kernel, mend="try Iso()")
         self._make_parameters()
         self.reset_parameters()
 
     def _make_parameters(self) -> None:
-        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self._map_type.size, jet.SIZE))
+        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self.map_type.size, jet.SIZE))
         self.offset: Tensor = nn.Parameter(torch.empty(self.out_type.size))
 
     def reset_parameters(self) -> None:
@@ -99,113 +76,40 @@ class JetConv(Layer):
         nn.init.normal_(self.coefficients, std=math.sqrt(2 / (size * features)))
         nn.init.zeros_(self.offset)
 
-    @property
-    def smoothing(self) -> float:
-        """Beta."""
-        return self.beta
+    def reach(self, samples_per_sigma: float) -> int:
+        """See `PerChannel`."""
+        return self.kernel.reach(*self._sigmas(samples_per_sigma))
 
-    def needs(self, wanted: Grid, sigma0: float) -> Grid:
-        """All samples within the reach of the filters."""
-        return wanted.dilated(self.kernel.filters(self.beta * sigma0).radius)
-
-    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
-        """See `Layer`."""
-        filters = self.kernel.filters(self.beta * sigma0)
-        outputs, inputs = self.out_type.size, self._map_type.size
-        multiply_adds, method = filters.work(held, wanted, inputs, outputs)
-        reach = wanted.dilated(filters.radius)
-        outside = filters.radius - (wanted.y.start - reach.y.start)
-        kernel = f"{type(self.kernel).__name__}, σ {self.beta * sigma0:.3g}, reach {filters.radius}"
-        return Work.of(wanted, inputs + outputs, multiply_adds, f"{kernel}, {outside} of it outside, {method}")
-
-    def gives(self, held: Grid, wanted: Grid) -> Grid:
-        """See `Layer`."""
-        return wanted
-
-    @property
-    def settings(self) -> Hashable:
-        """See `Layer`."""
-        return self.kernel, self.beta, self.boundary
-
-    def knows_background(self, known: bool) -> bool:
-        """See `Layer`."""
-        return known if self.boundary is None else isinstance(self.boundary, Background)
-
-    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> JetStep:
-        """See `Layer`."""
-        sigma = self.beta * sigma0
-        filters = self.kernel.filters(sigma)
-        outside = self.boundary
-        if outside is None or isinstance(outside, Background):
-            outside = Zero() if self.knows_background(known) else Reflect()
-        response = filters.constant_response * jet.normalisation(sigma)
-        constant = torch.as_tensor(response, dtype=like.dtype, device=like.device)
-        return JetStep(
-            wanted,
-            sigma,
-            filters.planned(sigma, held, wanted, cast("Extension", outside), like),
-            constant if abs(response).max() > _ROUNDING else None,
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        """See `PerChannel`."""
+        sigma, smoothed = self._sigmas(samples_per_sigma)
+        return self.kernel.combine(
+            maps, self.coefficients, self.offset, sigma=sigma, smoothed=smoothed, stride=self.stride
         )
 
-    def forward(self, field: ScaleField, wanted: Grid | None = None) -> ScaleField:
-        """The jets at the samples `wanted` of the image (default: those that the field holds)."""
-        self.check_input(field)
-        wanted = wanted or field.held
-        coefficients, offset = self.coefficients, self.offset
-        maps, backgrounds = [], []
-        for channel, (sigma0, defined) in enumerate(zip(field.grid_sigmas, field.defined, strict=True)):
-            if not defined:
-                shape = (len(field.tensor), self.out_type.size, *wanted.shape)
-                maps.append(field.tensor.new_full(shape, math.nan))
-                backgrounds.append(None if field.background is None else torch.zeros_like(offset))
-                continue
-            sigma = self.beta * sigma0
-            result, background = jet_conv_region(
-                field.channel(channel),
-                coefficients,
-                offset,
-                sigma=sigma,
-                filters=self.kernel.filters(sigma),
-                boundary=self.boundary or field.channel_background(channel) or Reflect(),
-                held=field.held,
-                wanted=wanted,
-            )
-            maps.append(result)
-            backgrounds.append(background)
-        known = [background for background in backgrounds if background is not None]
-        return replace(
-            field,
-            tensor=torch.stack(maps, dim=2) if len(maps) > 1 else maps[0].unsqueeze(2),
-            type=self.out_type,
-            exponents=(),
-            background=torch.stack(known, dim=1) if len(known) == len(maps) else None,
-            grid=wanted,
-        )
+    def multiply_adds(self, wanted: Grid) -> int:
+        """See `Layer`."""
+        sigmas = self._sigmas(wanted.samples_per_sigma * self.stride)
+        return self.kernel.multiply_adds(*sigmas, self.map_type.size, self.out_type.size, wanted.shape, self.stride)
 
-    def on(self, channels: Sequence[Channel], steps: Sequence[JetStep]) -> list[Channel]:
-        """See `Layer`. Scale channels whose σ is the same on their grids share one set of fused weights."""
-        coefficients, offset = self.coefficients, self.offset
-        prepared: dict[float, Tensor] = {}
-        results = []
-        for channel, step in zip(map(self._split, channels), steps, strict=True):
-            if step.sigma not in prepared:
-                with torch.no_grad():
-                    prepared[step.sigma] = step.jet.prepare(coefficients)
-            values = step.jet(channel.values, coefficients, prepared[step.sigma])
-            constant = offset
-            if step.constant_response is not None and channel.constant is not None:
-                constant = constant + (coefficients @ step.constant_response) @ channel.constant
-            results.append(replace(channel, values=values, constant=constant, grid=step.grid))
-        return results
+    def detail(self, wanted: Grids) -> str:
+        """See `Layer`."""
+        densities = dict.fromkeys(grid.samples_per_sigma * self.stride for grid in wanted.grids)
+        ends = list(densities)[:: max(1, len(densities) - 1)]
+        sigmas, reaches = ("…".join(f"{of(g):.3g}" for g in ends) for of in (lambda g: self.beta * g, self.reach))
+        stride = "" if self.stride == 1 else f", every {self.stride}nd sample"
+        return f"{type(self.kernel).__name__}, σ {sigmas}, reach {reaches}{stride}"
 
-    def _split(self, channel: Channel) -> Channel:
-        """The channel relative to the constant that its values continue with, as this layer's boundary has it."""
-        if isinstance(self.boundary, Background):
-            return channel.relative_to(self.boundary.constant(channel.values), known=True)
-        if isinstance(self.boundary, Zero):
-            return channel.relative_to(None, known=False)
-        return channel if self.boundary is None else replace(channel, known=False)
+    @property
+    def paper_parameter_count(self) -> int:
+        """Six per pair of an input and an output feature, C₀ among them."""
+        return 6 * self.out_type.size * self.map_type.size
+
+    def _sigmas(self, samples_per_sigma: float) -> tuple[float, float]:
+        """Its σ, and what is smoothed already, in samples."""
+        return self.beta * samples_per_sigma, self.map_type.smoothed * samples_per_sigma
 
     def extra_repr(self) -> str:
-        """The types, beta, kernel and boundary."""
-        return f"{super().extra_repr()}, beta={self.beta:g}, kernel={self.kernel!r}, boundary={self.boundary!r}"
+        """The types, beta, kernel and stride."""
+        stride = "" if self.stride == 1 else f", stride={self.stride}"
+        return f"{super().extra_repr()}, beta={self.beta:g}, kernel={self.kernel!r}{stride}"

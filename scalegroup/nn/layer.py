@@ -1,78 +1,106 @@
-"""The one base of all layers: maps from field to field with declared types."""
+"""The one base of all layers: maps from field to field that say what they take, give and need."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType, ImageType
-from scalegroup.grid import Grid
-from scalegroup.nn.channel import Channel
-from scalegroup.plan import Work
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType, ImageType
+from scalegroup.fields.grid import Grid, Grids
+from scalegroup.planning.plan import Step
 
 
-class Layer(nn.Module):
-    """A map between fields that says what it takes (`in_type`) and what it gives (`out_type`).
+class Layer(nn.Module, ABC):
+    """A map between fields that says what it takes (`in_type`), what it gives (`out_type`) and what it `needs`.
 
-    A layer works on any scale window: its weights are shared by all scale channels, and a channel's σ₀ in samples of
-    its grid (`ScaleField.grid_sigmas`) is all it sees of scale.
+    A layer is written once, for whatever grids the scale channels of a field have: its weights are shared by all of
+    them, and σ₀ in samples (`Grid.samples_per_sigma`) is all it sees of scale. It is *valid*: it gives the samples that
+    those it is given suffice for, and no others; nothing is padded. How far an image has to be lifted for that follows
+    from what all layers need. Most layers are `PerChannel` or `Pointwise`, which answer for themselves.
     """
+
+    in_type: FieldType | ImageType
+    out_type: FieldType
+
+    across_scale = 0
+    """How many neighbouring scale channels, finer and coarser, a value depends on."""
 
     def __init__(self, in_type: FieldType | ImageType, out_type: FieldType) -> None:
         super().__init__()
         self.in_type = in_type
         self.out_type = out_type
 
-    @property
-    def smoothing(self) -> float:
-        """σ of the layer's own smoothing in units of σ₀; 0 for none, and then it cannot move to a coarser grid."""
-        return 0.0
+    @abstractmethod
+    def forward(self, field: ScaleField) -> Any:
+        """The field behind the layer, at all samples that those of `field` suffice for."""
 
-    def needs(self, wanted: Grid, sigma0: float) -> Grid:
-        """The samples of the input that the samples `wanted` of the output depend on, in a channel of σ₀ samples."""
-        return wanted
-
-    def gives(self, held: Grid, wanted: Grid) -> Grid:
-        """The samples of the output, where those held are given and those wanted are wanted."""
-        return held
-
-    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
-        """What it takes to compute the samples `wanted` from those held, for one image."""
-        return Work.of(wanted, self.out_type.size)
-
-    @property
-    def settings(self) -> Hashable:
-        """All that its steps depend on besides the grids."""
-        return None
-
-    def knows_background(self, known: bool) -> bool:
-        """Whether the background of what the layer gives is known, if that of what it takes is, or is not."""
-        return known
-
-    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> Any:
-        """Whatever the layer prepares once for one scale channel of a plan; `on` is given it.
+    @abstractmethod
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """The samples of the input, per scale channel, that the samples `wanted` of the output depend on.
 
         Args:
-            held: the samples it is given.
-            wanted: those it is to give, on the same grid or a coarser one.
-            sigma0: in samples of that grid.
-            known: whether the background of what it is given is known.
-            like: a tensor of the dtype and on the device of the maps.
+            wanted: samples of the output.
+            canvas: the whole image, sampled as the input is.
         """
-        return wanted
 
-    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
-        """The layer on scale channels held apart, each on a grid of its own, by what `step` prepared."""
-        return [Channel.of(self(channel.field(self._map_type))) for channel in channels]
+    def canvas(self, canvas: Grids) -> Grids:
+        """The whole image, sampled as the output is, where the input is sampled as `canvas`."""
+        return canvas
+
+    def run(self, field: Any, wanted: Grids) -> Any:
+        """The samples `wanted` of the output, from no more than what they need.
+
+        Raises:
+            ScaleGroupError: if that does not suffice: the layer needs more than it says.
+        """
+        self.check_input(field)
+        result = self(field.crop(self.needs(wanted, field.grids.canvas())))
+        if not result.grids.contains(wanted):
+            raise ScaleGroupError(
+                f"{type(self).__name__} giving {[grid.shape for grid in result.grids.grids]} samples",
+                expected=f"at least {[grid.shape for grid in wanted.grids]}, from all that it says it needs",
+                mend=f"make {type(self).__name__}.needs say every sample that forward looks at",
+            )
+        return result.crop(wanted)
+
+    def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
+        """What is computed for the samples `wanted`, as a plan shows it: a step for every layer within."""
+        work = [self.multiply_adds(grid) for grid in wanted.grids]
+        yield Step(name or type(self).__name__, self.detail(wanted), wanted, self.out_type.size, tuple(work))
+
+    def multiply_adds(self, wanted: Grid) -> int:
+        """What computing these samples of one scale channel takes, for one image."""
+        return 0
+
+    def detail(self, wanted: Grids) -> str:
+        """What a plan says of it, beside its name."""
+        return ""
 
     @property
-    def _map_type(self) -> FieldType:
+    def paper_parameter_count(self) -> int:
+        """Parameters as the paper counts them, those of the layers within."""
+        return sum(layer.paper_parameter_count for layer in self.within)
+
+    @property
+    def within(self) -> Sequence[Layer]:
+        """The layers that it is made of; most are made of none."""
+        return ()
+
+    @property
+    def keeps_scale(self) -> bool:
+        """Whether scale channels are still apart behind it."""
+        return self.out_type.over_scale
+
+    @property
+    def map_type(self) -> FieldType:
+        """The input type of a layer that takes fields."""
         if isinstance(self.in_type, ImageType):
-            raise NotImplementedError(f"{type(self).__name__} takes images")
+            raise ScaleGroupError(repr(self), expected="a layer that takes fields", mend="leave nn.Lift out")
         return self.in_type
 
     def check_input(self, field: Any) -> None:
@@ -95,13 +123,88 @@ class Layer(nn.Module):
         return f"{size} → {self.out_type.size} features"
 
 
+class PerChannel(Layer):
+    """A layer that treats every scale channel alike and for itself: `maps` and `reach` are all there is to write.
+
+    Args:
+        in_type, out_type: of the fields.
+        stride: every so many samples are given, those at multiples of it from the centre: 1 or 2.
+    """
+
+    def __init__(self, in_type: FieldType, out_type: FieldType, *, stride: int = 1) -> None:
+        super().__init__(in_type, out_type)
+        if stride not in (1, 2):
+            raise ScaleGroupError(f"stride {stride!r}", expected="1 or 2", mend="put several layers of stride 2")
+        self.stride = stride
+
+    @abstractmethod
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        """`[n, feature, y, x]` → `[n, feature', y - 2·reach, x - 2·reach]`, every `stride`-th sample from the first.
+
+        Args:
+            maps: of any number of images and scale channels.
+            samples_per_sigma: σ₀ in samples, the same for all of them.
+        """
+
+    @abstractmethod
+    def reach(self, samples_per_sigma: float) -> int:
+        """How many samples of the input beyond its own place a value depends on."""
+
+    def forward(self, field: ScaleField) -> ScaleField:
+        """See `Layer`."""
+        self.check_input(field)
+        seen = field if self.stride == 1 else field.crop(field.grids.map(self._from_even))
+        return seen.on_runs(
+            lambda run: self.maps(run.maps, run.grid.samples_per_sigma),
+            type=self.out_type,
+            grids=seen.grids.map(self._given),
+        )
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return wanted.map(self._needed)
+
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return canvas if self.stride == 1 else canvas.map(lambda grid: _with_centre(grid).every_second())
+
+    def _needed(self, wanted: Grid) -> Grid:
+        finer = wanted if self.stride == 1 else wanted.halfway()
+        return finer.dilated(self.reach(finer.samples_per_sigma))
+
+    def _given(self, held: Grid) -> Grid:
+        valid = held.dilated(-self.reach(held.samples_per_sigma))
+        if min(valid.shape) < 1:
+            raise ScaleGroupError(
+                f"{held.shape} samples for {type(self).__name__}",
+                expected=f"more than {2 * self.reach(held.samples_per_sigma)} on each axis",
+                mend="call the network on images, which lifts as much as is needed, or lift more: `wanted=`",
+            )
+        return valid if self.stride == 1 else valid.every_second()
+
+    def _from_even(self, held: Grid) -> Grid:
+        """Without what no sample at an even place looks at."""
+        return self._needed(self._given(_with_centre(held)))
+
+
+def _with_centre(grid: Grid) -> Grid:
+    """A grid with a sample in the centre, to count every second one from; else a `ScaleGroupError`."""
+    if not (grid.y.on_integers and grid.x.on_integers):
+        raise ScaleGroupError(
+            "an image of even size on its own grid",
+            expected="a sample in the centre, to count every second one from",
+            mend="use self-similar grids, an odd size, or stride=1",
+        )
+    return grid
+
+
 def check_map_type(name: str, type_: Any) -> FieldType:
     """A type over scale and plane with trivial fibre, which is what 2-jets act on; else a `ScaleGroupError`."""
     if not isinstance(type_, FieldType) or not (type_.over_scale and type_.over_plane and type_.fibre.is_trivial):
         raise ScaleGroupError(
             f"{name} {type_!r}",
             expected="scalar features over scale and plane",
-            mend="use FieldType.scalars(group, size), and put read-outs and scale pooling last",
+            mend="use FieldType.scalars(size), and put read-outs and scale pooling last",
         )
     return type_
 

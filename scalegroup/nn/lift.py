@@ -2,79 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from scalegroup import functional
-from scalegroup.boundary import Background
-from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType, ImageType
-from scalegroup.grid import pad
+from scalegroup.errors import check_images, check_instance
+from scalegroup.fields.boundary import Boundary, Reflect
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType, ImageType
+from scalegroup.fields.grid import Grids
+from scalegroup.fields.lifting import LiftingKernel, sampling_of
+from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.layer import Layer
-from scalegroup.window import ScaleWindow
+from scalegroup.planning.plan import Step
 
 
 class Lift(Layer):
-    """Images to a field on group × plane (eq 9): every scale channel of the window sees the same image.
+    """Images to a field on group × plane (eq 9): every scale channel samples the image on a grid of its own.
 
     Args:
-        window: the scale channels, by physical σ₀. Not part of `state_dict`: a trained network takes another one.
+        window: the scale channels, by physical σ₀ in pixels. Not part of `state_dict`: a trained network takes another
+            one, `net(images, window=...)`.
         channels: image channels, 1 for grey and 3 for colour.
-        background: the value of the world outside the image where that is known (layers then use it as their boundary).
-        spacing: the pixels have spacing γ^spacing.
-        margin: pixels of background put around the images. Beyond them a layer takes the response of the layer before
-            it for that to the background alone, which is wrong where filters still reach into the image: coarse scale
-            channels see objects at the border better with a margin of a few σ₀. May be changed, as the window may.
+        boundary: what the image is outside its border; `Background(value)` where that is known.
+        samples_per_sigma: g, samples per σ₀, the same in all scale channels; default `SAMPLES_PER_SIGMA`.
+        grid: `"self-similar"`, or `"image"` for the image's own pixels in all channels (the paper's literal
+            implementation, for reference).
+        kernel: of the lifting; default `BandLimited()`.
 
     Raises:
-        ScaleGroupError: if an argument cannot be used, or there is a margin without a background.
+        ScaleGroupError: if an argument cannot be used.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow
-    >>> Lift(ScaleWindow(ScaleGroup(2), 1.0, 3))(torch.zeros(2, 1, 9, 9)).tensor.shape
-    torch.Size([2, 1, 3, 9, 9])
+    >>> lift = Lift(ScaleWindow(ScaleGroup(2), 1.0, 3), samples_per_sigma=1.0)
+    >>> [lift(torch.zeros(2, 1, 9, 9)).channel(n).shape for n in range(3)]
+    [torch.Size([2, 1, 9, 9]), torch.Size([2, 1, 5, 5]), torch.Size([2, 1, 3, 3])]
     """
 
-    in_type: ImageType
+    in_type: ImageType  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
         window: ScaleWindow,
         channels: int = 1,
         *,
-        background: float | Tensor | None = None,
-        spacing: int = 0,
-        margin: int = 0,
+        boundary: Boundary = Reflect(),  # noqa: B008
+        samples_per_sigma: float | None = None,
+        grid: str = "self-similar",
+        kernel: LiftingKernel | None = None,
     ) -> None:
         in_type = ImageType(channels)
         check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, sigma0=1.0, channels=8)")
-        if background is not None:
-            Background(background).constant(torch.empty(1, in_type.channels, 1, 1))  # refuses what does not fit
-        super().__init__(in_type, FieldType.scalars(window.group, in_type.channels))
+        check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Background(0.0)")
+        boundary.constant(torch.empty(1, in_type.channels, 1, 1))  # refuses what does not fit
+        sampling = sampling_of(grid, samples_per_sigma, kernel)
+        super().__init__(in_type, FieldType.scalars(in_type.channels, smoothed=sampling.smoothed))
         self.window = window
-        self.background = background
-        self.spacing = check_integer("spacing", spacing)
-        self.margin = check_integer("margin", margin, at_least=0)
-        if margin and background is None:
-            raise ScaleGroupError(
-                f"margin {margin} around an unknown background",
-                expected="the value that the margin has",
-                mend="pass background=, of networks boundary=Background(value)",
-            )
+        self.boundary = boundary
+        self.sampling = sampling
 
-    def forward(self, images: Tensor) -> ScaleField:
-        """`[batch, channel, y, x]` → a field."""
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (images, not fields)
+        self, images: Tensor, *, window: ScaleWindow | None = None, wanted: Grids | None = None
+    ) -> ScaleField:
+        """`[batch, channel, y, x]` → a field: of the whole image, or at the samples `wanted`."""
         check_images(images, self.in_type.channels)
-        return functional.lift(self.with_margin(images), self.window, background=self.background, spacing=self.spacing)
+        window = window or self.window
+        return functional.lift(images, window, boundary=self.boundary, sampling=self.sampling, wanted=wanted)
 
-    def with_margin(self, images: Tensor) -> Tensor:
-        """The images with the margin around them."""
-        if not self.margin:
-            return images
-        constant = Background(self.background).constant(images)[:, None, None]  # type: ignore[arg-type]
-        return pad(images - constant, (self.margin, self.margin), (self.margin, self.margin)) + constant
+    def run(self, field: Any, wanted: Grids, **options: Any) -> ScaleField:
+        """See `Layer`: of an image nothing more is needed than there is."""
+        return self(field, wanted=wanted, **options)
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """All of the image."""
+        return canvas
+
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return self.sampling.canvas(canvas.size, canvas.sigmas)
+
+    def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
+        """See `Layer`."""
+        rows, columns = canvas.size
+        work = [grid.shape[0] * columns * (rows + grid.shape[1]) * self.out_type.size for grid in wanted.grids]
+        yield Step(name or "Lift", self.detail(wanted), wanted, self.out_type.size, tuple(work))
+
+    def detail(self, wanted: Grids) -> str:
+        """See `Layer`."""
+        pairs = zip(wanted.grids, self.canvas(wanted).grids, strict=True)
+        outside = dict.fromkeys(f"{max(0, int(inside.y.first - grid.y.first))}" for grid, inside in pairs)
+        return (
+            f"{self.sampling!r}, {'…'.join([*outside][:: max(1, len(outside) - 1)])} samples outside: {self.boundary!r}"
+        )
 
     def extra_repr(self) -> str:
-        """The types, the window and the margin."""
-        margin = f", margin={self.margin}" if self.margin else ""
-        return f"{super().extra_repr()}, {self.window!r}{margin}"
+        """The types, the window, the grids and the boundary."""
+        return f"{super().extra_repr()}, {self.window!r}, {self.sampling!r}, {self.boundary!r}"

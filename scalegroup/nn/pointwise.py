@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType
-from scalegroup.nn.channel import Channel
-from scalegroup.nn.layer import Layer, check_map_type, check_permuted
+from scalegroup.fields.field_type import FieldType
+from scalegroup.nn.layer import PerChannel, check_map_type, check_permuted
 
 
-class Pointwise(Layer):
+class Pointwise(PerChannel):
     """Any pointwise function of the values, a module's parameters included.
 
     Args:
@@ -24,35 +20,29 @@ class Pointwise(Layer):
             fields that rotations permute where it says anything of rotations.
         function: a map of tensors that acts on each value alone, such as `torch.relu` or `torch.nn.SiLU()`.
 
-    >>> from scalegroup import ScaleGroup, ScaleWindow, functional
-    >>> field = functional.lift(torch.full((1, 1, 3, 3), -2.0), ScaleWindow(ScaleGroup(2), 1.0, 2))
+    >>> from scalegroup import ScaleGroup, ScaleWindow
+    >>> from scalegroup import ScaleField
+    >>> tensor, window = torch.full((1, 1, 2, 3, 3), -2.0), ScaleWindow(ScaleGroup(2), 1.0, 2)
+    >>> field = ScaleField.of(tensor, FieldType.scalars(1), window)
     >>> Pointwise(field.type, torch.square)(field).tensor.unique().tolist()
     [4.0]
     """
 
     def __init__(self, type: FieldType, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(check_permuted("type", check_map_type("type", type)), type)
+        super().__init__(check_permuted("type", check_map_type("type", type)), type.unsmoothed)
         if not callable(function):
             raise ScaleGroupError(
                 f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"
             )
         self.function = function
 
-    def forward(self, field: ScaleField) -> ScaleField:
-        """The function on every value, and on the background."""
-        self.check_input(field)
-        return field.pointwise(self.function)
+    def reach(self, samples_per_sigma: float) -> int:
+        """See `PerChannel`."""
+        return 0
 
-    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
-        """See `Layer`."""
-        return [self._on(channel) for channel in channels]
-
-    def _on(self, channel: Channel) -> Channel:
-        maps = self.function(channel.maps.unsqueeze(2)).squeeze(2)
-        if channel.constant is None or not channel.known:
-            return replace(channel, values=maps, constant=None)
-        constant = self.function(channel.constant[None, :, None, None, None]).flatten()
-        return replace(channel, values=maps - constant[:, None, None], constant=constant)
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        """See `PerChannel`."""
+        return self.function(maps)
 
     def extra_repr(self) -> str:
         """The features and the function's name."""
@@ -64,3 +54,35 @@ class ReLU(Pointwise):
 
     def __init__(self, type: FieldType) -> None:
         super().__init__(type, torch.relu)
+
+
+class Identity(Pointwise):
+    """The field itself: the shortcut of a `Residual`."""
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, _itself)
+
+
+def _itself(maps: Tensor) -> Tensor:
+    return maps
+
+
+class Subsample(PerChannel):
+    """Every second sample, from the centre on: the shortcut around a layer of stride 2.
+
+    >>> from scalegroup import ScaleField, ScaleGroup, ScaleWindow
+    >>> field = ScaleField.of(torch.rand(1, 1, 1, 9, 9), FieldType.scalars(1), ScaleWindow(ScaleGroup(2), 1.0, 1))
+    >>> Subsample(field.type)(field).tensor.shape
+    torch.Size([1, 1, 1, 5, 5])
+    """
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, type, stride=2)
+
+    def reach(self, samples_per_sigma: float) -> int:
+        """See `PerChannel`."""
+        return 0
+
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        """See `PerChannel`."""
+        return maps[..., ::2, ::2]

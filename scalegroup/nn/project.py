@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType
-from scalegroup.grid import Grid
-from scalegroup.nn.channel import Channel
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.grid import Grids
+from scalegroup.fields.pooling import Max, Pooling
+from scalegroup.fields.readout import CentrePixel
+from scalegroup.fields.readout import ReadOut as ReadOutStrategy
 from scalegroup.nn.layer import Layer
-from scalegroup.plan import Work
-from scalegroup.pooling import Max, Pooling
-from scalegroup.readout import CentrePixel
-from scalegroup.readout import ReadOut as ReadOutStrategy
 
 
 def _check_axis(name: str, type_: Any, axis: str) -> FieldType:
@@ -32,67 +26,38 @@ def _check_axis(name: str, type_: Any, axis: str) -> FieldType:
 
 
 class ReadOut(Layer):
-    """Features over the plane to one value per feature and scale channel.
+    """Features over the plane to one value per feature and scale channel, or to the pixels of the image.
 
     Args:
         type: scalar features over the plane (and over scale, or already pooled).
         readout: what to look at: `CentrePixel()` (the paper's), `SpatialMax()`, `SpatialMean()` or `Dense()`.
 
-    >>> from scalegroup import ScaleGroup, ScaleWindow, functional
-    >>> field = functional.lift(torch.arange(9.).view(1, 1, 3, 3), ScaleWindow(ScaleGroup(2), 1.0, 2))
+    >>> from scalegroup import ScaleGroup, ScaleWindow, ScaleField
+    >>> tensor = torch.arange(9.).view(1, 1, 1, 3, 3).expand(-1, -1, 2, -1, -1)
+    >>> field = ScaleField.of(tensor, FieldType.scalars(1), ScaleWindow(ScaleGroup(2), 1.0, 2))
     >>> ReadOut(field.type)(field).tensor.flatten().tolist()
     [4.0, 4.0]
     """
 
-    out_type: FieldType
-
     def __init__(self, type: FieldType, readout: ReadOutStrategy = CentrePixel()) -> None:  # noqa: B008
         _check_axis("a read-out", type, "over_plane")
         check_instance("readout", readout, ReadOutStrategy, mend="pass one of scalegroup, such as CentrePixel()")
-        super().__init__(type, replace(type, over_plane=readout.keeps_plane))
+        super().__init__(type, replace(type.unsmoothed, over_plane=readout.keeps_plane))
         self.readout = readout
 
-    def needs(self, wanted: Grid, sigma0: float) -> Grid:
-        """What the read-out looks at."""
-        return self.readout.region(wanted)
-
     def forward(self, field: ScaleField) -> ScaleField:
-        """The read-out of every scale channel; the result is a field of one pixel (unless it is dense)."""
+        """The read-out of every scale channel; the result is a field of one sample, unless it is dense."""
         self.check_input(field)
-        tensor = self.readout.reduce(field.held.crop(field.tensor, self.readout.region(field.held)))
-        if self.readout.keeps_plane:
-            return replace(field, tensor=tensor, type=self.out_type)
-        return replace(field, tensor=tensor, type=self.out_type, grid=None, background=None)
+        maps, grids = self.readout.read(field)
+        return replace(field, maps=maps, type=self.out_type, grids=grids)
 
-    def work(self, held: Grid, wanted: Grid, sigma0: float) -> Work:
-        """One value per feature, unless it is dense."""
-        return Work.of(wanted, self.out_type.size) if self.readout.keeps_plane else Work(0, 4 * self.out_type.size)
-
-    def gives(self, held: Grid, wanted: Grid) -> Grid:
-        """See `Layer`."""
-        return wanted
-
-    @property
-    def settings(self) -> Hashable:
-        """See `Layer`."""
-        return self.readout
-
-    def step(self, held: Grid, wanted: Grid, sigma0: float, known: bool, like: Tensor) -> Grid:
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """What the read-out looks at."""
-        return self.readout.region(held)
+        return self.readout.needs(wanted, canvas)
 
-    def on(self, channels: Sequence[Channel], steps: Sequence[Grid]) -> list[Channel]:
-        """See `Layer`. Only what is looked at gets the constant added."""
-        results = []
-        for channel, region in zip(channels, steps, strict=True):
-            seen = replace(channel, values=channel.grid.crop(channel.values, region), grid=region)
-            maps = self.readout.reduce(seen.maps.unsqueeze(2)).squeeze(2)
-            grid = region if self.readout.keeps_plane else Grid.whole(*maps.shape[-2:])
-            kept = self.readout.keeps_plane and channel.known
-            results.append(replace(seen, values=maps, constant=None, known=False, grid=grid))
-            if kept:
-                results[-1] = results[-1].relative_to(channel.constant, known=True)
-        return results
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return self.readout.canvas(canvas)
 
     def extra_repr(self) -> str:
         """The types and the strategy."""
@@ -102,43 +67,55 @@ class ReadOut(Layer):
 class ScalePool(Layer):
     """Pooling over scale (eq 21): the projection of the regular representation to the trivial one.
 
-    Undefined scale channels take no part.
-
     Args:
-        type: scalar features over scale.
+        type: scalar features over scale, read out of the plane or brought back to pixels.
         pooling: `Max()` (the paper's), `Mean()`, `LogSumExp()` or `TopK(k)`.
 
-    >>> from scalegroup import ScaleGroup, ScaleWindow, functional
-    >>> field = functional.lift(torch.ones(1, 1, 3, 3), ScaleWindow(ScaleGroup(2), 1.0, 4))
+    >>> from scalegroup import ScaleGroup, ScaleWindow, ScaleField
+    >>> field = ScaleField.of(torch.ones(1, 1, 4, 3, 3), FieldType.scalars(1), ScaleWindow(ScaleGroup(2), 1.0, 4))
     >>> ScalePool(field.type)(field).tensor.shape
     torch.Size([1, 1, 1, 3, 3])
     """
 
-    out_type: FieldType
-
     def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         _check_axis("scale pooling", type, "over_scale")
         check_instance("pooling", pooling, Pooling, mend="pass one of scalegroup, such as Max()")
-        super().__init__(type, replace(type, over_scale=False))
+        super().__init__(type, replace(type.unsmoothed, over_scale=False))
         self.pooling = pooling
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """The pooled field. Raises `ScaleGroupError` if no scale channel is defined."""
-        self.check_input(field)
-        channels = [channel for channel, defined in enumerate(field.defined) if defined]
-        if not channels:
-            raise ScaleGroupError(
-                "a field without a defined scale channel",
-                expected="at least one",
-                mend="restrict to a window that overlaps the field's",
-            )
-        tensor = field.tensor if all(field.defined) else field.tensor[:, :, torch.tensor(channels)]
-        pooled = self.pooling.reduce(tensor, 2)
-        return replace(field, tensor=pooled, type=self.out_type, defined=(True,), background=None)
+        """The pooled field.
 
-    def on(self, channels: Sequence[Channel], steps: Sequence[Any]) -> list[Channel]:
-        """Pooling joins the scale channels: it has no meaning on them apart."""
-        raise NotImplementedError("pool over scale after joining the channels")
+        Raises:
+            ScaleGroupError: if the scale channels' samples do not lie at the same places.
+        """
+        self.check_input(field)
+        if field.type.over_plane and len(set(field.grids.spacings)) > 1:
+            raise ScaleGroupError(
+                f"pooling over scale channels with samples {field.grids.spacings} pixels apart",
+                expected="samples at the same places in all of them",
+                mend="put nn.ReadOut in front, with Dense() for maps",
+            )
+        pooled = self.pooling.reduce(field.tensor, 2)
+        return replace(field, maps=(pooled[:, :, 0],), type=self.out_type, grids=field.grids.select(0, 1))
+
+    def run(self, field: ScaleField, wanted: Grids) -> ScaleField:
+        """See `Layer`; every scale channel at the places wanted."""
+        return self(field)
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """The same places of every scale channel. Raises `ScaleGroupError` if so few channels cannot be pooled."""
+        self.pooling.check(len(canvas.grids))
+        return canvas
+
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return canvas.select(0, 1)
+
+    @property
+    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """All of them: pooling joins the scale channels."""
+        return 2**31
 
     def extra_repr(self) -> str:
         """The types and the strategy."""

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.field import ScaleField
-from scalegroup.field_type import FieldType
-from scalegroup.nn.layer import Layer
-from scalegroup.pooling import Max, Pooling
+from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.pooling import Max, Pooling
+from scalegroup.nn.layer import PerChannel
 
 
-class RotationPool(Layer):
+class RotationPool(PerChannel):
     """Pooling over the features of each field that rotations permute: the projection to trivial fields.
 
     Args:
@@ -24,14 +23,12 @@ class RotationPool(Layer):
     Raises:
         ScaleGroupError: for features that rotations do not permute.
 
-    >>> from scalegroup import RotationGroup, ScaleGroup, ScaleWindow
-    >>> type = FieldType.rotating(ScaleGroup(2), 3 * RotationGroup(4).regular)
-    >>> field = ScaleField(torch.randn(2, 12, 1, 5, 5), type, ScaleWindow(ScaleGroup(2), 1.0, 1))
+    >>> from scalegroup import RotationGroup, ScaleField, ScaleGroup, ScaleWindow
+    >>> type = FieldType.rotating(3 * RotationGroup(4).regular)
+    >>> field = ScaleField.of(torch.randn(2, 12, 1, 5, 5), type, ScaleWindow(ScaleGroup(2), 1.0, 1))
     >>> RotationPool(type)(field).tensor.shape
     torch.Size([2, 3, 1, 5, 5])
     """
-
-    out_type: FieldType
 
     def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         rotation = getattr(type, "rotation", None)
@@ -42,20 +39,18 @@ class RotationPool(Layer):
                 mend="put SteerableJetConv with regular fields in front",
             )
         check_instance("pooling", pooling, Pooling, mend="pass one of scalegroup, such as Max()")
-        pooled = FieldType.rotating(type.group, sum(n for _, n in rotation.fields) * rotation.group.trivial)
-        super().__init__(type, replace(type, fibre=pooled.fibre, rotation=pooled.rotation))
+        pooled = FieldType.rotating(sum(n for _, n in rotation.fields) * rotation.group.trivial)
+        super().__init__(type, replace(type.unsmoothed, fibre=pooled.fibre, rotation=pooled.rotation))
         self.pooling = pooling
         self.sizes = [kind.dimension for kind, count in rotation.fields for _ in range(count)]
 
-    def forward(self, field: ScaleField) -> ScaleField:
-        """The pooled field."""
-        self.check_input(field)
-        background = None if field.background is None else self._reduce(field.background, 0)
-        tensor = self._reduce(field.tensor, 1)
-        return replace(field, tensor=tensor, type=self.out_type, exponents=(), background=background)
+    def reach(self, samples_per_sigma: float) -> int:
+        """See `PerChannel`."""
+        return 0
 
-    def _reduce(self, values: Tensor, dim: int) -> Tensor:
-        return torch.cat([self.pooling.reduce(part, dim) for part in values.split(self.sizes, dim)], dim)
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        """See `PerChannel`."""
+        return torch.cat([self.pooling.reduce(part, 1) for part in maps.split(self.sizes, 1)], 1)
 
     def extra_repr(self) -> str:
         """The types and the strategy."""

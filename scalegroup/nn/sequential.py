@@ -1,45 +1,35 @@
-"""Layers in sequence, from images to scores, run by a plan."""
+"""Layers in sequence: a layer itself, and a network where the first one lifts images."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from math import isqrt
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scalegroup.boundary import Background, Boundary, Reflect
-from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_like, check_positive
-from scalegroup.field import ScaleField, join
-from scalegroup.field_type import FieldType
-from scalegroup.grid import pad
-from scalegroup.nn.channel import Channel
-from scalegroup.nn.checkpointing import run_forgetfully
-from scalegroup.nn.jet_conv import JetConv
+from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer, check_like
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType, ImageType
+from scalegroup.fields.grid import Grids
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.nn.checkpointing import forgetting
 from scalegroup.nn.layer import Layer
-from scalegroup.nn.lift import Lift
-from scalegroup.nn.program import Program, make_program, run
-from scalegroup.nn.project import ReadOut, ScalePool
-from scalegroup.plan import Plan, make_plan
-from scalegroup.window import ScaleWindow
-
-_REMEMBERED = 64  # programs, of different image sizes, windows, dtypes or devices
-
-_ENDS = (ReadOut, ScalePool)  # where scale channels stop to run apart: after the one, before the other
+from scalegroup.planning.plan import Plan, Step
 
 
-class Sequential(nn.Module):
-    """A network: a `Lift` and layers whose types fit each other, checked when it is built.
+class Sequential(Layer):
+    """Layers whose types fit each other, checked when it is built. It nests, and can be indexed, sliced and iterated.
 
-    Up to the read-out every scale channel is run apart, on the grid and the regions of `plan`; `dense` is the same
-    network without a plan, layer by layer on whole fields, which the planned path is tested against.
+    With an `nn.Lift` first it is a network from images. It then works out backwards from its end what every layer
+    needs, lifts that much of the image's surroundings, and hands each layer no more than that; `plan` shows it.
 
     Args:
-        layers: a `Lift` first; then layers, or functions that make a layer for the type before it (layer classes are).
-        min_grid_sigma: let layers run on coarser grids where σ₀ and their own σ are at least so many samples; None: no.
-        checkpointing: keep less than half of the maps for the backward pass, and compute the others again there.
+        layers: layers, or functions that make a layer for the type before it (layer classes are).
+        checkpointing: keep the maps of about every √n-th layer for the backward pass, and make the others again there.
 
     Raises:
         ScaleGroupError: if a layer does not take what the one before it gives.
@@ -48,199 +38,188 @@ class Sequential(nn.Module):
     >>> from scalegroup import ScaleGroup, ScaleWindow, nn
     >>> window = ScaleWindow(ScaleGroup(2 ** 0.5), sigma0=1.0, channels=4)
     >>> net = nn.Sequential(nn.Lift(window), partial(nn.JetConv, out_type=10), nn.ReadOut, nn.ScalePool)
-    >>> net(torch.randn(2, 1, 33, 33)).shape
-    torch.Size([2, 10])
+    >>> net(torch.randn(2, 1, 33, 33)).shape, len(net[1:])
+    (torch.Size([2, 10]), 3)
     """
 
-    def __init__(
-        self,
-        *layers: Layer | Callable[[FieldType], Layer],
-        min_grid_sigma: float | None = None,
-        checkpointing: bool = False,
-    ) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(_chain(layers))
-        self.min_grid_sigma = None if min_grid_sigma is None else check_positive("min_grid_sigma", min_grid_sigma)
+    def __init__(self, *layers: Layer | Callable[[FieldType], Layer], checkpointing: bool = False) -> None:
+        chain = _chain(layers)
+        super().__init__(chain[0].in_type, chain[-1].out_type)
+        self.layers = nn.ModuleList(chain)
         self.checkpointing = checkpointing
-        self._plans: dict[Any, Plan] = {}
-        self._programs: list[Program] = []
-        self._indices: dict[Any, int] = {}
+
+    # -- a sequence ---------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """A layer, or some of them as a `Sequential` of the same layers."""
+        if isinstance(index, slice):
+            return Sequential(*list(self)[index], checkpointing=self.checkpointing)
+        return self.layers[index]
 
     @property
-    def lift(self) -> Lift:
-        """The first layer."""
-        return self.layers[0]  # type: ignore[return-value]
+    def within(self) -> Sequence[Layer]:
+        """The layers."""
+        return list(self)
+
+    def append(self, layer: Layer | Callable[[FieldType], Layer]) -> Sequential:
+        """With one more layer at the end, in place."""
+        *_, last = _chain([self[-1], layer])
+        self.layers.append(last)
+        self.out_type = last.out_type
+        return self
+
+    # -- a layer ------------------------------------------------------------------------------------------------------
+
+    def forward(self, field: Any, *, window: ScaleWindow | None = None, wanted: Grids | None = None) -> Any:
+        """A field, or images `[batch, channel, y, x]`; class scores come as `[batch, features]`, all else as a field.
+
+        Args:
+            field: of the type that the first layer takes.
+            window: other scale channels, for images: of any γ, with the same weights.
+            wanted: samples of the output; then a field is given whatever it is. Default: for images what the image
+                covers, for fields what they suffice for.
+
+        Raises:
+            ScaleGroupError: if the input cannot be used.
+        """
+        result = self._through(list(self), field, window, wanted)
+        return result if wanted is not None else plain(result)
+
+    def field(self, images: Tensor, *, window: ScaleWindow | None = None, pooled: bool = True) -> Any:
+        """The field that the last layer gives; with `pooled=False` the one in front of the pooling over scale."""
+        layers = list(self)
+        if not pooled:
+            layers = layers[: next((n for n, layer in enumerate(layers) if not layer.keeps_scale), None)]
+        return self._through(layers, images, window, None)
+
+    def run(self, field: Any, wanted: Any, **options: Any) -> Any:
+        """See `Layer`."""
+        return self(field, wanted=wanted, **options)
+
+    def needs(self, wanted: Any, canvas: Grids) -> Grids:
+        """See `Layer`."""
+        return self._regions(list(self), wanted, canvas)[0]
+
+    def canvas(self, canvas: Grids) -> Any:
+        """See `Layer`."""
+        for layer in self:
+            canvas = layer.canvas(canvas)
+        return canvas
+
+    def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
+        """See `Layer`."""
+        regions = self._regions(list(self), wanted, canvas)
+        for number, (layer, region) in enumerate(zip(self, regions[1:], strict=True)):
+            inner = f"{name}[{number}]." if name else ""
+            yield from layer.steps(region, canvas, f"{inner}{type(layer).__name__}")
+            canvas = layer.canvas(canvas)
 
     @property
-    def out_type(self) -> FieldType:
-        """What the last layer gives."""
-        return self.layers[-1].out_type  # type: ignore[return-value]
+    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As far as all of them together."""
+        return sum(layer.across_scale for layer in self)
 
     @property
-    def apart(self) -> Sequence[Layer]:
-        """The layers that run on each scale channel apart: up to the read-out, or to the first pooling over scale."""
-        body = list(self.layers)[1:]
-        stop = next((n + isinstance(layer, ReadOut) for n, layer in enumerate(body) if isinstance(layer, _ENDS)), None)
-        return body[:stop]  # type: ignore[return-value]
+    def keeps_scale(self) -> bool:
+        """Whether all of them do."""
+        return all(layer.keeps_scale for layer in self)
 
-    def plan(self, size: tuple[int, int]) -> Plan:
-        """The plan for images of `size` (rows, columns), made once: strides, regions, multiply-adds, bytes."""
+    # -- a network ----------------------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> ScaleWindow:
+        """The scale channels that images are lifted to. Raises `ScaleGroupError` if the first layer lifts none."""
+        window = getattr(self[0], "window", None)
+        if window is None:
+            raise ScaleGroupError(repr(self[0]), expected="nn.Lift first", mend="start with nn.Lift(window)")
+        return window
+
+    def _chosen(self, window: ScaleWindow | None) -> ScaleWindow:
+        return check_instance("window", window or self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+
+    def plan(self, size: tuple[int, int], *, window: ScaleWindow | None = None) -> Plan:
+        """What every layer computes for images of `size` (rows, columns), and what that takes."""
         for length in size:
             check_integer("size", length, at_least=1)
-        for layer in self.layers:
-            if isinstance(layer, ScalePool):
-                layer.pooling.check(self.lift.window.channels)
-        key = (tuple(size), *self._settings)
-        if key not in self._plans:
-            _forget(self._plans)
-            self._plans[key] = make_plan(
-                self.lift.window,
-                self.apart,
-                size,
-                margin=self.lift.margin,
-                spacing=self.lift.spacing,
-                min_grid_sigma=self.min_grid_sigma,
+        window = self._chosen(window)
+        canvas = Grids.of_pixels(size, window.sigmas)
+        return Plan(size, window, tuple(self.steps(self.canvas(canvas), canvas)))
+
+    def _through(self, layers: Sequence[Layer], x: Any, window: ScaleWindow | None, wanted: Any) -> Any:
+        """The layers on images, or on a field."""
+        options = {} if window is None else {"window": window}
+        if isinstance(self.in_type, ImageType):
+            check_images(x, self.in_type.channels)
+            for name, parameter in self.named_parameters():
+                check_like(name, parameter, x)
+            rows, columns = map(operator.index, x.shape[-2:])  # constants: a compiled graph is for one size
+            canvas = Grids.of_pixels((rows, columns), self._chosen(window).sigmas)
+        elif window is not None:
+            raise ScaleGroupError(
+                "window= with a field", expected="images, to be lifted to other scale channels", mend="leave it out"
             )
-        return self._plans[key]
+        elif wanted is None:
+            for layer in layers:
+                x = layer(x)
+            return x
+        else:
+            self.check_input(x)
+            canvas = x.grids.canvas()
+        regions = self._regions(layers, wanted, canvas)
+        todo = [partial(layer.run, wanted=region) for layer, region in zip(layers, regions[1:], strict=True)]
+        todo[0] = partial(todo[0], **options)
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return _one_after_the_other(todo, x)
+        step = max(1, isqrt(len(todo)))
+        for start in range(0, len(todo), step):
+            x = forgetting(partial(_one_after_the_other, todo[start : start + step]), x)
+        return x
 
-    @property
-    def _settings(self) -> tuple[Any, ...]:
-        """All that plans depend on besides the size."""
-        layers = tuple(layer.settings for layer in self.apart)
-        lift = self.lift
-        return lift.window, lift.spacing, lift.margin, lift.background is None, self.min_grid_sigma, layers
+    @staticmethod
+    def _regions(layers: Sequence[Layer], wanted: Any, canvas: Grids) -> list[Any]:
+        """The samples of each layer's input, and of the last one's output (None: what an image covers)."""
+        canvases = [canvas]
+        for layer in layers:
+            canvases.append(layer.canvas(canvases[-1]))
+        whole = canvases.pop()
+        regions = [whole if wanted is None else wanted]
+        for layer, before in zip(reversed(layers), reversed(canvases), strict=True):
+            regions.append(layer.needs(regions[-1], before))
+        return regions[::-1]
 
-    def _prepare(self, size: tuple[int, int], like: Tensor) -> int:
-        """Let the layers prepare for images of that size, on tensors like that, once: the program's index."""
-        plan = self.plan(size)
-        key = (tuple(size), *self._settings, like.dtype, like.device)
-        if key not in self._indices:
-            if _forget(self._indices):
-                self._programs.clear()
-            known = self.lift.background is not None
-            self._programs.append(make_program(plan, self.apart, self._entry_boundary, known, like))
-            self._indices[key] = len(self._programs) - 1
-        return self._indices[key]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what can be made again."""
-        return self.__dict__ | {"_plans": {}, "_indices": {}, "_programs": []}
-
-    def forward(self, images: Tensor) -> Any:
-        """Images `[batch, channel, y, x]` to scores `[batch, features]` where plane and scale are projected away.
-
-        Any other network gives its `ScaleField`. Raises `ScaleGroupError` on images that cannot be used.
-        """
-        field = self.field(images)
-        return field.tensor.flatten(1) if field.type.is_vector else field
-
-    def field(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
-        """The last field; with `pooled=False` the one before the first pooling over scale."""
-        program, channels = self._enter(images)
-        channels = (run_forgetfully if self.checkpointing else run)(self.apart, channels, program)
-        fields = [channel.field(self._apart_type) for channel in channels]
-        if self._apart_type.over_plane:  # a dense field: all channels on the grid of the image
-            fields = [field.unstrided(program.plan.canvas) for field in fields]
-        return self._finish(self._without_margin(join(fields)), pooled)
-
-    def stages(self, images: Tensor) -> Iterator[tuple[ScaleField, ...]]:
-        """One field per scale channel, each on its own grid: after the lifting, and after each layer of `apart`."""
-        program, channels = self._enter(images)
-        yield tuple(channel.field(self.lift.out_type) for channel in channels)
-        for layer, steps in zip(self.apart, program.steps, strict=True):
-            channels = layer.on(channels, steps)
-            yield tuple(channel.field(layer.out_type) for channel in channels)
-
-    @property
-    def _apart_type(self) -> FieldType:
-        return self.layers[len(self.apart)].out_type  # type: ignore[return-value]
-
-    @property
-    def _explicit_boundary(self) -> Boundary | None:
-        """The first 2-jet layer's own, which is the images'."""
-        return next((layer.boundary for layer in self.apart if isinstance(layer, JetConv)), None)
-
-    @property
-    def _entry_boundary(self) -> Boundary:
-        """What images are outside their border, to the first layer and so to the reduction in front of it."""
-        unknown = self.lift.background is None
-        return self._explicit_boundary or (Reflect() if unknown else Background(self.lift.background))  # type: ignore[arg-type]
-
-    def dense(self, images: Tensor, *, pooled: bool = True) -> ScaleField:
-        """The plain path: every layer on whole fields at full resolution, no plan."""
-        self._check(images)
-        field = self.lift(images)
-        for layer in self.apart:
-            field = layer(field)
-        return self._finish(self._without_margin(field), pooled)
-
-    def _without_margin(self, field: ScaleField) -> ScaleField:
-        if not (self.lift.margin and field.type.over_plane):
-            return field
-        return replace(field, tensor=pad(field.tensor, *[(-self.lift.margin, -self.lift.margin)] * 2), grid=None)
-
-    def _check(self, images: Tensor) -> None:
-        check_images(images, self.lift.in_type.channels)
-        for name, parameter in self.named_parameters():
-            check_like(name, parameter, images)
-
-    def _finish(self, field: ScaleField, pooled: bool) -> ScaleField:
-        for layer in self.layers[1 + len(self.apart) :]:
-            if isinstance(layer, ScalePool) and not pooled:
-                return field
-            field = layer(field)
-        return field
-
-    def _enter(self, images: Tensor) -> tuple[Program, list[Channel]]:
-        """The program, and per scale channel the images on its grid, cut to the region that its layers need."""
-        self._check(images)
-        # constants also where torch.compile has made sizes symbolic: a graph is for one plan
-        height, width = map(operator.index, images.shape[-2:])
-        program = self._programs[_prepare(self, height, width, self.lift.window, images.dtype, images.device)]
-        images = self.lift.with_margin(images)
-        rest, _, constant = self._entry_boundary.split(images)
-        reduced = [rest]
-        for reduction in program.reductions:
-            reduced.append(reduction(reduced[-1]))
-        world = constant
-        if self._explicit_boundary is not None:
-            background = self.lift.background
-            world = None if background is None else Background(background).constant(images)
-        channels = []
-        for plan in program.plan.channels:
-            level = plan.stride.bit_length() - 1
-            maps = program.canvases[level].crop(reduced[level], plan.entry)
-            channel = Channel(maps, constant, False, plan.window, self.lift.spacing, plan.entry)
-            channels.append(channel.relative_to(world, known=world is not None))
-        return program, channels
+    def extra_repr(self) -> str:
+        """Nothing beside the layers."""
+        return ""
 
 
-@torch.compiler.assume_constant_result
-def _prepare(net: Sequential, height: int, width: int, _: ScaleWindow, dtype: torch.dtype, device: torch.device) -> int:
-    """`net._prepare`, run when a graph is compiled and a constant to it; the window is given to guard it."""
-    return net._prepare((height, width), torch.empty(0, dtype=dtype, device=device))
+def plain(result: Any) -> Any:
+    """Features that are all that is left of a field as `[batch, features]`; a dictionary's each; all else as it is."""
+    if isinstance(result, dict):
+        return {name: plain(part) for name, part in result.items()}
+    vector = isinstance(result, ScaleField) and result.type.is_vector
+    return result.tensor.flatten(1) if vector else result
 
 
-def _forget(remembered: dict[Any, Any]) -> bool:
-    """Empty a memory that is full, and say whether it was."""
-    full = len(remembered) >= _REMEMBERED
-    if full:
-        remembered.clear()
-    return full
+def _one_after_the_other(functions: Iterable[Callable[[Any], Any]], x: Any) -> Any:
+    for function in functions:
+        x = function(x)
+    return x
 
 
 def _chain(items: Sequence[Layer | Callable[[FieldType], Layer]]) -> list[Layer]:
     """The layers, made where they are functions of a type, and checked to fit each other."""
-    if not items or not isinstance(items[0], Lift):
-        first = f"a {type(items[0]).__name__}" if items else "nothing"
-        raise ScaleGroupError(f"{first} as the first layer", expected="nn.Lift", mend="start with nn.Lift(window)")
-    chain: list[Layer] = [items[0]]
-    for number, item in enumerate(items[1:], start=2):
-        before = chain[-1]
+    chain: list[Layer] = []
+    for number, item in enumerate(items, start=1):
         layer = item
-        if callable(item) and not isinstance(item, nn.Module):
+        if chain and callable(item) and not isinstance(item, nn.Module):
             try:
-                layer = item(before.out_type)
+                layer = item(chain[-1].out_type)
             except TypeError as error:
                 raise ScaleGroupError(
                     f"{item!r} as layer {number} ({error})",
@@ -250,15 +229,18 @@ def _chain(items: Sequence[Layer | Callable[[FieldType], Layer]]) -> list[Layer]
                 ) from error
         if not isinstance(layer, Layer):
             raise ScaleGroupError(
-                f"a {type(layer).__name__} as layer {number}",
-                expected="a layer of scalegroup.nn",
+                f"{layer!r:.80} as layer {number}",
+                expected="a layer of scalegroup.nn" if chain else "nn.Lift, or a layer that has been made, first",
                 mend="wrap pointwise functions: nn.Pointwise(type, function)",
             )
-        if layer.in_type != before.out_type:
+        if chain and layer.in_type != chain[-1].out_type:
+            before = chain[-1]
             raise ScaleGroupError(
                 f"{type(before).__name__} (layer {number - 1}) giving {before.out_type!r}",
                 expected=f"{layer.in_type!r}, which {type(layer).__name__} (layer {number}) takes",
                 mend="make the two types equal",
             )
         chain.append(layer)
+    if not chain:
+        raise ScaleGroupError("no layers", expected="one or more", mend="start with nn.Lift(window)")
     return chain

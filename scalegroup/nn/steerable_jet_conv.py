@@ -10,27 +10,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalegroup import jet
-from scalegroup.boundary import Boundary
+from scalegroup.algebra.rotation import RotationRepresentation
+from scalegroup.algebra.steerable import invariants, jet_intertwiners
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.field_type import FieldType
-from scalegroup.kernels import Kernel
+from scalegroup.fields.field_type import FieldType
+from scalegroup.jets import jet
+from scalegroup.jets.kernels import Kernel
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import check_map_type
-from scalegroup.rotation import RotationRepresentation
-from scalegroup.steerable import invariants, jet_intertwiners
 
 
 class SteerableJetConv(JetConv):
     """A `JetConv` whose coefficients are confined to those that commute with the rotations C_N (eq 7 and 8).
 
     2-jets are steerable: in the polar basis they are of the orders 0, 1 and 2 of SO(2), so the confined coefficients
-    are exactly equivariant combinations of filters that are not interpolated. It runs on the same plan as a `JetConv`.
+    are exactly equivariant combinations of filters that are not interpolated. In all else it is a `JetConv`.
 
     Args:
         in_type: scalar features over scale and plane; without a rotation (images, say), they do not mix under any.
         rotation: the fields that it gives, such as `4 * RotationGroup(8).regular`.
-        beta, kernel, boundary: as of `JetConv`.
+        beta, kernel, stride: as of `JetConv`.
 
     Attributes:
         weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
@@ -40,8 +39,8 @@ class SteerableJetConv(JetConv):
 
     >>> from scalegroup import RotationGroup, ScaleGroup, ScaleWindow, functional
     >>> G, C4 = ScaleGroup(2), RotationGroup(4)
-    >>> layer = SteerableJetConv(FieldType.scalars(G, 1), 3 * C4.regular)
-    >>> field = functional.lift(torch.randn(2, 1, 9, 9), ScaleWindow(G, 1.0, 3))
+    >>> field = functional.lift(torch.randn(2, 1, 33, 33), ScaleWindow(G, 1.0, 1))
+    >>> layer = SteerableJetConv(field.type, 3 * C4.regular)
     >>> quarter = C4.element(1)
     >>> torch.allclose(layer(field.rotate(quarter)).tensor, layer(field).rotate(quarter).tensor, atol=1e-5)
     True
@@ -54,7 +53,7 @@ class SteerableJetConv(JetConv):
         *,
         beta: float = 1.0,
         kernel: Kernel | None = None,
-        boundary: Boundary | None = None,
+        stride: int = 1,
     ) -> None:
         check_instance("rotation", rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
         before = check_map_type("in_type", in_type).rotation
@@ -62,12 +61,12 @@ class SteerableJetConv(JetConv):
             raise ScaleGroupError(
                 f"{rotation!r} behind {before!r}", expected="one group of rotations", mend="use one RotationGroup"
             )
-        out_type = FieldType.rotating(in_type.group, rotation)
-        super().__init__(in_type, out_type, beta=beta, kernel=kernel, boundary=boundary)
+        out_type = FieldType.rotating(rotation)
+        super().__init__(in_type, out_type, beta=beta, kernel=kernel, stride=stride)
 
     @property
     def _before(self) -> RotationRepresentation:
-        return self._map_type.rotation or self._map_type.size * self._behind.group.trivial
+        return self.map_type.rotation or self.map_type.size * self._behind.group.trivial
 
     def _make_parameters(self) -> None:
         rotation, before = self._behind, self._before
@@ -124,11 +123,16 @@ class SteerableJetConv(JetConv):
         return torch.cat([(o @ getattr(self, f"basis{first + n}")).flatten() for n, o in enumerate(self.offsets)])
 
     @property
+    def paper_parameter_count(self) -> int:
+        """The paper has none for weights that rotations share: 0."""
+        return 0
+
+    @property
     def _behind(self) -> RotationRepresentation:
         rotation = self.out_type.rotation
         assert rotation is not None  # set in __init__
         return rotation
 
     def extra_repr(self) -> str:
-        """The fields, beta, kernel and boundary."""
+        """The fields, beta, kernel and stride."""
         return f"{self._before!r} → {self._behind!r}, {super().extra_repr()}"

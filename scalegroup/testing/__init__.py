@@ -2,19 +2,20 @@
 
 from scalegroup.testing.bounds import CovarianceCheck, covariance_bound, covariance_check, discretisation_constants
 from scalegroup.testing.budget import SOURCES, ErrorBudget, error_budget
+from scalegroup.testing.check_layer import check_layer, layer_laws
 from scalegroup.testing.check_module import Verdict, check_module
 from scalegroup.testing.checks import checks, parametrize_with_checks
 from scalegroup.testing.closed_form import Blobs, ContinuousImage, Polynomials, Sinusoids
 from scalegroup.testing.equivariance import (
-    OUTPUT_TYPES,
     TOLERANCE,
     EquivarianceReport,
-    OutputType,
     assert_equivariant,
     assert_invariant,
     equivariance_error,
     object_images,
 )
+from scalegroup.testing.lifting_bound import lifting_bound
+from scalegroup.testing.outputs import OUTPUT_TYPES, OutputType
 from scalegroup.testing.rotations import rotation_error
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Verdict",
     "assert_equivariant",
     "assert_invariant",
+    "check_layer",
     "check_module",
     "checks",
     "covariance_bound",
@@ -39,6 +41,8 @@ __all__ = [
     "discretisation_constants",
     "equivariance_error",
     "error_budget",
+    "layer_laws",
+    "lifting_bound",
     "object_images",
     "parametrize_with_checks",
     "rotation_error",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from scalegroup import functional
-from scalegroup.boundary import Replicate
 from scalegroup.errors import ScaleGroupError, check_positive
-from scalegroup.kernels import DiscreteGaussian, Kernel
+from scalegroup.fields.boundary import Replicate
+from scalegroup.jets.kernels import DiscreteGaussian, Kernel
 from scalegroup.testing.closed_form import Sinusoids
 
 
@@ -139,7 +139,7 @@ def covariance_check(
     waves = Sinusoids.random(images, 4, highest, torch.Generator().manual_seed(0))
     jets = []
     for scaling in (1.0, factor):
-        radius = kernel.filters(scaling * sigma).radius
+        radius = kernel.reach(scaling * sigma)
         samples = waves.sample(2 * radius + 1, 2 * radius + 1, factor=scaling)
         maps = functional.jet_maps(samples, sigma=scaling * sigma, kernel=kernel, boundary=Replicate())
         jets.append(maps[:, 0, :, radius, radius])

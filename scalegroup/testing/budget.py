@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,37 +18,24 @@ import torch
 from torch import Tensor
 
 from scalegroup import nn
-from scalegroup.boundary import Background
+from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
-from scalegroup.field import ScaleField, join
-from scalegroup.group import GroupElement
-from scalegroup.kernels import SampledDerivatives
-from scalegroup.readout import CentrePixel
+from scalegroup.fields.boundary import Background
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.lifting import ImageGrid
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.jets.kernels import SampledDerivatives
 from scalegroup.testing.closed_form import ContinuousImage
 from scalegroup.testing.equivariance import object_images, signal_normalised
-from scalegroup.window import ScaleWindow
 
-_NO_TAIL = 1e-6  # truncation is off
-_REACH = 4.0  # the boundary is off: the canvas holds this many σ of all layers together, to each side
-_SUSPECT = 0.05  # of the signal: less than this left over is no cause for alarm
-_FINE = 3.0  # aliasing is off: σ₀ is at least this many samples, of the closed form
+SOURCES = ("rounding", "discretisation", "sampling", "image boundary", "scale boundary")
+"""In the order in which they are switched off; discretisation on the image's own grid only."""
 
-
-@dataclass(frozen=True)
-class Setting:
-    """Which sources of error are still on: everything that can be idealised about a run of a network."""
-
-    rounding: bool = True
-    resampling: bool = True
-    truncation: bool = True
-    image_boundary: bool = True
-    scale_boundary: bool = True
-    discretisation: bool = True
-    activation_aliasing: bool = True
-
-
-SOURCES = tuple(Setting.__dataclass_fields__)
-"""In the order in which they are switched off."""
+_EXACT = SampledDerivatives(tail=1e-6)  # discretisation is off
+_FINE = 3.0  # sampling is fine: σ₀ is at least this many pixels
+_SUSPECT = 1e-6  # of the signal: less than this left over is no cause for alarm
+_SUSPECT_ON_PIXELS = 0.025  # where the aliasing of the activation is left over
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class ErrorBudget:
 
     Args:
         factor: S.
-        layers: names of the rows: every 2-jet layer, and the network's output ("pooled" where that is over scale).
+        layers: names of the rows: every layer with a kernel, and the network's output ("pooled" over scale or not).
         sources: names of the columns; the last is what is left with all sources switched off.
         parts: `[layer][source]`, signed fractions of the signal.
     """
@@ -76,12 +63,13 @@ class ErrorBudget:
         heads = ("observed", *self.sources)
         widths = [max(len(head), 8) for head in heads]
         first = max(map(len, self.layers))
-        lines = [f"error budget for scaling by {self.factor:.4g}, in percent of the signal"]
+        lines = [f"error budget for scaling by {self.factor:.4g}, as fractions of the signal"]
         lines.append(" ".join([" " * first, *(head.rjust(width) for head, width in zip(heads, widths, strict=True))]))
         for layer, total, row in zip(self.layers, self.observed, self.parts, strict=True):
-            cells = (f"{100 * value:.3f}".rjust(width) for value, width in zip((total, *row), widths, strict=True))
+            cells = (f"{value:.1e}".rjust(width) for value, width in zip((total, *row), widths, strict=True))
             lines.append(" ".join([layer.ljust(first), *cells]))
-        if self.parts[-1][-1] > max(self.observed[-1], _SUSPECT) / 2:
+        suspect = _SUSPECT_ON_PIXELS if "discretisation" in self.sources else _SUSPECT
+        if self.parts[-1][-1] > max(self.observed[-1] / 2, suspect):
             lines.append("most of the error is left over: it comes from none of these sources; look for a mistake")
         return "\n".join(lines)
 
@@ -109,30 +97,28 @@ def error_budget(
     size: int = 129,
     background: float | Tensor | None = None,
 ) -> ErrorBudget:
-    """Split the equivariance error of a network by source, layer by layer, at the centre pixel.
+    """Split the equivariance error of a network by source, layer by layer, at the centre of every scale channel.
 
     The last row is the network's output: as its read-out and its pooling give it, or at the centre of its maps.
 
     | source | switched off by |
     |---|---|
     | rounding | float64 |
-    | resampling | no strides |
-    | truncation | kernels cut at a mass of 1e-6 |
-    | image boundary | a canvas that holds 4σ of all layers together |
-    | scale boundary | pooling over the channels that scaling sends to each other (only a pooled row has any) |
-    | discretisation | sampled Gaussian derivatives, exponentially exact from σ = 1 |
-    | activation aliasing | images sampled so finely that σ₀ ≥ 3 samples (below σ = 1 some discretisation counts here) |
+    | discretisation | sampled Gaussian derivatives; no source on self-similar grids, where all channels have the same |
+    | sampling | images sampled so finely that σ₀ ≥ 3 pixels: the lifting's error, or the aliasing of activations |
+    | image boundary | a canvas that holds all that the centre of any channel sees |
+    | scale boundary | pooling over the channels that scaling sends to each other; more neighbours to look at |
 
     Args:
         net: from images to class scores, maps or fields; run in evaluation mode, on the CPU, as a copy.
         element: the scaling.
         images: with a closed form; default four `object_images`.
         size: rows and columns of the canvas.
-        background: the value around the objects, or one per image channel; default the network's own, or 0.
+        background: the value around the objects, or one per image channel; default the network's, or 0.
 
     Raises:
-        ScaleGroupError: if the network is none of this library, has 2-jet layers behind its read-out, or scaling sends
-            no scale channel of it to another.
+        ScaleGroupError: if the network is none of this library, has several heads, or scaling sends no scale channel of
+            it to another.
 
     >>> from scalegroup import Background, ScaleGroup, ScaleWindow
     >>> from scalegroup.models import gaussian_derivative_net
@@ -145,37 +131,29 @@ def error_budget(
     check_instance("net", net, nn.Sequential, mend="a budget needs to see the layers: pass the scalegroup network")
     check_instance("element", element, GroupElement, mend="pass group.element(power)")
     check_integer("size", size, at_least=1)
-    window = net.lift.window
-    pairs = moved_channels(window, element)
+    pairs = moved_channels(net.window, element)
     if not pairs:
         raise ScaleGroupError(
-            f"a network with {window!r} under scaling by {element.scale_factor:g}",
+            f"a network with {net.window!r} under scaling by {element.scale_factor:g}",
             expected="a channel that scaling sends to another",
             mend="use more scale channels or a smaller factor",
         )
-    if any(isinstance(layer, nn.JetConv) for layer in _joint(net)):
-        raise ScaleGroupError(
-            "a network with 2-jet layers behind its read-out",
-            expected="layers whose centre pixel the read-out keeps",
-            mend="leave the dense read-out out, or put it last",
-        )
+    if isinstance(net.out_type, dict):
+        raise ScaleGroupError("a network with several heads", expected="one output", mend="pass it with one of them")
     if images is None:
         images = object_images(size, element.scale_factor, count=4)
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
-        background = 0.0 if net.lift.background is None else net.lift.background
+        background = getattr(getattr(next(_chain(net)), "boundary", None), "value", 0.0)
     bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)
-    setting = Setting()
-    errors = [bench.errors(setting)]
-    for source in SOURCES:
-        setting = replace(setting, **{source: False})
-        errors.append(bench.errors(setting))
+    sources = [source for source in SOURCES if on_pixels(net) or source != "discretisation"]
+    errors = [bench.errors(sources[:count]) for count in range(len(sources) + 1)]
     falls = [[a - b for a, b in zip(before, after, strict=True)] for before, after in pairwise(errors)]
     depth = len(errors[0]) - 1
     return ErrorBudget(
         factor=element.scale_factor,
-        layers=(*(f"layer {n + 1}" for n in range(depth)), "pooled" if _is_pooled(net) else "output"),
-        sources=(*(source.replace("_", " ") for source in SOURCES), "left over"),
+        layers=(*(f"layer {n + 1}" for n in range(depth)), "output" if net.keeps_scale else "pooled"),
+        sources=(*sources, "left over"),
         parts=tuple(zip(*falls, errors[-1], strict=True)),
     )
 
@@ -190,87 +168,113 @@ def moved_channels(window: ScaleWindow, element: GroupElement) -> list[tuple[int
     return [(n, n + shift) for n in range(window.channels) if 0 <= n + shift < window.channels]
 
 
-def _joint(net: nn.Sequential) -> list[nn.Layer]:
-    """The layers that see all scale channels together: those behind `net.apart`."""
-    return list(net.layers)[1 + len(net.apart) :]  # type: ignore[return-value]
+def on_pixels(net: torch.nn.Module) -> bool:
+    """Whether all scale channels have the image's own grid: then each discretises in another way."""
+    return any(isinstance(getattr(part, "sampling", None), ImageGrid) for part in net.modules())
 
 
-def _is_pooled(net: nn.Sequential) -> bool:
-    return any(isinstance(layer, nn.ScalePool) for layer in _joint(net))
+def _chain(layer: Any) -> Iterator[Any]:
+    """The layers of a network one by one, those of chains within it as well."""
+    if not hasattr(layer, "__iter__"):
+        yield layer
+    else:
+        for part in layer:
+            yield from _chain(part)
+
+
+def _kernel_layers(net: torch.nn.Module) -> list[Any]:
+    return [part for part in net.modules() if hasattr(part, "kernel")]
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """One network and one pair of images, to be run under one setting after another."""
+    """One network and one pair of images, to be run with more and more sources switched off."""
 
     net: nn.Sequential
     factor: float
     pairs: list[tuple[int, int]]
     images: ContinuousImage
     size: int
-    background: float | Tensor
+    background: Any
 
-    def errors(self, setting: Setting) -> list[float]:
-        """The signal-normalised error after every 2-jet layer, and of the output."""
-        net = self._idealised(setting)
-        window = self.net.lift.window
-        runs = [
-            [self._run(net, window.select(n, n + 1), scaling, setting) for n in range(window.channels)]
-            for scaling in (1.0, self.factor, None)
-        ]  # [original, scaled, blank][channel][layer]
-        before, after = zip(*self.pairs, strict=True)
-        shared = (before, after, after)
-        everything = [range(window.channels)] * 3
-        layers = [_joined(runs, depth, shared) for depth in range(len(runs[0][0]) - 1)]
-        output = _joined(runs, -1, everything if _is_pooled(net) and setting.scale_boundary else shared)
-        for layer in _joint(net):
-            output = [layer(field) for field in output]
-        return [signal_normalised(*(field.tensor.flatten(1) for field in fields)) for fields in (*layers, output)]
-
-    def _idealised(self, setting: Setting) -> nn.Sequential:
+    def errors(self, off: Sequence[str]) -> list[float]:
+        """The signal-normalised error after every layer with a kernel, and of the output."""
         net = copy.deepcopy(self.net)
-        for layer in net.layers:
-            if isinstance(layer, nn.JetConv):
-                tail = layer.kernel.tail if setting.truncation else _NO_TAIL
-                layer.kernel = (
-                    replace(layer.kernel, tail=tail) if setting.discretisation else SampledDerivatives(tail=tail)
-                )
-        if not setting.resampling:
-            net.min_grid_sigma = None
-        return net if setting.rounding else net.double()
+        if "rounding" in off:
+            net.double()
+        if "discretisation" in off:
+            for layer in _kernel_layers(net):
+                layer.kernel = _EXACT
+        layers = list(_chain(net))
+        apart = next((n for n, layer in enumerate(layers) if not layer.keeps_scale), len(layers))
+        body, pool, window = nn.Sequential(*layers[:apart]), layers[apart:], self.net.window
+        channels = [self._run(body, window, n, off) for n in range(window.channels)]
+        rows = [torch.stack(values, dim=2) for values in zip(*channels, strict=True)]  # [images, feature, scale]
+        before, after = ([pair[side] for pair in self.pairs] for side in (0, 1))
+        count = len(rows[-1]) // 2
+        every = [row.split([count, count, 1]) for row in rows]
+        shared: list[tuple[Tensor, ...]] = [
+            (one[:, :, before], other[:, :, after], blank[:, :, after]) for one, other, blank in every
+        ]
+        if pool:
+            seen = shared[-1] if "scale boundary" in off else every[-1]
+            shared[-1] = tuple(_pooled(pool, values, window) for values in seen)
+        return [signal_normalised(*(values.flatten(1) for values in row)) for row in shared]
 
     @torch.no_grad()
-    def _run(
-        self, net: nn.Sequential, window: ScaleWindow, scaling: float | None, setting: Setting
-    ) -> list[ScaleField]:
-        """One scale channel's centre after every 2-jet layer, and behind the last of the layers that run apart."""
-        (sigma0,) = window.sigmas_on(spacing=net.lift.spacing)
-        finer = 1.0 if setting.activation_aliasing else max(1.0, _FINE / sigma0)  # samples per pixel
-        half = (self.size - 1) / 2
-        if not setting.image_boundary:
-            betas = [layer.beta for layer in net.layers if isinstance(layer, nn.JetConv)]
-            half = max(half, _REACH * sigma0 * math.hypot(*betas))
-        size = 2 * math.ceil(half * finer) + 1
-        net.lift.window = replace(window, sigma0=window.sigma0 * finer)
-        net.lift.margin = math.ceil(self.net.lift.margin * finer)
-        if scaling is None:
-            samples = torch.zeros(1, 1, size, size, dtype=torch.float64)
-        else:
-            samples = self.images.sample(size, size, factor=scaling * finer)
-        samples = samples.expand(-1, net.lift.in_type.channels, -1, -1)
-        samples = samples + Background(self.background).constant(samples)[:, None, None]
-        dtype = next((parameter.dtype for parameter in net.parameters()), samples.dtype)
-        layers, stages = (net.lift, *net.apart), net.stages(samples.to(dtype))
-        centres = [(layer, _centre(field)) for layer, (field,) in zip(layers, stages, strict=True)]
-        return [*(centre for layer, centre in centres if isinstance(layer, nn.JetConv)), centres[-1][1]]
+    def _run(self, body: nn.Sequential, window: ScaleWindow, channel: int, off: Sequence[str]) -> list[Tensor]:
+        """The centre of one scale channel, `[images, scaled images and background, feature]`, in float64.
+
+        Behind every layer with a kernel, and behind the last one. What the channel looks at of others is run with it.
+        """
+        across = min(body.across_scale, window.channels)
+        start, stop = channel - across, channel + across + 1
+        if "scale boundary" not in off:
+            start, stop = max(start, 0), min(stop, window.channels)
+        near = window.select(start, stop)
+        finer = max(1.0, _FINE / near.sigmas[0]) if "sampling" in off else 1.0  # samples per pixel
+        near = replace(near, sigma0=near.sigma0 * finer)
+        half = (self.size - 1) / 2 * finer
+        if "image boundary" in off:
+            seen = body.plan((1, 1), window=near).steps[0].grids
+            pairs = zip(seen.grids, seen.spacings, strict=True)
+            half = max(half, *(-spacing * axis.first for grid, spacing in pairs for axis in (grid.y, grid.x)))
+        size = self.size + 2 * math.ceil(half - (self.size - 1) / 2)
+        samples = [self.images.sample(size, size, factor=factor * finer) for factor in (1.0, self.factor)]
+        both = torch.cat([*samples, torch.zeros_like(samples[0][:1])]).expand(-1, body[0].out_type.size, -1, -1)
+        both = both + Background(self.background).constant(both)[:, None, None]
+        values: list[Tensor] = []
+        handles = [
+            layer.register_forward_hook(lambda *call: values.append(_centre(call[-1], channel - start)))
+            for layer in _kernel_layers(body)
+        ]
+        try:
+            dtype = next((parameter.dtype for parameter in body.parameters()), both.dtype)
+            canvas = body.canvas(Grids.of_pixels((size, size), near.sigmas))
+            field = body(both.to(dtype), window=near, wanted=canvas.map(_centre_of))
+            values.append(_centre(field, channel - start))
+        finally:
+            for handle in handles:
+                handle.remove()
+        return values
 
 
-def _joined(runs: list[list[list[ScaleField]]], depth: int, channels: Sequence[Sequence[int]]) -> list[ScaleField]:
-    """Of every run, the given channels at one depth, as one field."""
-    return [join([run[n][depth] for n in of_run]) for run, of_run in zip(runs, channels, strict=True)]
+def _centre_of(grid: Grid) -> Grid:
+    """The central samples of those that there are."""
+    return grid.around(0.0).intersection(grid)
 
 
-def _centre(field: ScaleField) -> ScaleField:
-    """The field at the centre alone, in float64; what has been read out of the plane is there already."""
-    centre = field.held.crop(field.tensor, field.held.around(0.5))
-    return replace(field, tensor=CentrePixel().reduce(centre).double(), grid=None, background=None)
+def _centre(field: ScaleField, channel: int) -> Tensor:
+    """`[batch, feature]` of one scale channel at the centre, in units of its σ₀: features of weight w times σ₀^w."""
+    grid = field.grids.grids[channel]
+    centre = grid.crop(field.channel(channel), _centre_of(grid)).mean((-2, -1)).double()
+    sigma = field.grids.sigmas[channel]
+    return centre * centre.new_tensor([sigma**weight for weight in field.type.fibre.weights])
+
+
+def _pooled(layers: Sequence[nn.Layer], values: Tensor, window: ScaleWindow) -> Tensor:
+    """`[batch, feature, scale]` through the pooling over scale, and whatever comes behind it."""
+    field = ScaleField.of(values[..., None, None], layers[0].map_type, window.select(0, values.shape[2]))
+    for layer in layers:
+        field = layer(field)
+    return field.tensor

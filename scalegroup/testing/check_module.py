@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from scalegroup import nn
+from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.field import ScaleField
-from scalegroup.group import GroupElement, ScaleGroup
-from scalegroup.kernels import DiscreteGaussian
+from scalegroup.fields.field import ScaleField
+from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.bounds import CovarianceCheck, covariance_check
-from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels
-from scalegroup.testing.equivariance import TOLERANCE, EquivarianceReport, OutputType, equivariance_error
+from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels, on_pixels
+from scalegroup.testing.equivariance import TOLERANCE, EquivarianceReport, equivariance_error
+from scalegroup.testing.outputs import OutputType
 
 _LARGEST_FACTOR = 2.0  # checked by default
 
@@ -30,7 +32,8 @@ class Verdict:
         reports: of the module's output, one for each factor.
         channels: of the scale channels before pooling, where the module holds a network of this library (but is not one
             that gives them).
-        layers: every 2-jet layer alone, at its finest σ, against its derived bound, where its kernel has one.
+        layers: on the image's own grid every 2-jet layer alone, at its finest σ, against the derived bound of its
+            kernel, where it has one; on self-similar grids layers have no error of their own.
         budget: where the error comes from, where the layers can be seen.
     """
 
@@ -89,8 +92,9 @@ def check_module(
 ) -> Verdict:
     """Measure a module, in evaluation mode, under every γ^power, and judge it.
 
-    Where the module is or holds one network of this library (`nn.Sequential`), its scale channels are compared before
-    pooling as well, so that a broken channel cannot hide behind the others, and the error is split by its sources.
+    Where the module is or holds one network with scale channels, these are compared before pooling as well, so that a
+    broken one cannot hide behind the others, and the error is split by its sources. A network is what has a `window`
+    and gives `field(images, pooled=False)`, as an `nn.Sequential` with an `nn.Lift` in front does.
 
     Args:
         module: from images to class scores, maps or fields.
@@ -117,33 +121,39 @@ def check_module(
     elements = [group.element(power) for power in powers]
     options = {"size": size, "in_channels": in_channels, "background": background}
     reports = tuple(equivariance_error(module, element, output=output, **options) for element in elements)
-    net = _network(module)
-    if net is None:
+    networks = _networks(module)
+    if len(networks) != 1:
         return Verdict(type(module).__name__, tolerance, reports, (), {}, None)
-    _check_channels(net.lift.window.channels, channels)
-    shared = [element for element in elements if moved_channels(net.lift.window, element)]
+    (net,) = networks
+    _check_channels(net.window.channels, channels)
+    shared = [element for element in elements if moved_channels(net.window, element)]
     before_pooling = _BeforePooling(net)
-    shown = module is net and net.out_type.over_scale  # the reports of the output are of its channels
+    shown = module is net and getattr(net, "keeps_scale", False)  # the reports of the output are of its channels
+    visible = budget and bool(shared) and isinstance(net, nn.Sequential)
     return Verdict(
         module=type(module).__name__,
         tolerance=tolerance,
         reports=reports,
         channels=() if shown else tuple(equivariance_error(before_pooling, element, **options) for element in shared),
         layers=_layers_alone(net, elements[0]),
-        budget=error_budget(net, shared[0], size=size, background=background) if budget and shared else None,
+        budget=error_budget(net, shared[0], size=size, background=background) if visible else None,
     )
 
 
-def _network(module: torch.nn.Module) -> nn.Sequential | None:
-    """The one network of this library that the module is or holds."""
-    found = [part for part in module.modules() if isinstance(part, nn.Sequential)]
-    return found[0] if len(found) == 1 else None
+def _networks(module: torch.nn.Module) -> list[Any]:
+    """The networks that the module is or holds, none of them within another."""
+    try:
+        if hasattr(module, "field") and hasattr(module, "window"):
+            return [module]
+    except ScaleGroupError:  # a chain of layers that lifts no images has no window
+        pass
+    return list(dict.fromkeys(net for part in module.children() for net in _networks(part)))
 
 
 class _BeforePooling(torch.nn.Module):
     """A network without its pooling over scale."""
 
-    def __init__(self, net: nn.Sequential) -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
 
@@ -151,13 +161,14 @@ class _BeforePooling(torch.nn.Module):
         return self.net.field(images, pooled=False)
 
 
-def _layers_alone(net: nn.Sequential, element: GroupElement) -> dict[str, CovarianceCheck]:
+def _layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]:
     """Of the finest scale channel. An element and its inverse compare the same two levels."""
-    finest = net.lift.window.sigmas_on(spacing=net.lift.spacing)[0]
+    if not on_pixels(net):
+        return {}
     factor = max(element.scale_factor, element.inverse().scale_factor)
-    jets = [layer for layer in net.layers if isinstance(layer, nn.JetConv)]
+    jets = [part for part in net.modules() if hasattr(part, "kernel") and hasattr(part, "beta")]
     return {
-        f"layer {number}": covariance_check(layer.beta * finest, factor)
+        f"layer {number}": covariance_check(layer.beta * net.window.sigmas[0], factor)
         for number, layer in enumerate(jets, start=1)
         if isinstance(layer.kernel, DiscreteGaussian)
     }

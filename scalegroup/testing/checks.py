@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalegroup.algebra.group import ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
-from scalegroup.field import ScaleField
-from scalegroup.group import ScaleGroup
+from scalegroup.fields.field import ScaleField
 from scalegroup.testing.equivariance import TOLERANCE, assert_equivariant, object_images
 
 Check = Callable[[nn.Module], None]
@@ -93,11 +93,14 @@ def _in_evaluation(module: nn.Module) -> nn.Module:
 
 
 def _values(module: nn.Module, images: Tensor) -> Tensor:
+    """The output, a field's scale channels one behind the other: the first axis is that of the images."""
     parameter = next(module.parameters(), None)
     if parameter is not None:
         images = images.to(parameter.device, parameter.dtype)
     result = module(images)
-    return result.values if isinstance(result, ScaleField) else result
+    if not isinstance(result, ScaleField):
+        return result
+    return torch.cat([result.channel(n).flatten(1) for n in range(len(result.grids.grids))], dim=1)
 
 
 def _output_is_finite(module: nn.Module, images: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 The module sees a continuous image f and the same image scaled, f(x/S) (eq 1), each sampled from its closed form on a
 canvas of one size: nothing is interpolated. Its two outputs are compared where scaling sends one sample, and one scale
-channel, onto another.
+channel, onto another: on self-similar grids all samples that both have, on pixels those at multiples of S.
 """
 
 from __future__ import annotations
@@ -14,46 +14,29 @@ from statistics import median
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
-from scalegroup.field import ScaleField
-from scalegroup.group import GroupElement
+from scalegroup.fields.field import ScaleField
 from scalegroup.testing.closed_form import Blobs, ContinuousImage
+from scalegroup.testing.outputs import (
+    MAPS,
+    SCORES,
+    OutputType,
+    Pairs,
+    grids_of,
+    moved_samples,
+    place_of,
+    run_module,
+    scale_shift,
+)
 
 TOLERANCE = 0.3
-"""A convention, not a bound: what `assert_equivariant` and the command allow deep networks, for which none exists."""
+"""A convention for other people's modules, not a bound: what `assert_equivariant` and the command allow by default."""
 
 _HALF_WIDTH = 10  # of the canvas that objects need, in units of their finest blobs: they reach 4 + 3·2 of these
-
-
-@dataclass(frozen=True)
-class OutputType:
-    """What the axes of a module's output are; `b c scale y x` in full, axes that it lacks left out."""
-
-    name: str
-    axes: str
-
-    def unfold(self, output: Tensor) -> Float[Tensor, "b c scale y x"]:
-        """The output with all five axes, those that it lacks of length one."""
-        if output.ndim != len(self.axes.split()):
-            raise ScaleGroupError(
-                f"an output of shape {list(output.shape)}",
-                expected=f"{self.name}: axes [{self.axes}]",
-                mend="give the output type that the module has, or leave it to be found from the shape",
-            )
-        all_axes = ("b", "c", "scale", "y", "x")
-        full = " ".join(axis if axis in self.axes.split() else "1" for axis in all_axes)
-        return rearrange(output, f"{self.axes} -> {full}")
-
-
-SCORES = OutputType("class scores", "b c")
-SCALE_SCORES = OutputType("class scores of every scale channel", "b c scale")
-MAPS = OutputType("maps", "b c y x")
-FIELDS = OutputType("fields over scale and plane", "b c scale y x")
-OUTPUT_TYPES = {"scores": SCORES, "scale_scores": SCALE_SCORES, "maps": MAPS, "fields": FIELDS}
 
 
 @dataclass(frozen=True)
@@ -66,7 +49,8 @@ class EquivarianceReport:
         channels: names of the scale channels compared (one name where the output has no scale axis).
         errors: per channel, the median over the images of ‖difference‖ / ‖output - output of the background‖.
         maximum: the largest difference anywhere, relative to the largest deviation from the background.
-        channels_compared, pixels_compared: fractions of the output that have a counterpart.
+        channels_compared: the fraction of the scale channels that have a counterpart.
+        pixels_compared: of their samples the fraction that have one.
         images: how many.
     """
 
@@ -108,8 +92,8 @@ def equivariance_error(
     """Measure how far `module` is from equivariance (for class scores: invariance) under a scaling.
 
     The module is run as it is: in its mode, dtype and device. Outputs are compared at the samples that scaling about
-    the centre sends to samples (all n with S·n an integer; the centre for every S), and in the scale channels that it
-    sends to channels of the output.
+    the centre sends to samples, and in the scale channels that it sends to channels of the output. In pixels these are
+    all n with S·n an integer (the centre for every S); on self-similar grids all that both channels have.
 
     Args:
         module: from images `[batch, channel, y, x]` to class scores, scores per scale channel, maps, or fields
@@ -136,24 +120,28 @@ def equivariance_error(
         images = object_images(size, factor, widest=1.0 if kind is MAPS else 2.0)
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
 
-    def run(scaling: float) -> Float[Tensor, "b c scale y x"]:
+    def run(scaling: float) -> list[Tensor]:
         samples = images.sample(size, size, factor=scaling).to(device, dtype) + background
         return run_module(module, samples.expand(-1, in_channels, -1, -1), output)[0]
 
     original, scaled = run(1.0), run(factor)
-    shift, names = _scale_shift(kind, element, scaled.shape[2])
-    pairs = [(n, n + shift) for n in range(original.shape[2]) if 0 <= n + shift < scaled.shape[2]]
-    y, x = (_shared_samples(n, factor) for n in scaled.shape[-2:])
-    if not pairs or not y or not x:
+    if isinstance(kind, ScaleField):  # features of weight w take the factor S^(-w)
+        weights = kind.type.fibre.matrix(element).diagonal().to(device)
+        original = [maps * weights[:, None, None] for maps in original]
+    grids, (shift, names) = grids_of(scaled, kind), scale_shift(kind, element, len(scaled))
+    pairs = [(n, n + shift) for n in range(len(scaled)) if 0 <= n + shift < len(scaled)]
+    shared = [moved_samples(grids, before, after, factor) for before, after in pairs]
+    if not all([pairs, *(y and x for y, x in shared)]):
         raise ScaleGroupError(
-            f"outputs of shape {list(scaled.shape[1:])} (feature, scale, y, x) under scaling by {factor:g}",
+            f"outputs of shape {list(scaled[0].shape[1:])} (feature, y, x) in {len(scaled)} scale channel(s) under "
+            f"scaling by {factor:g}",
             expected="a sample and a scale channel that scaling sends to another",
             mend="use a smaller factor, more scale channels, or an image size that gives maps of odd size",
         )
     errors, maximum = [], 0.0
-    for before, after in pairs:
-        a = _pick(original[:, :, before], y, x, 0)
-        b, nothing = (_pick(out[:, :, after], y, x, 1) for out in (scaled, empty))
+    for (before, after), (y, x) in zip(pairs, shared, strict=True):
+        a = _pick(original[before], y, x, 0)
+        b, nothing = (_pick(result[after], y, x, 1) for result in (scaled, empty))
         errors.append(signal_normalised(a, b, nothing))
         maximum = max(maximum, _fraction((a - b).abs().max(), (b - nothing).abs().max()).item())
     return EquivarianceReport(
@@ -162,9 +150,10 @@ def equivariance_error(
         channels=tuple(names[after] for _, after in pairs),
         errors=tuple(errors),
         maximum=maximum,
-        channels_compared=len(pairs) / scaled.shape[2],
-        pixels_compared=len(y) * len(x) / (scaled.shape[-2] * scaled.shape[-1]),
-        images=len(scaled),
+        channels_compared=len(pairs) / len(scaled),
+        pixels_compared=sum(len(y) * len(x) for y, x in shared)
+        / sum(math.prod(grids.grids[after].shape) for _, after in pairs),
+        images=len(scaled[0]),
     )
 
 
@@ -240,51 +229,7 @@ def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count:
     return blobs.without_mass()
 
 
-def place_of(module: Callable[[Tensor], Any]) -> tuple[torch.dtype, torch.device]:
-    """Where the module computes, by its parameters."""
-    owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
-    first = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
-    return (torch.float64, torch.device("cpu")) if first is None else (first.dtype, first.device)
-
-
-def run_module(
-    module: Callable[[Tensor], Any], images: Tensor, output: OutputType | None
-) -> tuple[Float[Tensor, "b c scale y x"], ScaleField | OutputType]:
-    """The output in float64 with five axes, and what it is."""
-    with torch.no_grad():
-        result = module(images)
-    if isinstance(result, ScaleField):
-        return result.values.double(), result
-    kind = output or next((kind for kind in OUTPUT_TYPES.values() if result.ndim == len(kind.axes.split())), None)
-    if kind is None:
-        raise ScaleGroupError(
-            f"an output of shape {list(result.shape)}",
-            expected="two axes (class scores) to five (fields)",
-            mend="wrap the module so that it gives one of these",
-        )
-    return kind.unfold(result).double(), kind
-
-
-def _scale_shift(kind: ScaleField | OutputType, element: GroupElement, channels: int) -> tuple[int, list[str]]:
-    """By how many channels the scaling moves the scale axis, and the channels' names."""
-    if isinstance(kind, ScaleField):
-        if not kind.type.over_scale:
-            return 0, ["pooled over scale"]
-        names = [f"σ₀ {sigma:.3g}" for sigma in kind.window.sigmas]
-        return element.as_element_of(kind.window.group).power, names
-    if "scale" not in kind.axes.split():
-        return 0, [kind.name]
-    return element.power, [f"channel {n}" for n in range(channels)]
-
-
-def _shared_samples(size: int, factor: float) -> list[tuple[int, int]]:
-    """(index before, index after) of the samples of a centred axis that scaling sends to samples."""
-    centre = (size - 1) / 2
-    targets = [(n, centre + factor * (n - centre)) for n in range(size)]
-    return [(n, round(t)) for n, t in targets if abs(t - round(t)) < 1e-9 and 0 <= round(t) < size]
-
-
-def _pick(maps: Float[Tensor, "b c y x"], y: list, x: list, side: int) -> Float[Tensor, "b n"]:
+def _pick(maps: Float[Tensor, "b c y x"], y: Pairs, x: Pairs, side: int) -> Float[Tensor, "b n"]:
     """The shared samples of one side, flat."""
     rows, columns = ([pair[side] for pair in pairs] for pairs in (y, x))
     return maps[:, :, rows][:, :, :, columns].flatten(1)

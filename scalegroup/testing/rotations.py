@@ -10,7 +10,8 @@ from torch import Tensor
 
 from scalegroup.errors import check_instance, check_number
 from scalegroup.testing.closed_form import Blobs
-from scalegroup.testing.equivariance import SCORES, object_images, place_of, run_module, signal_normalised
+from scalegroup.testing.equivariance import object_images, signal_normalised
+from scalegroup.testing.outputs import SCORES, place_of, run_module
 
 
 def rotation_error(
@@ -47,7 +48,8 @@ def rotation_error(
 
     def run(samples: Tensor) -> Float[Tensor, "b n"]:
         placed = (samples.to(device, dtype) + background).expand(-1, in_channels, -1, -1)
-        return run_module(module, placed, SCORES)[0].flatten(1)
+        (scores,), _ = run_module(module, placed, SCORES)
+        return scores.flatten(1)
 
     blank = torch.zeros(1, 1, size, size)
     original, turned = (run(of.sample(size, size)) for of in (images, images.rotated(angle)))

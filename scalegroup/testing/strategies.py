@@ -57,10 +57,10 @@ def windows(draw: st.DrawFn, group: ScaleGroup, *, sigma0: float | None = None, 
 
 
 @st.composite
-def representations(draw: st.DrawFn, group: ScaleGroup, *, max_dimension: int = 3) -> Representation:
+def representations(draw: st.DrawFn, *, max_dimension: int = 3) -> Representation:
     """Direct sums of characters of weights between -3 and 3."""
     weights = st.lists(st.integers(-3, 3), min_size=1, max_size=max_dimension)
-    return Representation(group, tuple(draw(weights)))
+    return Representation(tuple(draw(weights)))
 
 
 @st.composite
@@ -72,23 +72,20 @@ def tensors(draw: st.DrawFn, shape: Sequence[int]) -> Tensor:
 
 @st.composite
 def fields(draw: st.DrawFn, group: ScaleGroup | None = None, *, sigma0: float | None = None) -> ScaleField:
-    """Small float64 fields with random fibre weights, window and spacing, with a background or without."""
+    """Small float64 fields of random fibre weights and window, every scale channel on pixels."""
     group = draw(groups()) if group is None else group
     window = draw(windows(group, sigma0=sigma0))
-    fibre = draw(representations(group))
+    fibre = draw(representations())
     sizes = st.integers(1, 5)
     shape = (draw(st.integers(1, 2)), fibre.dimension, window.channels, draw(sizes), draw(sizes))
-    background = draw(tensors(shape[1:3])) if draw(st.booleans()) else None
-    return ScaleField(
-        draw(tensors(shape)), FieldType(fibre), window, spacing=draw(st.integers(-3, 3)), background=background
-    )
+    return ScaleField.of(draw(tensors(shape)), FieldType(fibre), window)
 
 
 @st.composite
 def fields_and_elements(draw: st.DrawFn, count: int = 1, *, sigma0: float | None = None) -> tuple[Any, ...]:
     """(F, g₁, …, g_count) of one group."""
     field = draw(fields(sigma0=sigma0))
-    return field, *(draw(elements(field.type.group)) for _ in range(count))
+    return field, *(draw(elements(field.window.group)) for _ in range(count))
 
 
 @st.composite

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.rotation import Kind, RotationGroup
+from scalegroup.algebra.rotation import Kind, RotationGroup
 
 # Cx, Cy, Cxx, Cxy, Cyy of each polar component: order 0, then the two of order 1, then the two of order 2. The factor
 # makes lengths those of the quadratic forms, so that all five have the same.

@@ -18,6 +18,7 @@ from scalegroup.errors import ScaleGroupError
 
 COMPONENTS = ("x", "y", "xx", "xy", "yy")
 SIZE = len(COMPONENTS)
+ORDERS = ((0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # of differentiation along y and along x
 
 # 1-D stencils, as correlations: out(n) = Σ_m stencil(m) in(n + m).
 _ONE = np.array([1.0])
@@ -43,13 +44,13 @@ def _outer(along_y: np.ndarray, along_x: np.ndarray, radius: int) -> np.ndarray:
     return np.pad(np.outer(along_y, along_x), ((pad_y, pad_y), (pad_x, pad_x)))
 
 
-def central_differences() -> np.ndarray:
+def _central_differences() -> np.ndarray:
     """§5.1's stencils, `[5, 3, 3]`: δx = (-½, 0, ½), δxx = (1, -2, 1), δxy = δx δy."""
     pairs = [(_ONE, _FIRST), (_FIRST, _ONE), (_ONE, _SECOND), (_FIRST, _FIRST), (_SECOND, _ONE)]
     return np.stack([_outer(y, x, 1) for y, x in pairs])
 
 
-def isotropic_differences() -> np.ndarray:
+def _isotropic_differences() -> np.ndarray:
     """Stencils `[5, 5, 5]` whose leading error is isotropic, so that a blur of variance σ² - 1/3 absorbs it (`Iso`)."""
     pairs = [
         (_SMOOTH, _FIRST),
@@ -59,6 +60,9 @@ def isotropic_differences() -> np.ndarray:
         (_COMPACT_SECOND, _SMOOTH),
     ]
     return np.stack([_outer(y, x, 2) for y, x in pairs])
+
+
+CENTRAL_DIFFERENCES, ISOTROPIC_DIFFERENCES = _central_differences(), _isotropic_differences()
 
 
 def _components(jet: Tensor) -> tuple[Tensor, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
-from scalegroup.group import GroupElement, ScaleGroup
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,7 @@ class ScaleWindow:
     @property
     def sigmas(self) -> tuple[float, ...]:
         """The physical σ₀ (standard deviation) of each channel, finest first."""
-        return self.sigmas_on(spacing=0)
-
-    def sigmas_on(self, *, spacing: int, stride: int = 1) -> tuple[float, ...]:
-        """σ₀ in samples of a grid of spacing γ^spacing, decimated by `stride`.
-
-        Only the difference of the integers enters, so relabelling window and spacing together changes no bit.
-        """
-        return tuple(self.sigma0 * self.group.factor(label - spacing) / stride for label in self.labels)
+        return tuple(self.sigma0 * self.group.factor(label) for label in self.labels)
 
     def transform(self, element: GroupElement) -> ScaleWindow:
         """The window that sees the image after scaling by `element`: every label is shifted by its power. Total."""

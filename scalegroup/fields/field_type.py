@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
-from scalegroup.group import ScaleGroup
-from scalegroup.representation import Representation, trivial
-from scalegroup.rotation import RotationRepresentation
+from scalegroup.algebra.representation import Representation, trivial
+from scalegroup.algebra.rotation import RotationRepresentation
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_number
 
 
 @dataclass(frozen=True)
@@ -32,47 +31,48 @@ class FieldType:
         over_scale: True for the regular representation along scale; False once pooled (projected to the trivial one).
         over_plane: True for maps; False once read out.
         rotation: how the features transform with rotations C_N; None: nothing is said of it.
+        smoothed: σ, in units of σ₀, of the smoothing that the lifting did and that the next 2-jet need not do again.
 
-    >>> FieldType.scalars(ScaleGroup(2), 12)
-    12 scalar feature(s) over scale and plane of the group of all powers of 2
+    Raises:
+        ScaleGroupError: if the parts do not fit together.
+
+    >>> FieldType.scalars(12)
+    12 scalar feature(s) over scale and plane
     """
 
     fibre: Representation
     over_scale: bool = True
     over_plane: bool = True
     rotation: RotationRepresentation | None = None
+    smoothed: float = 0.0
 
     def __post_init__(self) -> None:
-        check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(group, size)")
+        check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(size)")
+        check_number("smoothed", self.smoothed)
         if self.rotation is not None:
             check_instance("rotation", self.rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
             if self.rotation.dimension != self.fibre.dimension:
                 raise ScaleGroupError(
                     f"{self.rotation!r} with {self.rotation.dimension} features on a fibre of {self.fibre.dimension}",
                     expected="as many of both",
-                    mend="use FieldType.rotating(group, rotation)",
+                    mend="use FieldType.rotating(rotation)",
                 )
 
     @staticmethod
-    def scalars(group: ScaleGroup, size: int) -> FieldType:
+    def scalars(size: int, *, smoothed: float = 0.0) -> FieldType:
         """`size` features with trivial fibre: what the scale-normalised 2-jet maps to and from."""
-        return FieldType(trivial(group, check_integer("size", size, at_least=1)))
+        return FieldType(trivial(check_integer("size", size, at_least=1)), smoothed=smoothed)
 
     @staticmethod
-    def rotating(group: ScaleGroup, rotation: RotationRepresentation) -> FieldType:
+    def rotating(rotation: RotationRepresentation) -> FieldType:
         """Features that scaling leaves alone and rotations mix: a fibre of the product of both groups.
 
         >>> from scalegroup import RotationGroup
-        >>> FieldType.rotating(ScaleGroup(2), 3 * RotationGroup(4).regular)
-        12 scalar feature(s) over scale and plane of the group of all powers of 2, 3 regular field(s) of C4
+        >>> FieldType.rotating(3 * RotationGroup(4).regular)
+        12 scalar feature(s) over scale and plane, 3 regular field(s) of C4
         """
         check_instance("rotation", rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
-        return FieldType(trivial(group, rotation.dimension), rotation=rotation)
-
-    @property
-    def group(self) -> ScaleGroup:
-        """The scaling group."""
-        return self.fibre.group
+        return FieldType(trivial(rotation.dimension), rotation=rotation)
 
     @property
     def size(self) -> int:
@@ -84,9 +84,15 @@ class FieldType:
         """Whether features are all that is left: pooled over scale and read out of the plane, as class scores are."""
         return not (self.over_scale or self.over_plane)
 
+    @property
+    def unsmoothed(self) -> FieldType:
+        """The same features, of which nothing is known to be smooth."""
+        return replace(self, smoothed=0.0)
+
     def __repr__(self) -> str:
         kind = "scalar" if self.fibre.is_trivial else f"weight-{self.fibre.weights}"
         axes = {(True, True): "over scale and plane", (True, False): "over scale", (False, True): "over the plane"}
         where = axes.get((self.over_scale, self.over_plane), "with no axes left")
         rotating = "" if self.rotation is None else f", {self.rotation!r}"
-        return f"{self.size} {kind} feature(s) {where} of {self.group!r}{rotating}"
+        smoothed = f", smoothed by {self.smoothed:g}·σ₀" if self.smoothed else ""
+        return f"{self.size} {kind} feature(s) {where}{rotating}{smoothed}"

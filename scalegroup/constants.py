@@ -1,0 +1,64 @@
+"""Tensors that follow from settings alone: made once, kept on their device, and constants to `torch.compile`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, ParamSpec
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+_MADE = SimpleNamespace()
+_NUMBERS = count()
+
+_P = ParamSpec("_P")
+
+
+def constant_tensor(make: Callable[_P, np.ndarray]) -> Callable[..., Tensor]:
+    """A function that gives a float64 array, as one that gives a tensor like another: `f(..., like=maps)`.
+
+    All arguments must be hashable; for torch.compile to hand them over, numbers, tuples of them, or objects that were
+    there before. Half precision gets float32: what is made here is smoothed or differentiated with.
+
+    >>> @constant_tensor
+    ... def ramp(length):
+    ...     return np.arange(length)
+    >>> ramp(3, like=torch.zeros(1))
+    tensor([0., 1., 2.])
+    """
+
+    @lru_cache(maxsize=None)
+    def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> str:
+        # a real tensor, and fit for autograd, even where the first call comes from within export or inference mode
+        with _disable_current_modes(), torch.inference_mode(False):
+            array = np.ascontiguousarray(make(*arguments))  # type: ignore[call-arg]
+            tensor = torch.as_tensor(array, dtype=dtype, device=device)
+        name = f"{make.__name__}{next(_NUMBERS)}"
+        setattr(_MADE, name, tensor)
+        return name
+
+    @torch.compiler.assume_constant_result
+    def name_of(dtype: torch.dtype, device: torch.device, *arguments: Any) -> str:
+        return made(arguments, dtype, device)
+
+    @wraps(make)
+    def wrapped(*arguments: Any, like: Tensor) -> Tensor:
+        # as an attribute of its own torch.compile can tell each tensor from the others, and guard it
+        return getattr(_MADE, name_of(working_dtype(like), like.device, *arguments))
+
+    return wrapped
+
+
+def working_dtype(like: Tensor) -> torch.dtype:
+    """That of a tensor; float32 for half precision, which is too coarse for maps that are differentiated next."""
+    return torch.float32 if like.dtype in (torch.float16, torch.bfloat16) else like.dtype
+
+
+def is_transformed(tensor: Tensor) -> bool:
+    """Whether a tensor is one of `torch.func`'s, within vmap and its kind."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]

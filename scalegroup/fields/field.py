@@ -1,0 +1,287 @@
+"""Feature fields on group × plane, and the ways to act on them.
+
+`transform` is the action of scalings: it relabels, touches no sample, and its laws hold bitwise. `rotate` is that of
+quarter turns, which move samples to samples. `restrict` keeps the scale channels of another window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from einops import einsum
+from torch import Tensor
+
+from scalegroup.algebra.group import GroupElement
+from scalegroup.algebra.rotation import Rotation
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.window import ScaleWindow
+
+
+class Run(NamedTuple):
+    """Neighbouring scale channels `start` … `stop - 1` that share a grid, folded into the batch axis.
+
+    `maps` is `[channels·batch, feature, y, x]`, all images of the first channel first.
+    """
+
+    maps: Tensor
+    grid: Grid
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScaleField:
+    """A feature field: maps on the grids of its scale channels, with its type and scale window.
+
+    Args:
+        maps: per run of scale channels that share a grid, `[channels·batch, feature, y, x]`.
+        type: what the features are.
+        window: which scale channels these are, by physical σ₀.
+        grids: where the samples lie, one grid per scale channel (one in all, once pooled over scale).
+        power: the image has been scaled by γ^power, by relabelling, since it was lifted.
+
+    Raises:
+        ScaleGroupError: if the parts do not fit together.
+    """
+
+    maps: tuple[Tensor, ...]
+    type: FieldType
+    window: ScaleWindow
+    grids: Grids
+    power: int = 0
+
+    def __post_init__(self) -> None:
+        check_instance("type", self.type, FieldType, mend="use FieldType.scalars(size)")
+        check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+        check_instance("grids", self.grids, Grids, mend="make fields from images with functional.lift")
+        for maps in check_instance("maps", self.maps, tuple, mend="make fields with functional.lift"):
+            check_instance("maps", maps, Tensor, mend="make fields from images with functional.lift")
+            if maps.ndim != 4 or not maps.is_floating_point():
+                raise ScaleGroupError(
+                    f"maps of shape {list(maps.shape)} and dtype {maps.dtype}",
+                    expected="floating point [channels·batch, feature, y, x]",
+                    mend="make fields from images with functional.lift",
+                )
+        channels = self.window.channels if self.type.over_scale else 1
+        images = sum(map(len, self.maps))
+        batch, rest = images // channels, images % channels  # torch.compile has no divmod of symbolic numbers
+        if len(self.grids.grids) != channels or not batch or rest or any(len(maps) % batch for maps in self.maps):
+            raise ScaleGroupError(
+                f"{len(self.grids.grids)} grids and maps of shapes {[list(maps.shape) for maps in self.maps]}",
+                expected=f"{channels} scale channels of as many images each",
+                mend="give the field type and the window that the maps were made with",
+            )
+        for run in self.runs:
+            grids = self.grids.grids[run.start : run.stop]
+            expected = [self.type.size, *run.grid.shape]
+            if list(run.maps.shape[1:]) != expected or any(grid is not run.grid and grid != run.grid for grid in grids):
+                raise ScaleGroupError(
+                    f"maps of shape {list(run.maps.shape)} on {len(set(grids))} grid(s) of {run.grid.shape}",
+                    expected=f"[channels·batch, {', '.join(map(str, expected))}] on one grid",
+                    mend="a layer gives the samples that its input holds less its reach: use dilated(-reach)",
+                )
+        object.__setattr__(self, "power", check_integer("power", self.power))
+
+    @staticmethod
+    def of(tensor: Tensor, type: FieldType, window: ScaleWindow) -> ScaleField:
+        """The field of a tensor `[batch, feature, scale, y, x]`, every scale channel on pixels of spacing 1.
+
+        Raises:
+            ScaleGroupError: if it has other axes than the type and window say.
+        """
+        check_instance("tensor", tensor, Tensor, mend="make fields from images with functional.lift")
+        check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+        if tensor.ndim != 5 or 0 in tensor.shape or tensor.shape[2] != window.channels:
+            raise ScaleGroupError(
+                f"a tensor of shape {list(tensor.shape)}",
+                expected=f"[batch, feature, {window.channels}, y, x], not empty",
+                mend="make fields from images with functional.lift",
+            )
+        grids = Grids.of_pixels((tensor.shape[3], tensor.shape[4]), window.sigmas)
+        return ScaleField(tensor.unbind(2), type, window, grids)
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int:
+        """How many images."""
+        return sum(map(len, self.maps)) // len(self.grids.grids)
+
+    @property
+    def runs(self) -> Iterator[Run]:
+        """The runs of scale channels that share a grid, finest first."""
+        batch, start = self.batch, 0
+        for maps in self.maps:
+            stop = start + len(maps) // batch
+            yield Run(maps, self.grids.grids[start], start, stop)
+            start = stop
+
+    @property
+    def tensor(self) -> Tensor:
+        """`[batch, feature, scale, y, x]`, where all scale channels hold as many samples.
+
+        Raises:
+            ScaleGroupError: if they do not, on grids of their own.
+        """
+        if len({maps.shape[1:] for maps in self.maps}) > 1:
+            raise ScaleGroupError(
+                f"scale channels of {[grid.shape for grid in self.grids.grids]} samples",
+                expected="as many samples in each",
+                mend="take them one by one, field.channel(n), or put nn.ReadOut(readout=Dense()) behind",
+            )
+        return torch.stack([self.channel(n) for n in range(len(self.grids.grids))], dim=2)
+
+    @property
+    def exponents(self) -> tuple[int, ...]:
+        """Per feature, the integer e of a factor γ^(-e) that `transform` has put in front of the values."""
+        return tuple(weight * self.power for weight in self.type.fibre.weights)
+
+    @property
+    def values(self) -> Tensor:
+        """The tensor with the factors γ^(-exponent) of its fibre multiplied out."""
+        if not any(self.exponents):
+            return self.tensor
+        factors = [self.window.group.factor(-exponent) for exponent in self.exponents]
+        return self.tensor * self.tensor.new_tensor(factors)[:, None, None, None]
+
+    def channel(self, index: int) -> Tensor:
+        """The maps `[batch, feature, y, x]` of one scale channel."""
+        batch = self.batch
+        run = next(run for run in self.runs if index < run.stop)
+        return run.maps[(index - run.start) * batch : (index - run.start + 1) * batch]
+
+    # -- how it is acted on -------------------------------------------------------------------------------------------
+
+    def transform(self, element: GroupElement) -> ScaleField:
+        """The field of the scaled image (eq 2), by relabelling: total, and exact to the bit.
+
+        The window moves by the element's power, the pixels grow with it, and the fibre takes its factor, all of them
+        integers; no value is touched.
+
+        >>> from scalegroup import ScaleGroup
+        >>> G = ScaleGroup(2)
+        >>> field = ScaleField.of(torch.ones(1, 1, 3, 5, 5), FieldType.scalars(1), ScaleWindow(G, 1.0, 3))
+        >>> field.transform(G.element(2)).window
+        3 scale channels with σ₀ from 4 to 16 by powers of 2
+        """
+        return replace(self, window=self.window.transform(element), power=self.power + element.power)
+
+    def rotate(self, rotation: Rotation) -> ScaleField:
+        """The field of the image turned by quarter turns: samples move to samples and features mix, exactly.
+
+        Raises:
+            ScaleGroupError: if the rotation is no quarter turn, or of another group than the features, or the samples
+                held do not lie symmetrically.
+
+        >>> from scalegroup import RotationGroup, ScaleGroup
+        >>> C4 = RotationGroup(4)
+        >>> ramp = torch.arange(3.).expand(1, 4, 1, 3, 3)
+        >>> field = ScaleField.of(ramp, FieldType.rotating(C4.regular), ScaleWindow(ScaleGroup(2), 1.0, 1))
+        >>> field.rotate(C4.element(1)).tensor[0, 0, 0, :, 0].tolist()
+        [2.0, 1.0, 0.0]
+        """
+        check_instance("rotation", rotation, Rotation, mend="use RotationGroup(4).element(1)")
+        axes = [axis for grid in self.grids.grids for axis in (grid.y, grid.x)]
+        centred = not self.type.over_plane or all(axis.first + axis.stop == 1 for axis in axes)
+        if rotation.quarter_turns is None or not centred:
+            raise ScaleGroupError(
+                f"{rotation!r} of {self!r}",
+                expected="quarter turns of samples about the centre, which move samples to samples",
+                mend="sample the turned image from its closed form: scalegroup.testing",
+            )
+        turned = tuple(torch.rot90(maps, rotation.quarter_turns, (2, 3)) for maps in self.maps)
+        if self.type.rotation is not None:
+            matrix = self.type.rotation.matrix(rotation)
+            turned = tuple(einsum(matrix.to(maps), maps, "o i, b i y x -> b o y x") for maps in turned)
+        if rotation.quarter_turns % 2 == 0:
+            return replace(self, maps=turned)
+        grids = self.grids.map(lambda grid: replace(grid, y=grid.x, x=grid.y))
+        return replace(self, maps=turned, grids=replace(grids, size=grids.size[::-1]))
+
+    def restrict(self, window: ScaleWindow) -> ScaleField:
+        """The field in the scale channels of another window: those that both have. Others are undefined, and not there.
+
+        Raises:
+            ScaleGroupError: if the windows share none, are of other groups or grids, or scale has been pooled away.
+        """
+        if not self.type.over_scale:
+            raise ScaleGroupError(repr(self), expected="a field over scale", mend="restrict before pooling over scale")
+        shared = [position for position in self.window.positions_of(window) if position is not None]
+        if not shared:
+            raise ScaleGroupError(
+                f"{window!r} for {self.window!r}", expected="a scale channel of both", mend="use windows that overlap"
+            )
+        start, stop, batch = shared[0], shared[-1] + 1, self.batch
+        maps = [
+            run.maps[(max(start, run.start) - run.start) * batch : (min(stop, run.stop) - run.start) * batch]
+            for run in self.runs
+            if run.start < stop and start < run.stop
+        ]
+        return replace(
+            self, maps=tuple(maps), window=self.window.select(start, stop), grids=self.grids.select(start, stop)
+        )
+
+    def crop(self, grids: Grids) -> ScaleField:
+        """The samples of other grids, all of which must be held.
+
+        Raises:
+            ScaleGroupError: if they are not.
+        """
+        if grids.grids == self.grids.grids:
+            return self
+        if not self.grids.contains(grids):
+            raise ScaleGroupError(
+                f"{self!r}",
+                expected=f"at least the samples {grids.grids[0]}, and so on",
+                mend="let the plan choose what is held: call the network on images, or make `needs` say all",
+            )
+        maps = []
+        for run in self.runs:
+            wanted = grids.grids[run.start : run.stop]
+            if all(grid is wanted[0] or grid == wanted[0] for grid in wanted):
+                maps.append(run.grid.crop(run.maps, wanted[0]))
+            else:
+                channels = run.maps.split(self.batch)
+                maps += [run.grid.crop(channel, grid) for channel, grid in zip(channels, wanted, strict=True)]
+        return replace(self, maps=tuple(maps), grids=grids)
+
+    def on_runs(
+        self, function: Callable[[Run], Tensor], *, type: FieldType | None = None, grids: Grids | None = None
+    ) -> ScaleField:
+        """The field whose maps are a function of each run's, of another type and on other grids where given."""
+        maps = tuple(function(run) for run in self.runs)
+        return replace(self, maps=maps, type=type or self.type, grids=grids or self.grids)
+
+    def __repr__(self) -> str:
+        shapes = dict.fromkeys(f"{rows}×{columns}" for rows, columns in (grid.shape for grid in self.grids.grids))
+        return (
+            f"a batch of {self.batch} fields of {self.type!r} with {self.window!r}, {' … '.join(shapes)} samples of a "
+            f"{self.grids.size[0]}×{self.grids.size[1]} image"
+        )
+
+
+def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
+    """Maps `[batch, feature, y, x]` of all scale channels, those that share a grid put into one tensor."""
+    return tuple(torch.cat(list(channels[start:stop])) for start, stop in grids.runs)
+
+
+def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
+    """The fields on the samples that all of them hold.
+
+    Raises:
+        ScaleGroupError: if they have other scale channels or images, or no sample in common.
+    """
+    first, *others = fields
+    grids = first.grids
+    for other in others:
+        if (other.window, other.grids.size, other.grids.sigmas) != (first.window, grids.size, grids.sigmas):
+            raise ScaleGroupError(
+                f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
+            )
+        grids = grids.combine(other.grids, Grid.intersection)
+    return [field.crop(grids) for field in fields]

@@ -1,0 +1,243 @@
+"""Where samples lie. All positions are relative to the centre of the image, in steps of the grid they belong to.
+
+A scale channel of σ₀ has a grid of its own, of spacing σ₀/g: on it every σ of every layer is the same number of samples
+in all channels. `samples_per_sigma` is g; on the image's own grid it is σ₀ in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+_ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
+
+
+@dataclass(frozen=True)
+class Axis:
+    """`length` samples at `first`, first + 1, …: integers, or, on the image's grid where its size is even, halves.
+
+    >>> Axis.within(1.7).dilated(2)
+    Axis(first=-3, length=7)
+    >>> Axis.pixels(4)
+    Axis(first=-1.5, length=4)
+    """
+
+    first: float
+    length: int
+
+    @staticmethod
+    def within(extent: float) -> Axis:
+        """All integers up to `extent` from the centre."""
+        half = math.floor(extent + _ROUNDING)
+        return Axis(-half, 2 * half + 1)
+
+    @staticmethod
+    def pixels(size: int) -> Axis:
+        """An image axis of that many pixels."""
+        return Axis(-(size // 2) if size % 2 else (1 - size) / 2, size)
+
+    @property
+    def stop(self) -> float:
+        """One step behind the last sample."""
+        return self.first + self.length
+
+    @property
+    def on_integers(self) -> bool:
+        """Whether the centre is a sample."""
+        return self.first == math.floor(self.first)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Of all samples, in steps from the centre."""
+        return self.first + np.arange(self.length)
+
+    def alike(self, extent: float) -> Axis:
+        """All samples of this kind (integers or halves) up to `extent` from the centre, never none."""
+        if self.on_integers:
+            return Axis.within(extent)
+        half = max(1, math.floor(extent + 0.5 + _ROUNDING))
+        return Axis(0.5 - half, 2 * half)
+
+    def dilated(self, radius: int) -> Axis:
+        """With all samples within `radius` of these; a negative one takes samples off."""
+        return Axis(self.first - radius, self.length + 2 * radius)
+
+    def union(self, other: Axis) -> Axis:
+        """The smallest run that contains both."""
+        first = min(self.first, other.first)
+        return Axis(first, int(max(self.stop, other.stop) - first))
+
+    def intersection(self, other: Axis) -> Axis:
+        """The samples that both have."""
+        first = max(self.first, other.first)
+        return Axis(first, int(min(self.stop, other.stop) - first))
+
+    def contains(self, other: Axis) -> bool:
+        """Whether the other's samples are all among these."""
+        return self.first <= other.first and other.stop <= self.stop and (self.first - other.first) % 1 == 0
+
+    def every_second(self) -> Axis:
+        """Those at even positions, counted in steps of two: the centre stays."""
+        first = math.ceil(self.first / 2)
+        return Axis(first, math.floor((self.stop - 1) / 2) - first + 1)
+
+    def halfway(self) -> Axis:
+        """The same samples counted in steps half as long, with those between them."""
+        return Axis(2 * self.first, 2 * self.length - 1)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The samples of one scale channel.
+
+    Args:
+        y, x: the two axes.
+        samples_per_sigma: σ₀ of the channel in samples of this grid, whatever it is in pixels.
+    """
+
+    y: Axis
+    x: Axis
+    samples_per_sigma: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.y.length, self.x.length
+
+    def on_axes(self, change: Callable[[Axis], Axis]) -> Grid:
+        """The same change of both axes."""
+        return Grid(change(self.y), change(self.x), self.samples_per_sigma)
+
+    def dilated(self, radius: int) -> Grid:
+        """With all samples within `radius` of these; a negative one takes samples off."""
+        return self.on_axes(lambda axis: axis.dilated(radius))
+
+    def around(self, half_width: float) -> Grid:
+        """The centred square of that half-width in samples, never less than the central sample."""
+        return self.on_axes(lambda axis: axis.alike(half_width))
+
+    def union(self, other: Grid) -> Grid:
+        """The smallest rectangle that contains both."""
+        return Grid(self.y.union(other.y), self.x.union(other.x), self.samples_per_sigma)
+
+    def intersection(self, other: Grid) -> Grid:
+        """The samples that both have."""
+        return Grid(self.y.intersection(other.y), self.x.intersection(other.x), self.samples_per_sigma)
+
+    def contains(self, other: Grid) -> bool:
+        """Whether the other's samples are all among these."""
+        same = self.samples_per_sigma == other.samples_per_sigma
+        return same and self.y.contains(other.y) and self.x.contains(other.x)
+
+    def every_second(self) -> Grid:
+        """The samples at even positions, as a grid of twice the spacing."""
+        return Grid(self.y.every_second(), self.x.every_second(), self.samples_per_sigma / 2)
+
+    def halfway(self) -> Grid:
+        """The same samples and those between them, as a grid of half the spacing."""
+        return Grid(self.y.halfway(), self.x.halfway(), self.samples_per_sigma * 2)
+
+    def crop(self, maps: Tensor, part: Grid) -> Tensor:
+        """The samples `part` out of a tensor `[..., y, x]` that holds this grid.
+
+        By padding with negative numbers: the gradient of a slice forgets the memory format (channels-last).
+        """
+        margins = [
+            int(margin)
+            for held, kept in ((self.x, part.x), (self.y, part.y))
+            for margin in (held.first - kept.first, kept.stop - held.stop)
+        ]
+        return F.pad(maps, margins) if any(margins) else maps
+
+
+@dataclass(frozen=True)
+class Grids:
+    """How the scale channels of a field sample an image.
+
+    Relabelling a field (`ScaleField.transform`) changes none of these numbers.
+
+    Args:
+        size: rows and columns of the image, in pixels.
+        sigmas: σ₀ of each channel, in pixels.
+        grids: of each channel.
+    """
+
+    size: tuple[int, int]
+    sigmas: tuple[float, ...]
+    grids: tuple[Grid, ...]
+
+    @staticmethod
+    def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:
+        """Every channel on the image's own grid."""
+        y, x = (Axis.pixels(length) for length in size)
+        return Grids(tuple(size), tuple(sigmas), tuple(Grid(y, x, sigma) for sigma in sigmas))  # type: ignore[arg-type]
+
+    @staticmethod
+    def self_similar(size: tuple[int, int], sigmas: Sequence[float], samples_per_sigma: float) -> Grids:
+        """Every channel on a grid of spacing σ₀/samples_per_sigma, as far as the image reaches."""
+        centre = Grid(Axis.within(0), Axis.within(0), samples_per_sigma)
+        return Grids(tuple(size), tuple(sigmas), (centre,) * len(sigmas)).canvas()  # type: ignore[arg-type]
+
+    @property
+    def spacings(self) -> tuple[float, ...]:
+        """The distance between neighbouring samples of each channel, in pixels."""
+        return tuple(sigma / grid.samples_per_sigma for sigma, grid in zip(self.sigmas, self.grids, strict=True))
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """(start, stop) of neighbouring channels that share a grid."""
+        runs: list[tuple[int, int]] = []
+        for channel, grid in enumerate(self.grids):
+            if runs and self.grids[channel - 1] == grid:
+                runs[-1] = runs[-1][0], channel + 1
+            else:
+                runs.append((channel, channel + 1))
+        return runs
+
+    def map(self, change: Callable[[Grid], Grid]) -> Grids:
+        """The same change of every channel's grid."""
+        return self._with([self.grids], lambda grids: change(*grids))
+
+    def combine(self, other: Grids, change: Callable[[Grid, Grid], Grid]) -> Grids:
+        """The same combination of every channel's two grids."""
+        return self._with([self.grids, other.grids], lambda grids: change(*grids))
+
+    def _with(self, sides: Sequence[tuple[Grid, ...]], change: Callable[[tuple[Grid, ...]], Grid]) -> Grids:
+        """Equal ones become one object, so that what all channels share is worked out once."""
+        made: dict[tuple[int, ...], Grid] = {}
+        equal: dict[Grid, Grid] = {}
+        result = []
+        for grids in zip(*sides, strict=True):
+            key = tuple(map(id, grids))
+            if key not in made:
+                grid = change(grids)
+                made[key] = equal.setdefault(grid, grid)
+            result.append(made[key])
+        return Grids(self.size, self.sigmas, tuple(result))
+
+    def canvas(self) -> Grids:
+        """The whole image, sampled as these grids are."""
+        rows, columns = ((length - 1) / 2 for length in self.size)
+        grids = [
+            replace(grid, y=grid.y.alike(rows / spacing), x=grid.x.alike(columns / spacing))
+            for grid, spacing in zip(self.grids, self.spacings, strict=True)
+        ]
+        return replace(self, grids=tuple(grids))
+
+    def pixels(self) -> Grids:
+        """The whole image, every channel on the image's own grid."""
+        return Grids.of_pixels(self.size, self.sigmas)
+
+    def contains(self, other: Grids) -> bool:
+        """Whether every channel's samples hold the other's."""
+        pairs = {(id(held), id(part)): (held, part) for held, part in zip(self.grids, other.grids, strict=True)}
+        return all(held.contains(part) for held, part in pairs.values())
+
+    def select(self, start: int, stop: int) -> Grids:
+        """Of the channels `start` … `stop - 1`."""
+        return replace(self, sigmas=self.sigmas[start:stop], grids=self.grids[start:stop])

@@ -1,0 +1,149 @@
+"""Reading a field out of the plane: strategy objects that say what they look at and what they make of it.
+
+What a read-out looks at decides how far the layers before it have to compute.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from torch import Tensor
+
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.resample import resample, support, supported
+
+
+class ReadOut(ABC):
+    """A projection along the plane."""
+
+    keeps_plane = False
+
+    @abstractmethod
+    def canvas(self, canvas: Grids) -> Grids:
+        """Where the values that it gives lie, of a field that is sampled as `canvas` is."""
+
+    @abstractmethod
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """The samples of such a field, whose whole image is `canvas`, that `wanted` of the values depend on."""
+
+    @abstractmethod
+    def read(self, field: ScaleField) -> tuple[tuple[Tensor, ...], Grids]:
+        """The maps that it gives, and where they lie."""
+
+
+class _Reduction(ReadOut):
+    """One value per feature and scale channel, held as a map of one sample."""
+
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `ReadOut`."""
+        return canvas.map(_one)
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """See `ReadOut`; all of the image."""
+        return canvas
+
+    def read(self, field: ScaleField) -> tuple[tuple[Tensor, ...], Grids]:
+        """See `ReadOut`."""
+        seen = field.crop(self.needs(field.grids, field.grids.canvas()))
+        return tuple(self.reduce(maps) for maps in seen.maps), seen.grids.map(_one)
+
+    @abstractmethod
+    def reduce(self, maps: Tensor) -> Tensor:
+        """`[..., y, x]` to `[..., 1, 1]`."""
+
+
+def _centre(grid: Grid) -> Grid:
+    """The central sample, or the central two on each axis."""
+    return grid.around(0.0)
+
+
+def _one(grid: Grid) -> Grid:
+    """The central sample alone, where there is one; else the upper left of the central ones stands for them."""
+    return grid.on_axes(lambda axis: replace(axis.alike(0.0), length=1))
+
+
+@dataclass(frozen=True)
+class CentrePixel(_Reduction):
+    """The centre of the image (§5): one sample of every scale channel.
+
+    On the image's own grid it is the mean of the central two pixels where a size is even, which costs covariance there.
+    """
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """See `ReadOut`; the centre."""
+        return canvas.map(_centre)
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        """See `ReadOut`."""
+        return maps.mean((-2, -1), keepdim=True)
+
+
+@dataclass(frozen=True)
+class SpatialMax(_Reduction):
+    """The maximum over the image, for objects off the centre."""
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        """See `ReadOut`."""
+        return maps.amax((-2, -1), keepdim=True)
+
+
+@dataclass(frozen=True)
+class SpatialMean(_Reduction):
+    """The mean over the image.
+
+    Not scale invariant for a compact object on a fixed canvas: the object's share of the area changes.
+    """
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        """See `ReadOut`."""
+        return maps.mean((-2, -1), keepdim=True)
+
+
+@dataclass(frozen=True)
+class Dense(ReadOut):
+    """The whole field, brought back to the pixels of the image by a windowed sinc (`fields.resample`): approximate.
+
+    Without a read-out a field stays a pyramid, every scale channel on the grid it was computed on.
+    """
+
+    keeps_plane = True
+
+    def canvas(self, canvas: Grids) -> Grids:
+        """See `ReadOut`."""
+        return canvas.pixels()
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """See `ReadOut`."""
+        grids = [
+            pixel if _is_pixels(grid, pixel) else support(pixel, _factor(grid, pixel), grid)
+            for pixel, grid in zip(wanted.grids, canvas.grids, strict=True)
+        ]
+        return replace(canvas, grids=tuple(grids))
+
+    def read(self, field: ScaleField) -> tuple[tuple[Tensor, ...], Grids]:
+        """See `ReadOut`; the pixels of the image that the samples of all scale channels suffice for."""
+        pixels = field.grids.pixels()
+        parts = [
+            pixel.intersection(grid if _is_pixels(grid, pixel) else supported(pixel, _factor(grid, pixel), grid))
+            for grid, pixel in zip(field.grids.grids, pixels.grids, strict=True)
+        ]
+        shared = reduce(Grid.intersection, parts)
+        pixels = pixels.map(lambda pixel: replace(pixel, y=shared.y, x=shared.x))
+        maps = []
+        for channel, (grid, pixel) in enumerate(zip(field.grids.grids, pixels.grids, strict=True)):
+            held = field.channel(channel)
+            same = _is_pixels(grid, pixel)
+            maps.append(grid.crop(held, pixel) if same else resample(held, grid, pixel, _factor(grid, pixel)))
+        return tuple(maps), pixels
+
+
+def _is_pixels(grid: Grid, pixel: Grid) -> bool:
+    return grid.samples_per_sigma == pixel.samples_per_sigma and grid.y.on_integers == pixel.y.on_integers
+
+
+def _factor(grid: Grid, pixel: Grid) -> float:
+    """The size of a pixel, in samples of a channel's grid."""
+    return grid.samples_per_sigma / pixel.samples_per_sigma

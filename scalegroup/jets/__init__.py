@@ -1,0 +1,1 @@
+"""Scale-normalised Gaussian derivatives, their discretisations and their learnt combination."""

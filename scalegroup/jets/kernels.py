@@ -1,0 +1,97 @@
+"""Discretisations of the Gaussian 2-jet as strategy objects. σ is always in samples of the grid they work on.
+
+| strategy | smoothing | derivatives | error of one layer against the continuous one |
+|---|---|---|---|
+| `DiscreteGaussian` | T(n; s), the paper's (§5.1) | central differences | O(σ⁻²) |
+| `SampledGaussian` | g(n), as it is | central differences | O(σ⁻²), worse below σ = 1 |
+| `NormalisedSampledGaussian` | g(n) with unit mass | central differences | O(σ⁻²) |
+| `IntegratedGaussian` | ∫g over pixels | ∫g', ∫g'' over pixels | O(σ⁻²) |
+| `SampledDerivatives` | g(n) | g'(n), g''(n) | exponentially small from σ = 1 |
+| `Iso` | g(n) of variance σ² - 1/3, unit mass | isotropic differences | O(σ⁻⁴), σ ≥ 0.8 only |
+
+The first three and the last are *one blur and one small convolution*, whatever the number of features.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scalegroup.jets import gaussian, jet
+from scalegroup.jets.kernel import BlurThenStencil, Kernel, SeparableOrders
+
+__all__ = [
+    "DiscreteGaussian",
+    "IntegratedGaussian",
+    "Iso",
+    "Kernel",
+    "NormalisedSampledGaussian",
+    "SampledDerivatives",
+    "SampledGaussian",
+]
+
+
+@dataclass(frozen=True)
+class DiscreteGaussian(BlurThenStencil):
+    """The paper's: T(n; s) = e^(-s) Iₙ(s), cut by its tail bound and brought to unit mass; central differences."""
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        radius = gaussian.smallest_radius(gaussian.discrete_tail_bound, sigma, self.tail)
+        return gaussian.normalised(gaussian.discrete_gaussian(sigma, radius))
+
+
+@dataclass(frozen=True)
+class SampledGaussian(BlurThenStencil):
+    """The Gaussian at the integers as it is (its mass is not 1 at small σ); central differences."""
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, sigma, self.tail)
+        return gaussian.sampled_gaussian(sigma, radius)
+
+
+@dataclass(frozen=True)
+class NormalisedSampledGaussian(BlurThenStencil):
+    """The Gaussian at the integers, brought to unit mass; central differences."""
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, sigma, self.tail)
+        return gaussian.normalised(gaussian.sampled_gaussian(sigma, radius))
+
+
+@dataclass(frozen=True)
+class IntegratedGaussian(SeparableOrders):
+    """The Gaussian and its derivatives averaged over pixels, one 1-D kernel per order."""
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        radius = gaussian.smallest_radius(gaussian.derivative_tail_bound, sigma, self.tail)
+        return gaussian.integrated_derivatives(sigma, radius)
+
+
+@dataclass(frozen=True)
+class SampledDerivatives(SeparableOrders):
+    """The Gaussian and its derivatives at the integers, one 1-D kernel per order, not renormalised: that is worse."""
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        radius = gaussian.smallest_radius(gaussian.derivative_tail_bound, sigma, self.tail)
+        return gaussian.sampled_derivatives(sigma, radius)
+
+
+@dataclass(frozen=True)
+class Iso(BlurThenStencil):
+    """A normalised sampled Gaussian of variance σ² - 1/3, then isotropic differences; exists for σ ≥ 0.8."""
+
+    smallest_sigma, stencil_radius = 0.8, 2
+    stencils = jet.ISOTROPIC_DIFFERENCES
+
+    def build(self, sigma: float) -> np.ndarray:
+        """See `Kernel`."""
+        remaining = math.sqrt(sigma**2 - 1 / 3)  # the stencils bring 1/3 of variance themselves
+        radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, remaining, self.tail)
+        return gaussian.normalised(gaussian.sampled_gaussian(remaining, radius))

@@ -1,0 +1,1 @@
+"""What a network computes where: the plan, shown as a table."""
