@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("compare", "contact-sheet", "generalisation", "pack", "rates", "report", "speed", "strides", "truncation")
+_NAMES = ("compare", "contact-sheet", "covariance", "generalisation", "pack", "report", "speed", "truncation")
 
 
 def main() -> int:

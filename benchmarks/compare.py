@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import allocator, compare_report, costs, data, results, timing
 from benchmarks.evaluation import accuracy
@@ -24,7 +23,7 @@ from benchmarks.geometry import random_scaling, warp
 from benchmarks.peers import Peer, all_peers, windows
 from benchmarks.recipe import Recipe
 from benchmarks.training import train
-from scalegroup import ScaleGroup, ScaleGroupError, ScaleGroupWarning
+from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet
 from scalegroup.testing import equivariance_error, rotation_error
@@ -89,18 +88,16 @@ def run(options: argparse.Namespace) -> None:
     folder = results.make_folder(options.json.parent, option="--json")
     rows_folder = results.make_folder(folder / "rows", option="--json")
     content: dict[str, Any] = {"benchmark": "compare", "quick": options.quick, "rows": {}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ScaleGroupWarning)  # of images that are small for a scale channel: so they are
-        for peer in study.peers:
-            path = rows_folder / f"{peer.name}.json"
-            row = study.kept(path) if options.resume else None
-            if row is None:
-                row = study.row(peer, folder, resume=options.resume)
-                results.save_json(row, path)
-            content["rows"][peer.name] = row
-        if not options.without_costs:  # all in one go, so that times can be compared
-            for name, found in study.costs(options).items():
-                content["rows"][name] |= {"costs": found}
+    for peer in study.peers:
+        path = rows_folder / f"{peer.name}.json"
+        row = study.kept(path) if options.resume else None
+        if row is None:
+            row = study.row(peer, folder, resume=options.resume)
+            results.save_json(row, path)
+        content["rows"][peer.name] = row
+    if not options.without_costs:  # all in one go, so that times can be compared
+        for name, found in study.costs(options).items():
+            content["rows"][name] |= {"costs": found}
     content |= {"setting": study.setting, "command": command_line(options), **timing.provenance(options.device)}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
@@ -181,11 +178,11 @@ class Study:
         )
         with self.console.status(f"testing {peer.name}"):
             row |= {"accuracy": self.over_sizes(net), "rotated": self.over_rotations(net)} | self.errors(net)
-            if isinstance(net, GaussianDerivativeNet) and net.lift.window == self.source.window:
-                row["accuracy_by_channels"] = {}
-                for count, window in windows(self.source).items():
-                    net.lift.window = window
-                    row["accuracy_by_channels"][str(count)] = self.over_sizes(net)
+            if isinstance(net, GaussianDerivativeNet) and net.window == self.source.window:
+                row["accuracy_by_channels"] = {
+                    str(count): self.over_sizes(_Windowed(net, window))
+                    for count, window in windows(self.source).items()
+                }
         parameters = sum(value.numel() for value in net.parameters())
         return row | {"parameters": parameters, "train_seconds": position.seconds, **results.provenance()}
 
@@ -239,6 +236,18 @@ class Study:
     def _times(self, bench: costs.Bench, peer: Peer) -> list[dict[str, Any]]:
         self.console.print(f"[dim]times: {peer.name}[/]")
         return bench.times(partial(self.build, peer))
+
+
+class _Windowed(nn.Module):
+    """A network with other scale channels and the same weights."""
+
+    def __init__(self, net: GaussianDerivativeNet, window: ScaleWindow) -> None:
+        super().__init__()
+        self.net, self.window = net, window
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[batch, channel, y, x]` to class scores `[batch, classes]`."""
+        return self.net(images, window=self.window)
 
 
 def _study(options: argparse.Namespace) -> Study:

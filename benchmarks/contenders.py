@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.baselines import plain_cnn, steerable_cnn
 from benchmarks.data import BACKGROUND
-from benchmarks.timing import Forward
+from benchmarks.steps import Forward, call
 from benchmarks.yardsticks import DenseLayer, JetLayer, JetNetwork, TextbookLayer
-from scalegroup import Background, ScaleWindow
-from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net, plain_cnn, steerable_cnn
-from scalegroup.nn import JetConv
+from scalegroup import SAMPLES_PER_SIGMA, Background, ScaleWindow
+from scalegroup.models import PRESETS, GaussianDerivativeNet
 
-GRID_SIGMAS = (1.0, 2**0.5, 2.0, None)
+DENSITIES = (0.5, SAMPLES_PER_SIGMA, 1.0)
+OURS = f"ours, g {SAMPLES_PER_SIGMA:.3g}"
+"""The name of our network as it is by default."""
+
 FINEST = 1.0  # dense kernels are measured in scale channels up to this σ₀
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
-
-
-def call(net: nn.Module, images: Tensor) -> Tensor:
-    """The network, called."""
-    return net(images)
-
-
-def plain_path(net: nn.Module, images: Tensor) -> Tensor:
-    """A Gaussian derivative network without its plan."""
-    return cast("GaussianDerivativeNet", net).dense(images).tensor.flatten(1)
 
 
 def bfloat16(net: nn.Module, images: Tensor) -> Tensor:
@@ -64,31 +57,20 @@ class Contender:
         return self.setting.get("memory_format") == "channels-last"
 
 
-def planned(window: ScaleWindow, widths: Sequence[int], min_grid_sigma: float | None) -> Contender:
-    """Our network on its plan."""
-    strides = "no strides" if min_grid_sigma is None else f"min_grid_sigma {min_grid_sigma:.4g}"
-    build = partial(
-        gaussian_derivative_net,
-        "larger",
-        window=window,
-        widths=tuple(widths),
-        boundary=Background(BACKGROUND),
-        min_grid_sigma=min_grid_sigma,
-    )
-    layer = next(layer for layer in build().layers if isinstance(layer, JetConv))
-    setting = {
-        "widths": list(widths),
-        "sigma0": list(window.sigmas),
-        "min_grid_sigma": min_grid_sigma,
-        "kernel": repr(layer.kernel),
-        "boundary": f"Background({BACKGROUND:.6g})",
-    }
-    return Contender(f"planned, {strides}", build, setting)
+def ours(window: ScaleWindow, widths: Sequence[int], samples_per_sigma: float = SAMPLES_PER_SIGMA) -> Contender:
+    """Our network on self-similar grids."""
+    name = f"ours, g {samples_per_sigma:.3g}"
+    return _gaussian_derivative(name, window, widths, samples_per_sigma=samples_per_sigma)
 
 
-def all_planned(window: ScaleWindow, widths: Sequence[int]) -> list[Contender]:
-    """(a): at every `min_grid_sigma`."""
-    return [planned(window, widths, least) for least in GRID_SIGMAS]
+def at_all_densities(window: ScaleWindow, widths: Sequence[int]) -> list[Contender]:
+    """(a): our networks at every number of samples per σ₀."""
+    return [ours(window, widths, g) for g in DENSITIES]
+
+
+def grid_image(window: ScaleWindow, widths: Sequence[int]) -> Contender:
+    """(b): the same network on the image's own pixels in every scale channel."""
+    return replace(_gaussian_derivative("grid image", window, widths, grid="image"), slow=True)
 
 
 def plain_cnns(widths: Sequence[int]) -> list[Contender]:
@@ -132,19 +114,18 @@ def textbook(window: ScaleWindow, widths: Sequence[int]) -> Contender:
 
 
 def one_channel(window: ScaleWindow, widths: Sequence[int]) -> Iterator[tuple[Contender, Contender]]:
-    """(d): our plan and dense kernels for the same one scale channel, for every channel that those fit."""
+    """(d): our network and dense kernels for the same one scale channel, for every channel that those fit."""
     for n, sigma0 in enumerate(window.sigmas):
         if sigma0 <= FINEST * (1 + 1e-9):
             alone = window.select(n, n + 1)
-            yield planned(alone, widths, 1.0), _yardstick("dense kernels", DenseLayer, alone, widths)
+            yield ours(alone, widths), _yardstick("dense kernels", DenseLayer, alone, widths)
 
 
 def on_accelerators(window: ScaleWindow, widths: Sequence[int]) -> list[Contender]:
     """Half precision and compilation, of our network and of the ordinary CNN."""
-    ours, cnn = planned(window, widths, 1.0), plain_cnns(widths)[1]
     return [
         change
-        for one in (ours, cnn)
+        for one in (ours(window, widths), plain_cnns(widths)[1])
         for change in (
             replace(one, name=f"{one.name}, bfloat16", forward=bfloat16),
             replace(one, name=f"{one.name}, compiled", compiled=True),
@@ -153,9 +134,19 @@ def on_accelerators(window: ScaleWindow, widths: Sequence[int]) -> list[Contende
     ]
 
 
-def without_plan(window: ScaleWindow, widths: Sequence[int]) -> Contender:
-    """(b): layer by layer on whole fields."""
-    return replace(planned(window, widths, None), name="plain path", forward=plain_path, slow=True)
+def _gaussian_derivative(name: str, window: ScaleWindow, widths: Sequence[int], **parts: Any) -> Contender:
+    around = Background(BACKGROUND)
+    architecture = PRESETS["larger"].changed(window=window, widths=tuple(widths), boundary=around, **parts)
+    setting = {
+        "widths": list(widths),
+        "sigma0": list(window.sigmas),
+        "grid": architecture.grid,
+        "samples_per_sigma": architecture.samples_per_sigma,
+        "min_grid_sigma": architecture.min_grid_sigma,
+        "kernel": repr(architecture.kernel),
+        "boundary": f"Background({BACKGROUND:.6g})",
+    }
+    return Contender(name, partial(GaussianDerivativeNet, architecture), setting)
 
 
 def _yardstick(name: str, layer: type[JetLayer], window: ScaleWindow, widths: Sequence[int]) -> Contender:

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks import memory, timing
-from benchmarks.timing import Forward
+from benchmarks import memory, steps, timing
 from scalegroup import ScaleGroupError
 
 Build = Callable[[], nn.Module]
@@ -132,13 +131,13 @@ class Bench:
                 images = images.contiguous(memory_format=torch.channels_last)
             if way.compiled is not None:
                 net = torch.compile(net, mode=way.compiled)
-            forward: Forward = partial(_forward, autocast=way.autocast)
+            forward: steps.Forward = partial(_forward, autocast=way.autocast)
             if which == "train":
                 labels = torch.randint(self.classes, (batch,), device=self.device)
-                step = timing.training_step(net, forward, images, labels)  # type: ignore[arg-type]
+                step = steps.training_step(net, forward, images, labels)  # type: ignore[arg-type]
             else:
-                step = timing.inference(net, forward, images)  # type: ignore[arg-type]
-            times = timing.measure(step, threads=self.threads, seconds=self.scope.seconds / self.scope.turns)
+                step = steps.inference(net, forward, images)  # type: ignore[arg-type]
+            times = steps.measure(step, threads=self.threads, seconds=self.scope.seconds / self.scope.turns)
             return row | timing.per_image(times, batch)
         except (ScaleGroupError, RuntimeError) as error:
             return row | {"error": timing.why_not(error)}

@@ -31,7 +31,7 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy and selected scale channels of a network in evaluation mode, the images shared out to all processes."""
     device = next(net.parameters()).device
-    sigmas = torch.tensor(net.lift.window.sigmas)
+    sigmas = torch.tensor(net.window.sigmas)
     counts = torch.zeros(1 + len(sigmas), dtype=torch.long)  # correct ones, then each scale channel
     mine = slice(accelerator.process_index, None, accelerator.num_processes) if accelerator else slice(None)
     for part, target in zip(images[mine].split(batch), labels[mine].split(batch), strict=True):

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from rich.console import Console
 from benchmarks import data, report, results
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import random_cut
-from benchmarks.networks import add_network_arguments, build, settings_for
+from benchmarks.networks import add_network_arguments, architectures_for, build
 from benchmarks.recipe import LOSSES, Recipe
+from benchmarks.report.selection import fit
 from benchmarks.training import train
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
-from scalegroup.models import GaussianDerivativeNet, Setting
+from scalegroup.models import GaussianDerivativeNet, save_trained
 from scalegroup.testing import covariance_check
 
 DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 10)"
@@ -31,6 +32,8 @@ DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 1
 # options that say where and how to compute, not what
 _INCIDENTAL = {"data_root", "download", "cache", "train_size", "seeds", "threads", "device", "checkpoint_every"}
 _INCIDENTAL |= {"resume", "output", "name"}
+
+_KEPT = ("data", "training", "train_size", "train_images", "test_images", "seed", "command", "commit", "versions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,6 @@ class Experiment:
     train_sizes: tuple[float, ...]
     seed: int
     folder: Path
-    settings: dict[str, Setting]
     nets: dict[str, GaussianDerivativeNet]
 
     def is_done(self, told: dict[str, Any]) -> bool:
@@ -138,12 +140,12 @@ def _experiments(options: argparse.Namespace, source: data.Source) -> list[Exper
     for train_sizes, seed in chosen:
         for size in train_sizes:
             check_positive("train size", size)
-        settings = settings_for(options, source, train_sizes)
         check_integer("seed", seed, at_least=0)
-        nets = {of: build(replace(setting, margin=0), seed) for of, setting in settings.items()}  # while they train
+        chains = architectures_for(options, source, train_sizes)
+        nets = {of: build(architecture, seed) for of, architecture in chains.items()}
         name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
         folder = options.output / name if len(chosen) > 1 else options.output
-        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), settings, nets))
+        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), nets))
     return experiments
 
 
@@ -168,7 +170,7 @@ def _run(
         f"to train, others to test at {len(sizes)} sizes, seed {experiment.seed}"
     )
     for name, net in experiment.nets.items():
-        console.print(f"{name}: {net.lift.window!r}, {net.extra_repr()}")
+        console.print(f"{name}: {net.window!r}, {net.parameter_count} parameters")
     extent = source.unit * experiment.train_sizes[0]
     augment = random_cut(recipe.cut_share, extent, source.background) if recipe.cut_share else None
     seconds = {
@@ -192,7 +194,6 @@ def _run(
     evaluations: dict[str, dict[str, Any]] = {name: {} for name in experiment.nets}
     for name in evaluations:
         seconds[name]["test"] = 0.0
-        experiment.nets[name].lift.margin = experiment.settings[name].margin
     test_images = 0
     with console.status("testing"):
         for size in sizes:
@@ -211,7 +212,7 @@ def _run(
     content = {
         "benchmark": "generalisation",
         "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
-        "network": {name: setting.tell() for name, setting in experiment.settings.items()},
+        "network": {name: net.architecture.tell() for name, net in experiment.nets.items()},
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
@@ -219,7 +220,7 @@ def _run(
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
         "selected_scale": {
             net: {
-                "sigma0": list(nets[net].lift.window.sigmas),
+                "sigma0": list(nets[net].window.sigmas),
                 "histogram": {size: list(e.selected) for size, e in of.items()},
             }
             for net, of in evaluations.items()
@@ -245,13 +246,28 @@ def _run(
 
 def write_all(experiment: Experiment, content: dict[str, Any]) -> list[Path]:
     """Weights, figures and `results.json`, each complete or not at all."""
-    weights = [experiment.folder / f"{net}.safetensors" for net in experiment.nets]
-    for net, path in zip(experiment.nets.values(), weights, strict=True):
-        results.save_weights(net, path)
+    weights = [
+        save_trained(net, experiment.folder / f"{name}.safetensors", describe(content, name)).path
+        for name, net in experiment.nets.items()
+    ]
     figures = report.draw(report.families(report.runs_in(content)), experiment.folder)
     path = experiment.folder / "results.json"
     results.save_json(content, path)
     return [path, *figures, *weights]
+
+
+def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
+    """What is to be known of a network beside its architecture: data, recipe, accuracy, how σ₀ tells the size."""
+    (run,) = (run for run in report.runs_in(content) if run.network == network)
+    line = fit(report.Family((run,)))
+    scale = None
+    if line is not None:
+        scale = {"slope": line.slope, "intercept": line.intercept, "sizes": [line.smallest, line.largest]}
+    return {
+        **{key: content[key] for key in _KEPT},
+        "accuracy": content["accuracy"][network],
+        "log2_sigma0_over_log2_size": scale,
+    }
 
 
 def _told(train_sizes: tuple[float, ...]) -> float | list[float]:

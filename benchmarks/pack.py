@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from benchmarks import report, results
-from benchmarks.networks import NETWORKS, build
-from benchmarks.report.selection import fit
+from benchmarks import results
+from benchmarks.networks import NETWORKS
 from scalegroup import ScaleGroupError
-from scalegroup.models import Setting, save_trained
+from scalegroup.models import Trained, find_trained, gaussian_derivative_net, save_trained
 
 DESCRIPTION = "put a trained network of a run into the package, with a model card"
-
-_KEPT = ("data", "training", "train_size", "train_images", "test_images", "seed", "command", "commit", "versions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("results", type=Path, help="folder of a run: results.json and weights")
+    parser.add_argument("results", type=Path, help="folder of a run, with its weights")
     parser.add_argument("--name", dest="as_name", required=True, help="to load it by")
     parser.add_argument("--network", default=NETWORKS[0], help=f"{' or '.join(NETWORKS)} (default: %(default)s)")
     parser.add_argument(
@@ -34,58 +27,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Read, check, write weights, description and card."""
+    """Read, check, write weights and card."""
     name = options.as_name
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise ScaleGroupError(f"name {name!r}", expected="small letters, digits, '-' and '.'", mend="pass another one")
+    path = options.results / f"{options.network}.safetensors"
+    trained, net = find_trained(path), gaussian_derivative_net(weights=path)
     try:
-        content = json.loads((options.results / "results.json").read_text(encoding="utf-8"))
-        setting = Setting.told(content["network"][options.network])
-        about = describe(content, options.network)
-        net = build(setting, seed=0)
-        net.load_state_dict(load_file(options.results / f"{options.network}.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        card = model_card(name, trained, net.parameter_count)
+    except KeyError as error:
         raise ScaleGroupError(
-            f"{options.results} ({type(error).__name__}: {error})",
-            expected=f"the folder of a run with a {options.network} network",
-            mend="pass a folder that `generalisation` wrote, or another --network",
+            f"{path} that says nothing of {error}",
+            expected="weights of a run",
+            mend="pass a folder that `generalisation` wrote",
         ) from None
     folder = results.make_folder(options.output)
-    trained = save_trained(net, setting, folder / f"{name}.safetensors", about)
-    card = model_card(name, setting, about, net.parameter_count)
+    packed = save_trained(net, folder / f"{name}.safetensors", trained.about)
     results.save_text(card, folder / f"{name}.md")
-    Console(soft_wrap=True).print(f"wrote {trained.path}, with its .json and .md")
+    Console(soft_wrap=True).print(f"wrote {packed.path}, with its .md")
 
 
-def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
-    """What is to be known of a network beside its setting: data, recipe, accuracy, how σ₀ tells the size."""
-    (run,) = (run for run in report.runs_in(content) if run.network == network)
-    line = fit(report.Family((run,)))
-    scale = None
-    if line is not None:
-        scale = {"slope": line.slope, "intercept": line.intercept, "sizes": [line.smallest, line.largest]}
-    return {
-        **{key: content[key] for key in _KEPT},
-        "accuracy": content["accuracy"][network],
-        "log2_sigma0_over_log2_size": scale,
-    }
-
-
-def model_card(name: str, setting: Setting, about: dict[str, Any], parameters: int) -> str:
-    """As Markdown."""
-    data, trained = about["data"], about["train_size"]
+def model_card(name: str, trained: Trained, parameters: int) -> str:
+    """As Markdown. Raises `KeyError` for weights that do not tell of their training as those of a run do."""
+    architecture, about = trained.architecture, trained.about
+    data, size = about["data"], about["train_size"]
     recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["training"].items())
-    sizes = " and ".join(f"{size:g}" for size in (trained if isinstance(trained, list) else [trained]))
+    sizes = " and ".join(f"{one:g}" for one in (size if isinstance(size, list) else [size]))
     accuracy = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
     good = [float(size) for size, value in about["accuracy"].items() if value >= max(about["accuracy"].values()) - 0.02]
-    background = setting.tell()["boundary"]
+    grid = architecture.grid
+    if architecture.samples_per_sigma is not None:
+        grid += f", {architecture.samples_per_sigma:.3g} samples per σ"
     return f"""# {name}
 
 ```python
-net = gaussian_derivative_net({setting.preset!r}, weights={name!r})
+net = gaussian_derivative_net(weights={name!r})
 ```
 
-A Gaussian derivative network ({parameters} parameters, preset `{setting.preset}`), {setting.window!r}.
+A Gaussian derivative network ({parameters} parameters, hidden widths {"-".join(map(str, architecture.widths))}),
+{architecture.window!r}, grids: {grid}.
 
 ## Data
 
@@ -93,8 +73,8 @@ A Gaussian derivative network ({parameters} parameters, preset `{setting.preset}
 across) on a {data["canvas"]}×{data["canvas"]} canvas.
 {data["recipe"]}
 
-Images must be made alike, `[batch, {setting.in_channels}, y, x]`, with the object in the centre. What the network sees
-outside of them: {background}.
+Images must be made alike, `[batch, {architecture.in_channels}, y, x]`, with the object in the centre. What the network
+sees outside of them: {architecture.boundary!r}.
 
 ## Training
 

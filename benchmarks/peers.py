@@ -8,18 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from benchmarks.baselines import plain_cnn, riesz_net, scale_channel_cnn, steerable_cnn, steerable_hermite
 from benchmarks.data import Source
 from scalegroup import Background, Max, Mean, Pooling, ScaleWindow
-from scalegroup.models import (
-    PRESETS,
-    gaussian_derivative_net,
-    plain_cnn,
-    riesz_net,
-    rotation_scale_net,
-    scale_channel_cnn,
-    steerable_cnn,
-    steerable_hermite,
-)
+from scalegroup.models import PRESETS, gaussian_derivative_net, rotation_scale_net
 
 WIDTHS = PRESETS["larger"].widths
 PARAMETERS = 32642  # of our larger network: what "equal parameters" are equal to
@@ -63,11 +55,6 @@ def _of(source: Source) -> dict[str, Any]:
     return {"in_channels": source.channels, "num_classes": source.classes}
 
 
-def _around(source: Source) -> dict[str, Any]:
-    """What our networks see around the image."""
-    return {"boundary": Background(source.background), "margin": source.unit // 2}
-
-
 def _halved(widths: Sequence[int]) -> range:
     return range(1, min(_HALVED, len(widths)) + 1)
 
@@ -101,18 +88,18 @@ def _scale_channels(pooling: Pooling) -> Callable[[Source, Sequence[int]], nn.Mo
     return make
 
 
-def _gaussian_derivative(preset: str, **options: Any) -> Callable[[Source, Sequence[int]], nn.Module]:
+def _gaussian_derivative(preset: str) -> Callable[[Source, Sequence[int]], nn.Module]:
     def make(source: Source, widths: Sequence[int]) -> nn.Module:
         window = PRESETS[preset].window if preset == "single_scale" else source.window
-        return gaussian_derivative_net(
-            preset, widths=widths, window=window, **options, **_around(source), **_of(source)
-        )
+        around = Background(source.background)
+        return gaussian_derivative_net(preset, widths=widths, window=window, boundary=around, **_of(source))
 
     return make
 
 
 def _rotation_scale(source: Source, widths: Sequence[int]) -> nn.Module:
-    return rotation_scale_net(8, widths, window=source.window, min_grid_sigma=1.0, **_around(source), **_of(source))
+    around = Background(source.background)
+    return rotation_scale_net(8, widths=widths, window=source.window, boundary=around, **_of(source))
 
 
 def _escnn() -> list[Peer]:
@@ -132,12 +119,8 @@ def _escnn() -> list[Peer]:
 def all_peers() -> dict[str, Peer]:
     """By name, in the order of the table."""
     peers = [
-        Peer("gaussian_derivative_larger", _gaussian_derivative("larger", min_grid_sigma=1.0)),
-        Peer(
-            "gaussian_derivative_default",
-            _gaussian_derivative("multi_scale", min_grid_sigma=1.0),
-            PRESETS["multi_scale"].widths,
-        ),
+        Peer("gaussian_derivative_larger", _gaussian_derivative("larger")),
+        Peer("gaussian_derivative_default", _gaussian_derivative("multi_scale"), PRESETS["multi_scale"].widths),
         Peer("gaussian_derivative_single_scale", _gaussian_derivative("single_scale"), PRESETS["single_scale"].widths),
         Peer("rotation_scale", _rotation_scale, setting=(("order", 8),)),
         Peer("plain_cnn_3x3", _plain(3)),

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import nn
 
 from scalegroup import ScaleGroupError
 from scalegroup.whole_file import whole_file
@@ -43,13 +41,6 @@ def save_text(text: str, path: Path) -> None:
 def save_json(content: dict[str, Any], path: Path) -> None:
     """Indented JSON."""
     save_text(json.dumps(content, indent=2) + "\n", path)
-
-
-def save_weights(net: nn.Module, path: Path) -> None:
-    """The state of a network as safetensors."""
-    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    with whole_file(path) as temporary:
-        save_file(state, temporary)
 
 
 def provenance() -> dict[str, Any]:

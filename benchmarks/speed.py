@@ -1,12 +1,11 @@
-"""How fast the planned path is: against the plain path, two yardsticks, ordinary CNNs and escnn, all in one run."""
+"""How fast our networks are: against an older commit, two yardsticks, ordinary CNNs and escnn, all in one run."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -17,16 +16,16 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from benchmarks import allocator, contenders, memory, results, timing
-from benchmarks.contenders import Contender
+from benchmarks import allocator, contenders, memory, results, steps, timing
+from benchmarks.baseline import Baseline
+from benchmarks.contenders import OURS, Contender
 from benchmarks.speed_tables import headlines, show
-from scalegroup import ScaleGroupError, ScaleGroupWarning, ScaleWindow
+from scalegroup import SAMPLES_PER_SIGMA, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer
 from scalegroup.models import PRESETS, GaussianDerivativeNet
 
 DESCRIPTION = "time and memory of a training step and of inference, against other ways and other networks"
 
-_CLASSES = 10
 _PASSES = ("train", "inference")
 
 
@@ -87,6 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     parser.add_argument(
+        "--baseline", type=Path, metavar="PATH", help="a checkout of an older commit, measured beside (default: none)"
+    )
+    parser.add_argument(
         "--json", type=Path, default=Path("results/speed/results.json"), help="file to write (default: %(default)s)"
     )
 
@@ -97,14 +99,13 @@ def run(options: argparse.Namespace) -> None:
     check_integer("threads", threads, at_least=1)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a device that torch can use here", mend="pass --device cpu")
+    baseline = None if options.baseline is None else Baseline.of(options.baseline)
     folder = results.make_folder(options.json.parent, option="--json")
     allocator.keep_memory()
     torch.set_num_threads(threads)
     scope, console, began = QUICK if options.quick else FULL, Console(), time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ScaleGroupWarning)  # of images that are small for a scale channel: so they are
-        bench = Bench(scope, options.device, threads, console)
-        content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()
+    bench = Bench(scope, options.device, threads, console, baseline)
+    content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()
     content |= {"seconds": round(time.perf_counter() - began), **timing.provenance(options.device)}
     show(content, console)
     results.save_json(content, folder / options.json.name)
@@ -113,12 +114,13 @@ def run(options: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run: a scope on a machine."""
+    """One run: a scope on a machine, beside an older commit if there is one."""
 
     scope: Scope
     device: str
     threads: int
     console: Console
+    baseline: Baseline | None = None
 
     def everything(self) -> dict[str, Any]:
         """All sections of the results."""
@@ -128,11 +130,12 @@ class Bench:
             if row["multiply_adds"] and not row["error"]:
                 images_a_second = 1e3 / row["median_ms"]
                 row["fraction_of_peak"] = row["multiply_adds"] * images_a_second / peak
+        peaks = list(self.memory())
         return {
             "rows": rows,
-            "headlines": headlines(rows),
+            "headlines": headlines(rows, peaks),
             "sweeps": list(self.sweeps()),
-            "memory": list(self.memory()),
+            "memory": peaks,
             "convolution_peak_multiply_adds_per_second": peak,
         }
 
@@ -140,18 +143,18 @@ class Bench:
         """Whole networks at the scope's batch."""
         window, widths = self.scope.window, self.scope.widths
         chosen = [
-            *contenders.all_planned(window, widths),
+            *contenders.at_all_densities(window, widths),
             *contenders.plain_cnns(widths),
             *contenders.steerable_cnns(widths, equal_fields=self.scope.equal_fields),
-            contenders.without_plan(window, widths),
+            contenders.grid_image(window, widths),
             contenders.textbook(window, widths),
         ]
         if self.device != "cpu":
             chosen += contenders.on_accelerators(window, widths)
-        yield from self._in_turns([(contender, {}) for contender in chosen], section="networks")
+        yield from self._in_turns([(contender, {}) for contender in chosen], section="networks", beside={})
 
     def scale_channels(self) -> Iterator[dict[str, Any]]:
-        """Dense kernels and our plan, in the fine scale channels alone."""
+        """Dense kernels and our network, in the fine scale channels alone."""
         for pair in contenders.one_channel(self.scope.window, self.scope.widths):
             (sigma0,) = pair[0].setting["sigma0"]
             points = [(contender, {}) for contender in pair]
@@ -160,19 +163,18 @@ class Bench:
     def single_images(self) -> Iterator[dict[str, Any]]:
         """Inference at batch 1."""
         window, widths = self.scope.window, self.scope.widths
-        chosen = (*contenders.all_planned(window, widths), *contenders.plain_cnns(widths))
-        points = [(contender, {"batch": 1}) for contender in chosen]
-        yield from self._in_turns(points, section="batch 1", passes=("inference",))
+        chosen = (*contenders.at_all_densities(window, widths), *contenders.plain_cnns(widths))
+        one = {"batch": 1}
+        points = [(contender, one) for contender in chosen]
+        yield from self._in_turns(points, section="batch 1", passes=("inference",), beside=one)
 
     def sweeps(self) -> Iterator[dict[str, Any]]:
-        """Training steps of the planned path at `min_grid_sigma` 1, with one thing changed at a time."""
+        """Training steps of our network, with one thing changed at a time."""
         scope = self.scope
-        standard = contenders.planned(scope.window, scope.widths, 1.0)
+        standard = contenders.ours(scope.window, scope.widths)
         windows = [replace(scope.window, channels=count) for count in scope.channels]
         yield self._sweep("pixels", [(n * n, standard, {"size": n}) for n in scope.sizes])
-        yield self._sweep(
-            "scale channels", [(w.channels, contenders.planned(w, scope.widths, 1.0), {}) for w in windows]
-        )
+        yield self._sweep("scale channels", [(w.channels, contenders.ours(w, scope.widths), {}) for w in windows])
         yield self._sweep("images a step", [(n, standard, {"batch": n}) for n in scope.batches])
         if self.device == "cpu":
             yield self._sweep("threads", [(n, standard, {"threads": n}) for n in scope.threads])
@@ -187,29 +189,53 @@ class Bench:
         return {"over": over, "exponent": power, "rows": rows}
 
     def memory(self) -> Iterator[dict[str, Any]]:
-        """Peak memory of a training step on the planned path, as it is and with activation checkpointing."""
+        """Peak memory of a training step: as it is, with activation checkpointing, and of the baseline."""
         scope = self.scope
-        for name, more in (("planned", {}), ("planned, checkpointing", {"checkpointing": True})):
-            options = {"preset": "larger", "widths": list(scope.widths), "min_grid_sigma": 1.0, **more}
-            row = options | {"name": name, "batch": scope.memory_batch, "size": scope.size, "device": self.device}
+        place = {"batch": scope.memory_batch, "size": scope.size, "device": self.device}
+        ours = {"preset": "larger", "widths": list(scope.widths), "samples_per_sigma": SAMPLES_PER_SIGMA}
+        networks = {OURS: ours, f"{OURS}, checkpointing": ours | {"checkpointing": True}}
+        points: list[Any] = [(name, options, partial(memory.measure, options)) for name, options in networks.items()]
+        if self.baseline:
+            points.append((self.baseline.name, self.baseline.setting, self.baseline.peak_bytes))
+        for name, options, measured in points:
+            row = options | {"name": name, **place, "peak_bytes": None, "error": None}
             self.console.print(f"[dim]memory: {name}[/]")
             try:
-                peak = memory.measure(
-                    options, batch=scope.memory_batch, size=scope.size, device=self.device, threads=self.threads
-                )
-                yield row | {"peak_bytes": peak, "error": None}
+                yield row | {"peak_bytes": measured(**place, threads=self.threads)}
             except ScaleGroupError as error:
-                yield row | {"peak_bytes": None, "error": error.got}
+                yield row | {"error": error.got}
 
     def _in_turns(
-        self, points: Sequence[tuple[Contender, dict[str, int]]], *, section: str, passes: Sequence[str] = _PASSES
+        self,
+        points: Sequence[tuple[Contender, dict[str, int]]],
+        *,
+        section: str,
+        passes: Sequence[str] = _PASSES,
+        beside: dict[str, int] | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """The rows of contenders, each with changes of its own, in their order."""
-        measured = [
-            partial(self.time, contender, section=section, passes=passes, **change) for contender, change in points
-        ]
-        slow = {place for place, (contender, _) in enumerate(points) if contender.slow}
-        return chain.from_iterable(timing.in_turns(measured, turns=self.scope.turns, slow=slow))
+        """The rows of contenders, each with changes of its own, in their order; with `beside`, the baseline's first."""
+        how: dict[str, Any] = {"section": section, "passes": passes}
+        measured: list[Callable[[], Any]] = [partial(self.time, one, **how, **change) for one, change in points]
+        slow = [contender.slow for contender, _ in points]
+        if self.baseline and beside is not None:  # next to ours, for they are compared
+            measured, slow = [partial(self.time_baseline, self.baseline, **how, **beside), *measured], [False, *slow]
+        slow_places = {place for place, is_slow in enumerate(slow) if is_slow}
+        return chain.from_iterable(timing.in_turns(measured, turns=self.scope.turns, slow=slow_places))
+
+    def time_baseline(
+        self, baseline: Baseline, *, section: str, passes: Sequence[str], batch: int | None = None
+    ) -> list[dict[str, Any]]:
+        """As `time` does, in a process of the older commit."""
+        scope, batch = self.scope, batch or self.scope.batch
+        place = {"batch": batch, "size": scope.size, "threads": self.threads, "device": self.device}
+        row = {"section": section, "name": baseline.name, **place, **baseline.setting, "multiply_adds": None}
+        self.console.print(f"[dim]{section}: {baseline.name}, {batch}×{scope.size}×{scope.size}[/]")
+        try:
+            found = baseline.times(dict.fromkeys(passes, scope.seconds / scope.turns), **place)
+        except ScaleGroupError as error:
+            return [row | {"pass": which, "median_ms": None, "error": error.got} for which in passes]
+        row |= {"parameters": found["parameters"], "error": None}
+        return [row | {"pass": which} | timing.per_image(found[which], batch) for which in passes]
 
     def time(
         self,
@@ -240,11 +266,11 @@ class Bench:
                     row["multiply_adds"] = 3 * work if which == "train" else work  # the backward pass: twice as many
                 images = torch.randn(batch, 1, size, size, device=self.device)
                 if which == "train":
-                    labels = torch.randint(_CLASSES, (batch,), device=self.device)
-                    step = timing.training_step(net, contender.forward, images, labels)
+                    labels = torch.randint(steps.CLASSES, (batch,), device=self.device)
+                    step = steps.training_step(net, contender.forward, images, labels)
                 else:
-                    step = timing.inference(net, contender.forward, images)
-                found = timing.measure(step, threads=threads, seconds=seconds)
+                    step = steps.inference(net, contender.forward, images)
+                found = steps.measure(step, threads=threads, seconds=seconds)
                 yield row | timing.per_image(found, batch) | {"error": None}
             except (ScaleGroupError, RuntimeError) as error:
                 yield row | {"pass": which, "median_ms": None, "error": timing.why_not(error)}

@@ -9,49 +9,55 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-_OURS, _WITHOUT_STRIDES = "planned, min_grid_sigma 1", "planned, no strides"
+from benchmarks.contenders import OURS
 
-# (what, numerator, denominator, section, pass, aim); a name stands for the fastest row that begins with it
+# (what, numerator, denominator, section, pass, aim); a name stands for the best row that begins with it
 _HEADLINES = (
-    ("training, textbook / planned", "textbook", _OURS, "networks", "train", "≥ 100"),
-    ("training, textbook / planned without strides", "textbook", _WITHOUT_STRIDES, "networks", "train", "≥ 20"),
-    ("training, planned / CNN 3×3", _OURS, "CNN 3×3", "networks", "train", "≤ 1.5"),
-    ("training, planned / CNN 5×5", _OURS, "CNN 5×5", "networks", "train", ""),
-    ("training, planned / fastest escnn", _OURS, "escnn", "networks", "train", "≤ 1"),
-    ("inference of one image, planned / CNN 3×3", _OURS, "CNN 3×3", "batch 1", "inference", "≤ 2"),
+    ("training, baseline / ours", "baseline", OURS, "networks", "train", "≥ 1.5"),
+    ("inference of one image, baseline / ours", "baseline", OURS, "batch 1", "inference", "≥ 2"),
+    ("memory, baseline / ours", "baseline", OURS, "memory", "train", "≥ 1"),
+    ("training, textbook / ours", "textbook", OURS, "networks", "train", "≥ 100"),
+    ("training, grid image / ours", "grid image", OURS, "networks", "train", ""),
+    ("training, ours / CNN 3×3", OURS, "CNN 3×3", "networks", "train", "≤ 1.5"),
+    ("training, ours / CNN 5×5", OURS, "CNN 5×5", "networks", "train", ""),
+    ("training, ours / fastest escnn", OURS, "escnn", "networks", "train", "≤ 1"),
+    ("inference of one image, ours / CNN 3×3", OURS, "CNN 3×3", "batch 1", "inference", "≤ 2"),
 )
 
 
-def headlines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ratios of medians per image, at `min_grid_sigma` 1 where nothing else is said; None where a side is missing."""
+def headlines(rows: Sequence[dict[str, Any]], memory: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ratios of medians per image, and of peak memory; None where a side is missing."""
     found = []
     for what, above, below, section, which, aim in _HEADLINES:
-        first, second = (_fastest(rows, name, section, which) for name in (above, below))
-        ratio = first["median_ms"] / second["median_ms"] if first and second else None
+        there, of = (memory, "peak_bytes") if section == "memory" else (_rows(rows, section, which), "median_ms")
+        first, second = (_best(there, name, of) for name in (above, below))
+        ratio = first[of] / second[of] if first and second else None
         sides = [side and side["name"] for side in (first, second)]
         found.append({"what": what, "ratio": ratio, "aim": aim, "numerator": sides[0], "denominator": sides[1]})
     return found
 
 
-def _fastest(rows: Sequence[dict[str, Any]], name: str, section: str, which: str) -> dict[str, Any] | None:
+def _rows(rows: Sequence[dict[str, Any]], section: str, which: str) -> list[dict[str, Any]]:
+    return [row for row in rows if (row["section"], row["pass"]) == (section, which)]
+
+
+def _best(rows: Sequence[dict[str, Any]], name: str, of: str) -> dict[str, Any] | None:
     plain = [
         row
         for row in rows
-        if (row["section"], row["pass"]) == (section, which)
-        and not row["error"]
+        if not row["error"]
         and (row["name"] == name or row["name"].startswith((f"{name},", f"{name} ")))
-        and not row["name"].endswith(("bfloat16", "compiled"))
+        and not row["name"].endswith(("bfloat16", "compiled", "checkpointing"))
     ]
-    return min(plain, key=lambda row: row["median_ms"], default=None)
+    return min(plain, key=lambda row: row[of], default=None)
 
 
 def show(content: dict[str, Any], console: Console) -> None:
     """All tables."""
     peak = content["convolution_peak_multiply_adds_per_second"]
     for section, which in dict.fromkeys((row["section"], row["pass"]) for row in content["rows"]):
-        rows = [row for row in content["rows"] if (row["section"], row["pass"]) == (section, which)]
-        console.print(_times(f"{section}, {which}", rows))
-    table = _table("sweeps of our training step, min_grid_sigma 1", "over", "ms a step", "exponent")
+        console.print(_times(f"{section}, {which}", _rows(content["rows"], section, which)))
+    table = _table(f"sweeps of our training step, {OURS}", "over", "ms a step", "exponent")
     for sweep in content["sweeps"]:
         points = (f"{row['value']}: {_number(row['median_ms'], row['batch'], row['error'])}" for row in sweep["rows"])
         table.add_row(sweep["over"], ", ".join(points), _number(sweep["exponent"]))
@@ -70,9 +76,9 @@ def show(content: dict[str, Any], console: Console) -> None:
 
 
 def _times(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """One line for each network: milliseconds per image, the quartiles' distance, the ratio to the planned path."""
+    """One line for each network: milliseconds per image, the quartiles' distance, the ratio to ours."""
     table = _table(title, "network", "images", "ms/image", "IQR", "runs", "× ours", "peak")
-    ours = _fastest(rows, _OURS, rows[0]["section"], rows[0]["pass"])
+    ours = _best(rows, OURS, "median_ms")
     for row in rows:
         start = row["name"], str(row["batch"])
         if row["error"]:

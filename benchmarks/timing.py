@@ -1,4 +1,4 @@
-"""How long a step takes, on `torch.utils.benchmark`: medians and quartiles, the same for everybody."""
+"""What is made of the times of steps: medians and quartiles, in turns, the same for everybody."""
 
 from __future__ import annotations
 
@@ -9,27 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.benchmark import Timer
+from torch import nn
 
-from benchmarks import allocator, results
+from benchmarks import allocator, results, steps
 from scalegroup import ScaleGroupError
-
-Forward = Callable[[nn.Module, Tensor], Tensor]
-"""From a network and images to class scores."""
 
 Row = dict[str, Any]
 """Of the results: what was measured, and its times or the reason why there are none."""
 
 _PEAK_MAPS = (8, 48, 40, 40)
 _PEAK_WIDTH = 64
-
-
-def measure(step: Callable[[], object], *, threads: int, seconds: float) -> list[float]:
-    """Seconds of a step, for so long but at least once, after it has run once; accelerators are waited for."""
-    timer = Timer("step()", globals={"step": step}, num_threads=threads)
-    return timer.blocked_autorange(min_run_time=seconds).times
 
 
 def per_image(times: Sequence[float], batch: int) -> Row:
@@ -79,36 +68,14 @@ def _spread(milliseconds: Sequence[float]) -> Row:
     }
 
 
-def training_step(net: nn.Module, forward: Forward, images: Tensor, labels: Tensor) -> Callable[[], object]:
-    """Forward, cross-entropy, backward."""
-    net.train()
-
-    def step() -> None:
-        net.zero_grad(set_to_none=True)
-        F.cross_entropy(forward(net, images), labels).backward()
-
-    return step
-
-
-def inference(net: nn.Module, forward: Forward, images: Tensor) -> Callable[[], object]:
-    """Forward in evaluation mode, nothing kept."""
-    net.eval()
-
-    def step() -> None:
-        with torch.inference_mode():
-            forward(net, images)
-
-    return step
-
-
 def convolution_peak(*, device: str, threads: int, seconds: float) -> float:
     """The most multiply-adds a second of an ordinary 3×3 convolution, 48 → 64 features on 8×48×40×40, channels-last."""
     batch, width, rows, columns = _PEAK_MAPS
     convolution = nn.Conv2d(width, _PEAK_WIDTH, 3, padding=1, device=device).to(memory_format=torch.channels_last)
     maps = torch.randn(_PEAK_MAPS, device=device).contiguous(memory_format=torch.channels_last)
-    step = inference(convolution, lambda net, images: net(images), maps)
+    step = steps.inference(convolution, steps.call, maps)
     work = batch * rows * columns * 9 * width * _PEAK_WIDTH
-    return work / min(measure(step, threads=threads, seconds=seconds))
+    return work / min(steps.measure(step, threads=threads, seconds=seconds))
 
 
 def exponent(values: Sequence[float], times: Sequence[float]) -> float:

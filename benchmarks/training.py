@@ -77,14 +77,13 @@ def train(
     schedule = CosineAnnealingLR(optimiser, steps, recipe.lowest_rate)
     model, optimiser = accelerator.prepare(net, optimiser)
     ours = net if isinstance(net, GaussianDerivativeNet) else None
-    whole = ours.lift.window if ours else None
     checkpoint = Checkpoint(
         make_folder(folder / "checkpoints") / f"{name}.pt",
         run={
             "recipe": asdict(recipe),
             "seed": seed,
             "images": checksum(data.images, data.labels),
-            "network": f"{net!r} {whole!r}",
+            "network": repr(ours.architecture.tell() if ours else net),
         },
         parts={"net": net, "optimiser": optimiser, "schedule": schedule},
     )
@@ -94,7 +93,7 @@ def train(
 
     loss_of = LOSSES[recipe.loss]
     began = time.perf_counter() - at.seconds
-    windows = recipe.windows(ours.lift.window, steps, seed) if ours else []
+    windows = recipe.windows(ours.window, steps, seed) if ours else []
     order: list[int] = []
     model.train()
     with ExitStack() as stack:
@@ -114,9 +113,7 @@ def train(
             if augment is not None:
                 images = augment(images, torch.Generator().manual_seed(seed + step * _STRIDE))
             joint.share = len(mine) / len(rows)
-            if ours:
-                ours.lift.window = windows[step]
-            scores = model(images)
+            scores = model(images, window=windows[step]) if ours else model(images)
             # gradients are averaged over processes: weighed so, the average is the whole batch's
             loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
             optimiser.zero_grad()
@@ -148,8 +145,6 @@ def train(
             done = at.step % per_epoch == 0 or (checkpoint_every is not None and at.step % checkpoint_every == 0)
             if done and accelerator.is_main_process:
                 checkpoint.save(at)
-    if ours and whole:
-        ours.lift.window = whole
     net.eval()
     accelerator.wait_for_everyone()
     accelerator.free_memory()

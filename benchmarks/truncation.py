@@ -3,30 +3,77 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from functools import partial
+import time
+from pathlib import Path
+from typing import Any
 
-from benchmarks import tradeoff
-from scalegroup import DiscreteGaussian, nn
-from scalegroup.models import GaussianDerivativeNet
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import data, results
+from benchmarks.evaluation import evaluate
+from scalegroup import DiscreteGaussian
+from scalegroup.errors import check_integer
+from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.testing import equivariance_error
 
 DESCRIPTION = "accuracy, equivariance error and time of a trained network for kernels cut at different masses"
 
 _TAILS = (1e-2, 5e-3, 1e-3, 1e-4, 1e-6)
+_SIZES = (2**-0.5, 1.0, 2.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    tradeoff.add_arguments(parser, output="results/truncation")
+    parser.add_argument(
+        "--weights",
+        default="results/demo/multi_scale.safetensors",
+        help="of the multi-scale network, as `generalisation` writes them (default: %(default)s)",
+    )
+    data.add_arguments(parser)
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--output", type=Path, default=Path("results/truncation"), help="folder (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, tell, write."""
-    tradeoff.compare(options, "truncation", [partial(_cut, tail) for tail in _TAILS])
+    if options.threads is not None:
+        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    source = data.choose(options)
+    kernels = [DiscreteGaussian(tail=tail) for tail in _TAILS]
+    nets = [gaussian_derivative_net(weights=options.weights, kernel=kernel) for kernel in kernels]
+    folder = results.make_folder(options.output)
+    drawn = {size: source.draw("test", size) for size in _SIZES}
+    rows = [
+        {"tail": kernel.tail, "radius at σ = 4, in σ": kernel.reach(4.0) / 4} | _measure(net, source, drawn)
+        for kernel, net in zip(kernels, nets, strict=True)
+    ]
+    table = Table(title=f"{source.name}, one trained network: truncation")
+    for head in rows[0]:
+        table.add_column(head, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:.4g}" for value in row.values()))
+    Console().print(table)
+    content = {"benchmark": "truncation", "rows": rows, "weights": options.weights, **results.provenance()}
+    results.save_json(content, folder / "results.json")
 
 
-def _cut(tail: float, net: GaussianDerivativeNet) -> tradeoff.Row:
-    for layer in net.layers:
-        if isinstance(layer, nn.JetConv):
-            layer.kernel = replace(layer.kernel, tail=tail)
-    return {"tail": tail, "radius at σ = 4, in σ": DiscreteGaussian(tail=tail).filters(4.0).radius / 4}
+def _measure(net: GaussianDerivativeNet, source: data.Source, drawn: dict[float, data.Labelled]) -> dict[str, Any]:
+    """Accuracies, time and equivariance error."""
+    row: dict[str, Any] = {}
+    evaluate(net, drawn[1.0].images[:100], drawn[1.0].labels[:100])  # fills the caches
+    began = time.perf_counter()
+    for size, part in drawn.items():
+        row[f"accuracy at size {size:.4g}"] = evaluate(net, part.images, part.labels).accuracy
+    row["ms per image"] = 1e3 * (time.perf_counter() - began) / sum(len(part.labels) for part in drawn.values())
+    with torch.autocast(next(net.parameters()).device.type, dtype=torch.bfloat16):
+        half = evaluate(net, drawn[1.0].images, drawn[1.0].labels)
+    row["accuracy at size 1 under autocast to bfloat16"] = half.accuracy
+    report = equivariance_error(
+        lambda images: net.field(images.float(), pooled=False),
+        net.window.group.generator,
+        background=source.background,
+    )
+    row["median error of the scale channels, scaling by γ"] = sorted(report.errors)[len(report.errors) // 2]
+    return row

@@ -1,8 +1,8 @@
 """Yardsticks: the same network computed in the two ways that everybody would try first. Not for use, for comparison.
 
-`TextbookLayer` follows eq 6 to the letter, `DenseLayer` builds each kernel in full. Both compute every scale channel at
-full resolution in contiguous tensors with zero padding. Away from the border both are a `nn.JetConv` of the same radius
-(the tests hold them to that), so the comparison is of cost alone.
+`TextbookLayer` follows eq 6 to the letter, `DenseLayer` builds each kernel in full. Both compute every scale channel on
+the image's grid, in contiguous tensors with zero padding. Away from the border they are a `nn.JetConv` of that radius
+(the tests hold them to that), so that a comparison with `grid="image"` is of cost alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from scipy.signal import convolve2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scalegroup import ScaleWindow, gaussian, jet
-from scalegroup.models.plain_cnn import read_centre
+from benchmarks.baselines.plain_cnn import read_centre
+from scalegroup import ScaleWindow
+from scalegroup.jets import gaussian, jet
 
 
 class JetLayer(nn.Module):
@@ -122,7 +123,7 @@ def smoothing_kernel(sigma: float, radius: int) -> np.ndarray:
 def dense_kernels(sigma: float, radius: int) -> np.ndarray:
     """The scale-normalised 2-jet of eq 6 as full kernels, `[5, 2·radius + 3, 2·radius + 3]`."""
     blur = smoothing_kernel(sigma, radius)
-    kernels = [convolve2d(np.outer(blur, blur), stencil) for stencil in jet.central_differences()]
+    kernels = [convolve2d(np.outer(blur, blur), stencil) for stencil in jet.CENTRAL_DIFFERENCES]
     return np.stack(kernels) * jet.normalisation(sigma)[:, None, None]
 
 

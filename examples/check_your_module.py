@@ -20,7 +20,7 @@ WINDOW = ScaleWindow(G, sigma0=1.0, channels=7, first=-1)  # σ₀ from 1/√2 t
 def ours(window: ScaleWindow = WINDOW) -> torch.nn.Module:
     """A small network of this library."""
     torch.manual_seed(0)
-    return gaussian_derivative_net(widths=(8, 8), window=window, boundary=Background(0.0), min_grid_sigma=1.0)
+    return gaussian_derivative_net(widths=(8, 8), window=window, boundary=Background(0.0))
 
 
 def wrapped() -> torch.nn.Module:
@@ -32,9 +32,10 @@ def wrapped() -> torch.nn.Module:
 class OneChannelOff(ScaleWindow):
     """A window with a bug: the σ₀ of its third channel is half as large again."""
 
-    def sigmas_on(self, *, spacing: int, stride: int = 1) -> tuple[float, ...]:
-        right = super().sigmas_on(spacing=spacing, stride=stride)
-        return tuple(1.5 * sigma if label == 2 else sigma for label, sigma in zip(self.labels, right, strict=True))
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        right = zip(self.labels, super().sigmas, strict=True)
+        return tuple(1.5 * sigma if label == 2 else sigma for label, sigma in right)
 
 
 def broken() -> torch.nn.Module:

@@ -4,17 +4,18 @@ from functools import partial
 
 import torch
 
-from scalegroup import ScaleGroup, ScaleWindow, nn
+from scalegroup import Background, ScaleGroup, ScaleWindow, nn
 
 
 def compose(widths: tuple[int, ...], window: ScaleWindow, background: float) -> nn.Sequential:
     """2-jet layers with σ growing by 1.25, batch norm and ReLU between them; centre pixel, maximum over scale."""
-    layers: list = [nn.Lift(window, background=background)]
+    layers: list = [nn.Lift(window, boundary=Background(background))]
     for depth, width in enumerate(widths):
         if depth:
             layers += [nn.BatchNorm, nn.ReLU]
-        layers.append(partial(nn.JetConv, out_type=width, beta=1.25**depth))
-    return nn.Sequential(*layers, nn.ReadOut, nn.ScalePool, min_grid_sigma=2.0)
+        stride = 2 if depth == 2 else 1  # behind it σ is twice the first layer's: every second sample is enough
+        layers.append(partial(nn.JetConv, out_type=width, beta=1.25**depth, stride=stride))
+    return nn.Sequential(*layers, nn.ReadOut, nn.ScalePool)
 
 
 if __name__ == "__main__":

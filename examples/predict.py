@@ -1,7 +1,8 @@
-"""What digit is in this picture, how sure, how large? `python examples/predict.py PICTURE`.
+"""What is in this picture, how sure, how large? `python examples/predict.py PICTURE`.
 
 Any picture of one digit, light on dark or dark on light, of any size. `--weights` takes a name that comes with the
-package, or a file that `save_trained` or `python -m benchmarks pack` wrote. It needs Pillow, as torchvision does.
+package, or a file of `python -m benchmarks generalisation`; or one of `train_on_your_images.py`, for pictures of what
+that was trained on. It needs Pillow, as torchvision does.
 """
 
 import argparse
@@ -10,17 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scalegroup.models import find_trained, gaussian_derivative_net
 
 CANVAS = 121  # pixels, at least
-LARGEST = (
-    113  # pixels of a digit; the networks have seen 20 for a digit of size 1, and read up to about 6 times that well
-)
+LARGEST = 113  # pixels of a digit; the networks have seen 20 for size 1, and read up to about 6 times that well
 
 
-def read(path: Path) -> tuple[torch.Tensor, int]:
+def read_digit(path: Path) -> tuple[torch.Tensor, int]:
     """The digit as `[1, 1, y, x]` in the networks' range, centred as MNIST's are, and by how much it was shrunk."""
     page = np.asarray(Image.open(path).convert("L"), dtype=np.float32)
     edge = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
@@ -42,20 +41,28 @@ def read(path: Path) -> tuple[torch.Tensor, int]:
     return torch.as_tensor(image, dtype=torch.float32)[None, None], shrunk
 
 
+def read_as_trained(path: Path, size: int) -> torch.Tensor:
+    """`[1, 3, size, size]`, as `train_on_your_images.py` reads pictures."""
+    picture = ImageOps.fit(Image.open(path).convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+    return torch.as_tensor(np.asarray(picture) / 255, dtype=torch.float32).permute(2, 0, 1)[None]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--weights", default="mnist-large-scale-5k")
     options = parser.parse_args()
-    weights = Path(options.weights) if options.weights.endswith(".safetensors") else options.weights
-    trained = find_trained(weights)
-    net = gaussian_derivative_net(trained.setting.preset, weights=weights)
-    image, shrunk = read(options.picture)
+    net, about = gaussian_derivative_net(weights=options.weights), find_trained(options.weights).about
+    if classes := about.get("classes"):
+        image, shrunk = read_as_trained(options.picture, about["size"]), 1
+    else:
+        classes = range(10)
+        image, shrunk = read_digit(options.picture)
     with torch.no_grad():
         scores, sigma0 = net.predict(image)
-    confidence, digit = scores.softmax(1).max(1)
-    print(f"{digit.item()}, with a confidence of {confidence.item():.0%}")
-    if line := trained.about.get("log2_sigma0_over_log2_size"):
+    confidence, label = scores.softmax(1).max(1)
+    print(f"{classes[int(label)]}, with a confidence of {confidence.item():.0%}")
+    if line := about.get("log2_sigma0_over_log2_size"):
         size = shrunk * 2 ** ((math.log2(sigma0.item()) - line["intercept"]) / line["slope"])
         print(f"about {size:.2g} times MNIST's: {20 * size:.0f} pixels high (selected σ₀ = {sigma0.item():.3g})")
 

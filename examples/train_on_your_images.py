@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, random_split
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 
-from scalegroup import Max, Reflect, ScaleGroup, ScaleWindow
-from scalegroup.models import GaussianDerivativeNet, Setting, gaussian_derivative_net, save_trained
+from scalegroup import ScaleGroup, ScaleWindow
+from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net, save_trained
 
 
 @torch.no_grad()
@@ -41,8 +41,7 @@ def main() -> None:
 
     # channels for objects of half to twice the size, with one to spare on each side
     window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=7, first=-2)
-    setting = Setting("multi_scale", window, Reflect(), Max(), 2.0, in_channels=3, num_classes=len(images.classes))
-    net = gaussian_derivative_net(**vars(setting))
+    net = gaussian_derivative_net(window=window, in_channels=3, num_classes=len(images.classes))
     optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs * len(train), eta_min=5e-5)
     for epoch in range(options.epochs):
@@ -57,8 +56,8 @@ def main() -> None:
         print(f"epoch {epoch + 1}: held-out accuracy {accuracy(net, held_out, 1.0):.1%}")
     for factor in (0.5, 2.0):
         print(f"at {factor:g} times the size: {accuracy(net, held_out, factor):.1%}")
-    save_trained(net, setting, options.output, {"classes": images.classes, "size": options.size})
-    print(f"wrote {options.output}: gaussian_derivative_net(weights=Path({str(options.output)!r}), in_channels=3, …)")
+    save_trained(net, options.output, {"classes": images.classes, "size": options.size})
+    print(f"wrote {options.output}: gaussian_derivative_net(weights={str(options.output)!r})")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from scipy.ndimage import convolve1d
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup import gaussian
+from scalegroup.jets import gaussian
 
 RECIPE = (
     "Data sets of one object at many sizes, made from small pictures by the recipe of MNIST Large Scale. "

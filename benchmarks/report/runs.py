@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +12,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from scalegroup import ScaleGroupError
+from scalegroup.models import PRESETS
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,28 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
         window["sigma0"] * window["ratio"] ** power
         for power in (window["first"], window["first"] + window["channels"] - 1)
     )
-    preset: str = network["preset"]
-    words = {"widths": {"multi_scale": "default"}.get(preset, preset)}  # the paper's word (Figure 9)
+    words = {"widths": _widths(network)}
     if window["channels"] > 1:
         words["channels"] = f"{window['channels']}, σ₀ {finest:.2g}–{coarsest:.3g}"
-        words["pooling"] = network["pooling"]
+        words["pooling"] = _name(network["pooling"])
         words["dropped channels"] = str(training["dropped_channels"])
-    rest = {"min grid σ": network["min_grid_sigma"], "margin": network.get("margin", 0)}
-    rest["read-out"] = network.get("readout", "centre-pixel")
+    rest = {"grid": network.get("grid", "image"), "min grid σ": network["min_grid_sigma"]}
+    rest |= {"samples per σ": network.get("samples_per_sigma"), "margin": network.get("margin", 0)}
+    rest["read-out"] = _name(network.get("readout", "centre-pixel"))
     rest |= {name.replace("_", " "): value for name, value in training.items() if name != "dropped_channels"}
     return *words.items(), *((name, str(value)) for name, value in rest.items())
+
+
+def _widths(network: Mapping[str, Any]) -> str:
+    """The preset that has them, in the paper's word (Figure 9); runs from before self-similar grids tell no more."""
+    presets = [name for name, preset in PRESETS.items() if preset.widths == tuple(network.get("widths", ()))]
+    name = network.get("preset") or (presets[0] if presets else "-".join(map(str, network["widths"])))
+    return {"multi_scale": "default"}.get(name, name)
+
+
+def _name(strategy: str | Mapping[str, Any]) -> str:
+    """As the command line has it, with its options; runs from before self-similar grids have the name alone."""
+    if isinstance(strategy, str):
+        return strategy
+    name, *options = strategy.values()
+    return " ".join([re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower(), *map(str, options)])

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.baselines.plain_cnn import PlainCNN, plain_cnn, read_centre
+from scalegroup import Max, Pooling
 from scalegroup.errors import (
     ScaleGroupError,
     check_images,
@@ -18,8 +20,6 @@ from scalegroup.errors import (
     check_number,
     check_positive,
 )
-from scalegroup.models.plain_cnn import PlainCNN, plain_cnn, read_centre
-from scalegroup.pooling import Max, Pooling
 
 _CUBIC = -0.5  # the parameter of Keys' cubic with which it reproduces quadratics
 _REACH = 2  # samples on each side that the cubic sees, where nothing is shrunk

@@ -8,9 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from scalegroup import Axis, Grid
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
-from scalegroup.grid import Grid
-from scalegroup.readout import CentrePixel
 
 
 class PlainCNN(torch.nn.Module):
@@ -98,5 +97,5 @@ def check_odd(name: str, value: int) -> int:
 
 def read_centre(maps: Tensor) -> Tensor:
     """`[batch, feature, y, x]` at the centre, `[batch, feature]`: the mean of the central two where a size is even."""
-    grid, readout = Grid.whole(*maps.shape[-2:]), CentrePixel()
-    return readout.reduce(grid.crop(maps, readout.region(grid))).flatten(1)
+    whole = Grid(*map(Axis.pixels, maps.shape[-2:]), samples_per_sigma=1.0)
+    return whole.crop(maps, whole.around(0.0)).mean((-2, -1))

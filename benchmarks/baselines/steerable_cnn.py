@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.baselines.plain_cnn import check_downsample, check_odd, check_widths, read_centre
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer
-from scalegroup.models.plain_cnn import check_downsample, check_odd, check_widths, read_centre
 
 
 class SteerableCNN(torch.nn.Module):

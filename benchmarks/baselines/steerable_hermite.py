@@ -11,11 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer, check_like
-from scalegroup.grid import pad
-from scalegroup.group import ScaleGroup
-from scalegroup.models.plain_cnn import check_odd, check_widths, read_centre
-from scalegroup.window import ScaleWindow
+from benchmarks.baselines.plain_cnn import check_odd, check_widths, read_centre
+from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup.errors import check_images, check_instance, check_integer, check_like
 
 _WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=5, first=-1)  # σ from 1/√2 to 2√2
 
@@ -59,7 +57,7 @@ class HermiteConv(torch.nn.Module):
         weight = torch.einsum("oisn,nyx->oisyx", self.coefficients, basis).flatten(1, 2)
         margin = basis.shape[-1] // 2 - self.radius  # what a finer channel does not see
         seen = padded[:, :, number : number + self.scale_size].flatten(1, 2)
-        return F.conv2d(pad(seen, (margin, margin), (margin, margin)), weight, self.offset)
+        return F.conv2d(F.pad(seen, 4 * (margin,)) if margin else seen, weight, self.offset)
 
 
 class SteerableHermite(torch.nn.Module):
@@ -85,7 +83,7 @@ class SteerableHermite(torch.nn.Module):
         check_like("weights", next(self.parameters()), check_images(images, self.in_channels))
         # what the central one (odd) or two (even) samples see; zero where that is outside the image
         y, x = (self.reach + 1 - (size + 1) // 2 for size in images.shape[-2:])
-        centre = pad(images, (y, y), (x, x))
+        centre = F.pad(images, (x, x, y, y))
         field = self.body(centre[:, :, None].expand(-1, -1, self.window.channels, -1, -1))
         return read_centre(field.flatten(1, 2)).unflatten(1, (-1, self.window.channels))
 

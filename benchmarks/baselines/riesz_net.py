@@ -10,9 +10,9 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.baselines.plain_cnn import check_widths, read_centre
 from scalegroup.errors import check_images, check_like
-from scalegroup.models.plain_cnn import check_widths, read_centre
-from scalegroup.smoothing import without_autocast
+from scalegroup.fields.lifting import without_autocast
 
 _TRANSFORMS = 5
 
@@ -50,7 +50,7 @@ class RieszConv(torch.nn.Conv2d):
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(_TRANSFORMS * in_features, out_features, kernel_size=1)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """`[batch, in_features, y, x]` to `[batch, out_features, y, x]`."""
         weight, offset = self.weight.flatten(2), self.bias
 

@@ -1,0 +1,246 @@
+"""How exactly networks commute with scaling, and what samples per σ₀ cost: the table behind `samples_per_sigma=`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks import allocator, results, steps, timing
+from scalegroup import Axis, Background, LiftingKernel, SampledLifting, ScaleGroup, ScaleWindow, nn
+from scalegroup.errors import check_integer
+from scalegroup.fields.resample import resample
+from scalegroup.models import gaussian_derivative_net
+from scalegroup.testing import Blobs, equivariance_error
+
+DESCRIPTION = "equivariance error of deep ReLU networks over σ₀, translation error and time, for samples per σ₀"
+
+_RATIOS = {"√2": 2**0.5, "2": 2.0, "∛2": 2 ** (1 / 3)}
+_SIGMAS = (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)  # of the finer channel, in pixels
+_WIDTHS = (8, 8, 8, 8, 8, 4)
+_SIZE = 129  # of the images, in pixels
+_NARROWEST = 1.1  # of the blobs, in pixels: standard deviations
+_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """How the networks of one row sample their images."""
+
+    name: str
+    grid: str = "self-similar"
+    samples_per_sigma: float | None = None
+    kernel: LiftingKernel | None = None
+
+    def lift(self, window: ScaleWindow) -> nn.Lift:
+        """The first layer of such a network."""
+        return nn.Lift(
+            window,
+            boundary=Background(0.0),
+            samples_per_sigma=self.samples_per_sigma,
+            grid=self.grid,
+            kernel=self.kernel,
+        )
+
+
+_ROWS = (
+    *(Sampled(f"g = {g:.3g}", samples_per_sigma=g) for g in (0.5, 2**-0.5, 1.0, 2**0.5, 2.0)),
+    Sampled("g = 0.707, sampled Gaussian", samples_per_sigma=2**-0.5, kernel=SampledLifting()),
+    Sampled("the image's grid", grid="image"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--quick", action="store_true", help="one ratio, two σ₀, one row of each kind")
+    parser.add_argument("--output", type=Path, default=Path("results/covariance"), help="folder (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, tell, draw, write."""
+    folder = results.make_folder(options.output)
+    if options.threads is not None:
+        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    allocator.keep_memory()
+    console = Console()
+    chosen = _ROWS[1::5] if options.quick else _ROWS
+    sigmas = _SIGMAS[2::2] if options.quick else _SIGMAS
+    ratios = dict(list(_RATIOS.items())[: 1 if options.quick else None])
+    rows = []
+    for sampled in chosen:
+        console.print(f"[dim]{sampled.name}[/]")
+        rows.append(measure(sampled, sigmas, ratios) | {"inference_ms": time_of(sampled, quick=options.quick)})
+    content = {
+        "benchmark": "covariance",
+        "sigmas": list(sigmas),
+        "ratios": ratios,
+        "widths": list(_WIDTHS),
+        "size": _SIZE,
+        "narrowest_blob": _NARROWEST,
+        "rows": rows,
+        "ends_of_the_window": ends(sigmas[-1]),
+        **timing.provenance("cpu"),
+    }
+    text = table(content)
+    console.print(text, markup=False)
+    results.save_text(text, folder / "report.md")
+    results.save_json(content, folder / "results.json")
+    draw(content, folder / "covariance.png")
+    console.print(f"written to {folder}")
+
+
+def measure(sampled: Sampled, sigmas: Sequence[float], ratios: dict[str, float]) -> dict[str, Any]:
+    """The errors of one row: of scaling for every ratio and σ₀, in both precisions, and of half a sample's shift."""
+    errors = {
+        name: {
+            dtype: [scaling_error(sampled.lift, ratio, sigma0, getattr(torch, dtype)) for sigma0 in sigmas]
+            for dtype in ("float64", "float32")
+        }
+        for name, ratio in ratios.items()
+    }
+    shift = None if sampled.grid == "image" else translation_error(sampled.lift)
+    return {"name": sampled.name, "errors": errors, "half_sample_shift": shift}
+
+
+def scaling_error(
+    lift: Callable[[ScaleWindow], nn.Lift], ratio: float, sigma0: float, dtype: torch.dtype = torch.float64
+) -> float:
+    """Of the maps of two scale channels, the image seen by the finer, the image scaled by γ by the coarser one.
+
+    ‖difference‖ over ‖response less that to the background‖, the median over images, all samples that both have.
+    """
+    window = ScaleWindow(ScaleGroup(ratio), sigma0, 2)
+    images = blobs(_NARROWEST, 14.0)
+    net = network(lift(window), images.sample(_SIZE, _SIZE)).to(dtype)
+    return equivariance_error(net, window.group.generator, images, size=_SIZE).error
+
+
+def translation_error(lift: Callable[[ScaleWindow], nn.Lift], sigma0: float = 2.0) -> float:
+    """Of the maps of an image moved by half a sample along both axes, brought back by interpolation."""
+    window = ScaleWindow(ScaleGroup(2.0), sigma0, 1)
+    images = blobs(_NARROWEST * sigma0, 7.0 * sigma0)
+    samples = images.sample(_SIZE, _SIZE)
+    net = network(lift(window), samples)
+    with torch.no_grad():
+        first, nothing = net.field(samples), net.field(torch.zeros(1, 1, _SIZE, _SIZE).double())
+        (grid,) = first.grids.grids
+        moved = replace(images, centres=images.centres + first.grids.spacings[0] / 2)
+        second = net.field(moved.sample(_SIZE, _SIZE))
+    inner = grid.dilated(-8)
+    half = inner.on_axes(lambda axis: Axis(axis.first + 0.5, axis.length))
+    a, blank = (grid.crop(field.channel(0), inner) for field in (first, nothing))
+    b = resample(second.channel(0), grid, half, 1.0)
+    return ((a - b).norm() / (a - blank).norm()).item()
+
+
+def ends(sigma0: float) -> dict[str, Any]:
+    """Of a network that convolves over scale, by channel: at the ends of the window neighbours are missing."""
+    window = ScaleWindow(ScaleGroup(2**0.5), sigma0, 6)
+    images = blobs(1.5, 7.0)
+    lift = nn.Lift(window, boundary=Background(0.0), samples_per_sigma=1.0)
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        lift,
+        partial(nn.JetConv, out_type=8),
+        nn.ReLU,
+        partial(nn.ScaleConv, out_type=8, group=window.group),
+        nn.ReLU,
+        partial(nn.JetConv, out_type=4, beta=1.25),
+    ).double()
+    report = equivariance_error(net, window.group.generator, images, size=_SIZE)
+    return {"channels": list(report.channels), "errors": list(report.errors), "neighbours": net.across_scale}
+
+
+def network(lift: nn.Lift, images: Tensor) -> nn.Sequential:
+    """Six layers with ReLU and batch norm, whose statistics are those of the images; float64, random weights."""
+    torch.manual_seed(0)
+    layers: list[Any] = [lift]
+    for depth, width in enumerate(_WIDTHS):
+        if depth:
+            layers += [partial(nn.BatchNorm, momentum=1.0), nn.ReLU]
+        layers.append(partial(nn.JetConv, out_type=width, beta=1.25**depth))
+    net = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        net.train()(images)
+    return net.eval()
+
+
+def blobs(narrowest: float, extent: float) -> Blobs:
+    """Twelve an image, up to 2.3 times as wide as the narrowest."""
+    generator = torch.Generator().manual_seed(1)
+    return Blobs.random(_IMAGES, 12, widths=(narrowest, 2.3 * narrowest), extent=extent, generator=generator)
+
+
+def time_of(sampled: Sampled, *, quick: bool) -> float:
+    """Inference with the `larger` network at 112×112, in milliseconds per image of a batch of 8; median."""
+    batch = 1 if sampled.grid == "image" or quick else 8
+    parts = {"grid": sampled.grid, "samples_per_sigma": sampled.samples_per_sigma, "lifting": sampled.kernel}
+    net = gaussian_derivative_net("larger", boundary=Background(0.0), **parts).eval()
+    step = steps.inference(net, steps.call, torch.randn(batch, 1, 112, 112))
+    found = steps.measure(step, threads=torch.get_num_threads(), seconds=0.5 if quick else 5.0)
+    return timing.per_image(found, batch)["median_ms"]
+
+
+def table(content: dict[str, Any]) -> str:
+    """As Markdown."""
+    heads = [f"σ₀ = {sigma:.3g}" for sigma in content["sigmas"]]
+    lines = [
+        "# Equivariance error of deep ReLU networks",
+        "",
+        "Six layers of 2-jets with batch norm and ReLU, random weights; images of blobs of "
+        f"{_NARROWEST} pixels and wider, "
+        f"anywhere in {_SIZE}×{_SIZE} pixels; two scale channels, of σ₀ and γσ₀ pixels. The worst of γ = "
+        f"{', '.join(content['ratios'])}; error of whole maps relative to the signal, float64 (float32). On the "
+        "image's grid only samples that scaling sends to samples are compared. Shift: error of moving the image by "
+        "half a sample. "
+        "Time: inference with the `larger` network at 112×112, eight channels, per image.",
+        "",
+        f"| samples per σ₀ | {' | '.join(heads)} | shift | ms |",
+        "|---|" + "--:|" * (len(heads) + 2),
+    ]
+    for row in content["rows"]:
+        cells = [f"{_worst(row, 'float64', n):.0e} ({_worst(row, 'float32', n):.0e})" for n in range(len(heads))]
+        shift = "–" if row["half_sample_shift"] is None else f"{100 * row['half_sample_shift']:.1f} %"
+        lines.append(f"| {row['name']} | {' | '.join(cells)} | {shift} | {row['inference_ms']:.3g} |")
+    found = content["ends_of_the_window"]
+    each = ", ".join(f"{name}: {error:.0e}" for name, error in zip(found["channels"], found["errors"], strict=True))
+    lines += [
+        "",
+        f"With a convolution over scale (g = 1), by channel; at the window's ends neighbours are missing: {each}.",
+    ]
+    made = f"Commit `{content['commit']}`, machine {content['machine']}, command `python -m benchmarks covariance`."
+    return "\n".join([*lines, "", made, ""])
+
+
+def _worst(row: dict[str, Any], dtype: str, place: int) -> float:
+    return max(errors[dtype][place] for errors in row["errors"].values())
+
+
+def draw(content: dict[str, Any], path: Path) -> None:
+    """The errors over σ₀."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in content["rows"]:
+        errors = [_worst(row, "float64", n) for n in range(len(content["sigmas"]))]
+        axes.loglog(content["sigmas"], errors, "s--" if "image" in row["name"] else "o-", label=row["name"])
+    axes.set(
+        xlabel="σ₀ of the finer scale channel, in pixels",
+        ylabel="equivariance error, of the signal",
+        title="Six layers with batch norm and ReLU: worst of γ = " + ", ".join(content["ratios"]),
+    )
+    axes.set_xticks(content["sigmas"], [f"{sigma:.3g}" for sigma in content["sigmas"]], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    with results.whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,236 @@
+"""The one description of a network: what factories take, what a saved file holds, and what `repr` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scalegroup import nn
+from scalegroup.algebra.group import ScaleGroup
+from scalegroup.algebra.rotation import RotationGroup
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.fields import boundary, lifting, pooling, readout
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.jets import kernels
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "square": torch.square,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softplus": F.softplus,
+}
+"""What a file can name. A network may have another one; it is refused when it is saved."""
+
+_STRATEGIES = {
+    kind.__name__: kind
+    for kind in (
+        *(boundary.Background, boundary.Reflect, boundary.Replicate, boundary.Zero),
+        *(kernels.DiscreteGaussian, kernels.SampledGaussian, kernels.NormalisedSampledGaussian),
+        *(kernels.IntegratedGaussian, kernels.SampledDerivatives, kernels.Iso),
+        *(lifting.BandLimited, lifting.SampledLifting),
+        *(pooling.Max, pooling.Mean, pooling.LogSumExp, pooling.TopK),
+        *(readout.CentrePixel, readout.SpatialMax, readout.SpatialMean, readout.Dense),
+    )
+}
+
+MIN_GRID_SIGMA = 2 / 3
+"""Samples: a little less than σ of the first layer at the default g, whose maps later ones are no smoother than."""
+
+NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
+"""What None cannot say."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Gaussian derivative network, all of it but the weights.
+
+    Args:
+        widths: of the hidden layers.
+        window: the scale channels, by physical σ₀ in pixels.
+        in_channels: 1 for grey images, 3 for colour.
+        num_classes: width of the last layer.
+        rotations: N, for regular fields of the rotations C_N in all hidden layers; None: plain features.
+        r: the ratio of σ between one layer and the next (eq 13).
+        kernel: the discretisation of the 2-jets; the default cuts where 0.5 % of the mass is left.
+        activation: a pointwise function of tensors.
+        boundary: what images are outside; `Background(value)` where that is known.
+        grid: `"self-similar"`, or `"image"` for the image's own pixels (the paper's literal implementation).
+        samples_per_sigma: g of self-similar grids; default `SAMPLES_PER_SIGMA`.
+        lifting: the kernel of the lifting; default `BandLimited()`.
+        min_grid_sigma: late layers run on every second sample where their σ is still so many samples there, by the same
+            rule in all scale channels; default `MIN_GRID_SIGMA`. None: they do not.
+        pooling: over scale.
+        readout: what is looked at in the plane.
+
+    Raises:
+        ScaleGroupError: if a part cannot be used.
+
+    >>> plan = Architecture((4, 8), ScaleWindow(ScaleGroup(2), 1.0, 3))
+    >>> Architecture.told(plan.tell()) == plan
+    True
+    """
+
+    widths: tuple[int, ...]
+    window: ScaleWindow
+    in_channels: int = 1
+    num_classes: int = 10
+    rotations: int | None = None
+    r: float = 1.25
+    kernel: kernels.Kernel = field(default_factory=lambda: kernels.DiscreteGaussian(tail=5e-3))
+    activation: Callable[[Tensor], Tensor] = torch.relu
+    boundary: boundary.Boundary = field(default_factory=boundary.Reflect)
+    grid: str = "self-similar"
+    samples_per_sigma: float | None = None
+    lifting: lifting.LiftingKernel | None = None
+    min_grid_sigma: float | Any | None = NOT_GIVEN
+    pooling: pooling.Pooling = field(default_factory=pooling.Max)
+    readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.widths, (tuple, list)):
+            raise ScaleGroupError(f"widths {self.widths!r}", expected="a tuple", mend="pass one per hidden layer")
+        sampling = lifting.sampling_of(self.grid, self.samples_per_sigma, self.lifting)
+        g, kernel = getattr(sampling, "samples_per_sigma", None), getattr(sampling, "kernel", None)
+        least = self.min_grid_sigma
+        if least is NOT_GIVEN:
+            least = None if g is None else MIN_GRID_SIGMA
+        if least is not None and g is None:
+            raise ScaleGroupError(
+                f'min_grid_sigma {least!r} with grid="image"',
+                expected="no coarser grids there: it is the reference",
+                mend="leave it out, or use self-similar grids",
+            )
+        parts: dict[str, Any] = {
+            "widths": tuple(check_integer("width", width, at_least=1) for width in self.widths),
+            "in_channels": check_integer("in_channels", self.in_channels, at_least=1),
+            "num_classes": check_integer("num_classes", self.num_classes, at_least=1),
+            "rotations": None if self.rotations is None else RotationGroup(self.rotations).order,
+            "r": check_positive("r", self.r),
+            "samples_per_sigma": g,
+            "lifting": kernel,
+            "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
+        }
+        for name, value in parts.items():
+            object.__setattr__(self, name, value)
+        check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+        for width in self.widths:
+            if width % self._order:
+                raise ScaleGroupError(
+                    f"width {width} for C{self.rotations}",
+                    expected=f"fields × {self.rotations}",
+                    mend=f"pass multiples of {self.rotations}",
+                )
+
+    def layers(self) -> list[Any]:
+        """The layers of an `nn.Sequential`: 2-jets, each but the last with batch norm and the activation behind it."""
+        lift = nn.Lift(
+            self.window,
+            self.in_channels,
+            boundary=self.boundary,
+            grid=self.grid,
+            samples_per_sigma=self.samples_per_sigma,
+            kernel=self.lifting,
+        )
+        chain: list[Any] = [lift]
+        betas = [self.r**depth for depth in range(len(self.widths) + 1)]
+        for depth, (beta, stride) in enumerate(zip(betas, self._strides(betas), strict=True)):
+            if depth:
+                chain += [nn.BatchNorm, partial(nn.Pointwise, function=self.activation)]
+            chain.append(partial(self._jet(depth), beta=beta, kernel=self.kernel, stride=stride))
+        return [
+            *chain,
+            partial(nn.ReadOut, readout=self.readout),
+            partial(nn.ScalePool, pooling=self.pooling),
+        ]
+
+    def _jet(self, depth: int) -> Callable[..., nn.Layer]:
+        last = depth == len(self.widths)
+        size = self.num_classes if last else self.widths[depth]
+        if self.rotations is None:
+            return partial(nn.JetConv, out_type=size)
+        group = RotationGroup(self.rotations)
+        rotation = size * group.trivial if last else size // self._order * group.regular
+        return partial(nn.SteerableJetConv, rotation=rotation)
+
+    def _strides(self, betas: list[float]) -> list[int]:
+        """2 for a layer behind which σ stays at least `min_grid_sigma` on every second sample."""
+        if self.min_grid_sigma is None or self.samples_per_sigma is None:
+            return [1] * len(betas)
+        g, strides = self.samples_per_sigma, []
+        for following in betas[1:]:
+            coarser = following * g / 2 >= self.min_grid_sigma * (1 - 1e-9)
+            strides.append(2 if coarser else 1)
+            g = g / strides[-1]
+        return [*strides, 1]
+
+    @property
+    def _order(self) -> int:
+        return 1 if self.rotations is None else RotationGroup(self.rotations).order
+
+    def changed(self, **parts: Any) -> Architecture:
+        """With other parts, and what follows from them by default; the name of an unknown one is refused."""
+        if unknown := sorted(parts.keys() - {part.name for part in fields(self)}):
+            known = sorted(part.name for part in fields(self))
+            raise ScaleGroupError(f"{unknown[0]}=", expected=f"one of {known}", mend="check the spelling")
+        derived: dict[str, Any] = {}
+        if parts.get("grid", self.grid) != self.grid:
+            derived = {"samples_per_sigma": None, "lifting": None, "min_grid_sigma": NOT_GIVEN}
+        return replace(self, **(derived | parts))
+
+    def tell(self) -> dict[str, Any]:
+        """As JSON has it. Raises `ScaleGroupError` for a part that has no name in a file."""
+        told = {part.name: _tell(getattr(self, part.name)) for part in fields(self)}
+        window = self.window
+        told["window"] = {
+            "ratio": window.group.ratio,
+            "sigma0": window.sigma0,
+            "first": window.first,
+            "channels": window.channels,
+        }
+        return told
+
+    @classmethod
+    def told(cls, content: dict[str, Any]) -> Architecture:
+        """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
+        parts = {name: _told(value) for name, value in content.items() if name != "window"}
+        window = content["window"]
+        group = ScaleGroup(window["ratio"])
+        parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])
+        parts["activation"] = ACTIVATIONS[content["activation"]]
+        if missing := {part.name for part in fields(cls)} - parts.keys():
+            raise KeyError(sorted(missing)[0])
+        return cls(**parts)
+
+
+def _tell(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, ScaleWindow):
+        name = type(value).__name__
+        if _STRATEGIES.get(name) is not type(value):
+            raise ScaleGroupError(f"{value!r}", expected=f"one of {sorted(_STRATEGIES)}", mend="use one of these")
+        return {"name": name} | {part.name: getattr(value, part.name) for part in fields(value)}
+    if callable(value):
+        names = [name for name, function in ACTIVATIONS.items() if function is value]
+        if not names:
+            raise ScaleGroupError(
+                f"activation {value!r}",
+                expected=f"one that a file can name: {sorted(ACTIVATIONS)}",
+                mend="save its state_dict yourself, or use one of these",
+            )
+        return names[0]
+    return value
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, dict):
+        options = {name: _told(part) for name, part in value.items() if name != "name"}
+        return _STRATEGIES[value["name"]](**options)
+    return tuple(value) if isinstance(value, list) else value
