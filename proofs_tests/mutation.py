@@ -27,11 +27,13 @@ from scalegroup.whole_file import whole_file
 
 ROOT = Path(__file__).parent.parent
 SUBJECTS = {
-    "jet": ("test_kernels", "test_exactness", "test_bad_input", "test_jet_conv"),
-    "gaussian": ("test_kernels", "test_bounds"),
-    "field": ("test_field", "test_bad_input"),
-    "window": ("test_window", "test_bad_input"),
-    "pooling": ("test_pooling", "test_bad_input"),
+    "jets/jet": ("test_kernels", "test_exactness", "test_bad_input", "test_jet_conv"),
+    "jets/gaussian": ("test_kernels", "test_bounds"),
+    "fields/field": ("test_field", "test_window", "test_bad_input"),
+    "fields/grid": ("test_field", "test_lifting"),
+    "fields/lifting": ("test_lifting",),
+    "fields/window": ("test_window", "test_bad_input"),
+    "fields/pooling": ("test_pooling", "test_bad_input"),
 }
 SLOWEST = 40.0  # seconds that the tests of one subject may take in the quick profile
 PATIENCE = 2 * SLOWEST  # seconds after which a mutant that hangs counts as noticed
@@ -89,7 +91,7 @@ def _mutants(subject: str) -> list[tuple[str, Any]]:
 
     path = Path("scalegroup", f"{subject}.py")
     source = path.read_text(encoding="utf-8")
-    database = WorkDB(f"{subject}.sqlite", WorkDB.Mode.create)
+    database = WorkDB(f"{path.stem}.sqlite", WorkDB.Mode.create)
     init([path], database, {})
     found = [item.mutations[0] for item in database.work_items]
     database.close()

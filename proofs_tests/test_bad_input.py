@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.baselines import riesz_net, scale_channel_cnn, steerable_hermite
 from scalegroup import (
     Background,
+    BandLimited,
     CentrePixel,
     DiscreteGaussian,
     FieldType,
+    Grid,
     GroupElement,
+    ImageGrid,
+    ImageType,
     IntegratedGaussian,
     Iso,
     LogSumExp,
@@ -23,43 +28,42 @@ from scalegroup import (
     Mean,
     NormalisedSampledGaussian,
     Reflect,
-    RegularRepresentation,
     Representation,
+    RotationGroup,
     SampledDerivatives,
     SampledGaussian,
+    SampledLifting,
     ScaleField,
     ScaleGroup,
     ScaleGroupError,
-    ScaleGroupWarning,
     ScaleWindow,
+    SelfSimilar,
     SpatialMean,
     TopK,
     Zero,
     character,
-    direct_sum,
     directional_derivatives,
     functional,
     nn,
-    smoothing,
     steer,
     testing,
     trivial,
 )
-from scalegroup.field_type import ImageType
-from scalegroup.grid import Axis, Grid
-from scalegroup.models import gaussian_derivative_net, riesz_net, scale_channel_cnn, steerable_hermite
-from scalegroup.resample import subsample
+from scalegroup.models import gaussian_derivative_net
 
 G, OTHER = ScaleGroup(2), ScaleGroup(3)
 WINDOW, ELSEWHERE = ScaleWindow(G, 1.0, 3), ScaleWindow(OTHER, 1.0, 3)
-ONE, TWO = FieldType.scalars(G, 1), FieldType.scalars(G, 2)
+ONE, TWO = FieldType.scalars(1), FieldType.scalars(2)
 READ, POOLED = replace(TWO, over_plane=False), replace(TWO, over_scale=False)
-FIELD = functional.lift(torch.zeros(1, 2, 9, 9), WINDOW)
+IMAGES = torch.zeros(1, 2, 9, 9)
+PIXELS = ImageGrid()
+FIELD = functional.lift(torch.zeros(1, 2, 41, 41), WINDOW, sampling=PIXELS)
+CANVAS = SelfSimilar(1.0).canvas((9, 9), WINDOW.sigmas)
 GOOD = torch.rand(1, 2, 25, 25)
 COEFFICIENTS, OFFSET = torch.zeros(4, 2, 5), torch.zeros(4)
 SCORES = torch.zeros(2, 5, 3)
 NOT_FIELDS = [FIELD.tensor, "field", None]
-OTHER_FIELDS = [functional.lift(torch.zeros(1, 3, 9, 9), WINDOW), nn.ScalePool(TWO)(FIELD)]
+OTHER_FIELDS = [functional.lift(torch.zeros(1, 3, 41, 41), WINDOW, sampling=PIXELS), nn.ScalePool(TWO)(FIELD)]
 NOT_POSITIVE = [0, -1, math.nan, math.inf, 10**400, "two", None]
 NOT_COUNTS = [0, -1, 1.5, True, "two", None]
 NOT_INTEGERS = [0.5, 1.0, True, "two", None, math.nan]
@@ -88,55 +92,51 @@ class Refusal:
 
 def jet_conv(**changed: Any) -> Any:
     arguments = {"coefficients": COEFFICIENTS, "offset": OFFSET, "sigma": 1.0} | changed
-    return functional.jet_conv(torch.zeros(1, 2, 9, 9), **arguments)
-
-
-def region_of(held: Grid) -> Any:
-    """The centre pixel of a 31×31 image, from the samples held."""
-    return functional.jet_conv_region(
-        torch.zeros(1, 2, *held.shape),
-        COEFFICIENTS,
-        OFFSET,
-        sigma=1.0,
-        filters=DiscreteGaussian().filters(1.0),
-        boundary=Background(0.0),
-        held=held,
-        wanted=Grid.whole(31, 31).around(0.5),
-    )
+    return functional.jet_conv(IMAGES, **arguments)
 
 
 def field(**changed: Any) -> ScaleField:
-    return ScaleField(**{"tensor": FIELD.tensor, "type": TWO, "window": WINDOW} | changed)
+    return ScaleField(**{"maps": FIELD.maps, "type": TWO, "window": WINDOW, "grids": FIELD.grids} | changed)
 
 
-def part(held: Axis) -> ScaleField:
-    """A field of a 9×9 image of which only some samples are held."""
-    return field(tensor=torch.zeros(1, 2, 3, held.length, held.length), grid=Grid(held, held))
+def lift(**changed: Any) -> ScaleField:
+    return functional.lift(**{"images": IMAGES, "window": WINDOW, "sampling": SelfSimilar(1.0)} | changed)
 
 
 def sequence(layers: list) -> nn.Sequential:
     return nn.Sequential(nn.Lift(WINDOW), *layers)
 
 
-JET = partial(nn.JetConv, out_type=2)
+def wider(grid: Grid) -> Grid:
+    return grid.dilated(2)
+
+
+def strided(images: Any) -> Any:
+    return nn.Sequential(nn.Lift(WINDOW, 2, grid="image"), nn.Subsample)(images)
+
+
+JET, SCALES = partial(nn.JetConv, out_type=2), partial(nn.ScaleConv, out_type=2, group=G)
+C4 = RotationGroup(4)
+SMOOTHED = FieldType.scalars(2, smoothed=0.8)
+SMALL = ScaleWindow(G, 1.0, 1)
+NET = gaussian_derivative_net(widths=(3,), num_classes=4, window=SMALL, in_channels=2)
+ON_PIXELS = gaussian_derivative_net(widths=(3,), window=SMALL, in_channels=2, grid="image")
+KNOWN = gaussian_derivative_net(widths=(3,), window=SMALL, in_channels=2, boundary=Background(0.5))
 NEEDS_A_GROUP = {
     "GroupElement": partial(GroupElement, power=1),
-    "Representation": partial(Representation, weights=(1,)),
-    "trivial": trivial,
-    "character": partial(character, weight=1),
-    "RegularRepresentation": RegularRepresentation,
-    "FieldType.scalars": partial(FieldType.scalars, size=1),
     "ScaleWindow": partial(ScaleWindow, sigma0=1.0, channels=3),
+    "an inclusion": G.generator.as_element_of,
 }
 NEEDS_A_KERNEL = {
     "JetConv": lambda kernel: nn.JetConv(TWO, 2, kernel=kernel),
     "jet_conv": lambda kernel: jet_conv(kernel=kernel),
-    "jet_maps": lambda kernel: functional.jet_maps(torch.zeros(1, 2, 9, 9), sigma=1.0, kernel=kernel),
+    "jet_maps": lambda kernel: functional.jet_maps(IMAGES, sigma=1.0, kernel=kernel),
 }
 NEEDS_A_BOUNDARY = {
-    "JetConv": lambda boundary: nn.JetConv(TWO, 2, boundary=boundary),
+    "Lift": lambda boundary: nn.Lift(WINDOW, boundary=boundary),
+    "lift": lambda boundary: lift(boundary=boundary),
     "jet_conv": lambda boundary: jet_conv(boundary=boundary),
-    "jet_maps": lambda boundary: functional.jet_maps(torch.zeros(1, 2, 9, 9), sigma=1.0, boundary=boundary),
+    "jet_maps": lambda boundary: functional.jet_maps(IMAGES, sigma=1.0, boundary=boundary),
 }
 
 REFUSALS = [
@@ -150,32 +150,20 @@ REFUSALS = [
     Refusal("product", lambda g: G.generator * g, G.generator, [OTHER.generator], "GroupElement"),
     Refusal("inclusion", G.generator.as_element_of, ScaleGroup(2**0.5), [OTHER, ScaleGroup(4)], "scaling by 2"),
     *(
-        Refusal(f"group of {name}", make, G, [2.0, trivial(G), *NOT_OURS], "group")
-        for name, make in {**NEEDS_A_GROUP, "an inclusion": G.generator.as_element_of}.items()
+        Refusal(f"group of {name}", make, G, [2.0, trivial(), *NOT_OURS], "group")
+        for name, make in NEEDS_A_GROUP.items()
     ),
-    Refusal("weights", partial(Representation, G), (1, -2), [(), (0.5,), ("w",), (None,), (True,), 5], "weight"),
-    Refusal("character", partial(character, G), -1, NOT_INTEGERS, "weight"),
-    Refusal("dimension", partial(trivial, G), 2, NOT_COUNTS, "dimension"),
-    Refusal(
-        "sum of many", direct_sum, [trivial(G)], [[], [3, 4], [trivial(G), trivial(OTHER)]], "summand|epresentation"
-    ),
+    Refusal("weights", Representation, (1, -2), [(), (0.5,), ("w",), (None,), (True,), 5], "weight"),
+    Refusal("character", character, -1, NOT_INTEGERS, "weight"),
+    Refusal("dimension", trivial, 2, NOT_COUNTS, "dimension"),
+    Refusal("intertwiners", trivial().intertwiners, trivial(), NOT_OURS, "other"),
     *(
-        Refusal(name, combine, trivial(G), [trivial(OTHER), *NOT_OURS], f"Representation|{REPEATED}")
-        for name, combine in {
-            "direct sum": lambda rho: trivial(G) + rho,
-            "tensor product": lambda rho: trivial(G) @ rho,
-            "intertwiners": trivial(G).intertwiners,
-        }.items()
+        Refusal(name, act, G.generator, [trivial(), *NOT_OURS], "element")
+        for name, act in {"exponents": trivial().exponents, "matrix": trivial().matrix}.items()
     ),
     *(
         Refusal(name, act, G.generator, [OTHER.generator, *NOT_OURS], f"GroupElement|{REPEATED}")
-        for name, act in {
-            "exponents": trivial(G).exponents,
-            "matrix": trivial(G).matrix,
-            "action on labels": lambda g: RegularRepresentation(G).act(g, [0]),
-            "action on windows": WINDOW.transform,
-            "action on fields": FIELD.transform,
-        }.items()
+        for name, act in {"action on windows": WINDOW.transform, "action on fields": FIELD.transform}.items()
     ),
     Refusal("sigma0", lambda sigma0: ScaleWindow(G, sigma0, 3), 0.5, NOT_POSITIVE, "sigma0"),
     Refusal("channels", lambda channels: ScaleWindow(G, 1.0, channels), 1, NOT_COUNTS, "channels"),
@@ -192,41 +180,58 @@ REFUSALS = [
             "restriction": FIELD.restrict,
         }.items()
     ),
+    Refusal(
+        "restriction to nothing", FIELD.restrict, WINDOW.transform(G.element(2)), [WINDOW.transform(G.element(3))], "4"
+    ),
     # types and fields
-    Refusal("features", partial(FieldType.scalars, G), 2, NOT_COUNTS, "size"),
-    Refusal("fibre", FieldType, trivial(G), [G, *NOT_OURS], "fibre"),
+    Refusal("features", FieldType.scalars, 2, NOT_COUNTS, "size"),
+    Refusal("fibre", FieldType, trivial(), [G, *NOT_OURS], "fibre"),
+    Refusal("smoothed", lambda smoothed: FieldType(trivial(), smoothed=smoothed), 0.8, ["two", None], "smoothed"),
+    Refusal("rotating", FieldType.rotating, C4.regular, [C4, *NOT_OURS], "rotation"),
+    Refusal(
+        "rotations", lambda rho: FieldType(trivial(4), rotation=rho), C4.regular, [2 * C4.regular, 3], "rotation|field"
+    ),
     Refusal("image type", ImageType, 3, NOT_COUNTS, "channels"),
     Refusal(
-        "shape of a field",
-        lambda shape: field(tensor=torch.zeros(shape)),
-        (1, 2, 3, 9, 9),
-        [(1, 2, 3, 9), (2, 9, 9), (1, 2, 3, 9, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9)],
-        "tensor",
+        "tensor of a field",
+        lambda tensor: ScaleField.of(tensor, TWO, WINDOW),
+        torch.zeros(1, 2, 3, 9, 9),
+        [
+            *(
+                torch.zeros(shape)
+                for shape in ((1, 2, 3, 9), (2, 9, 9), (1, 2, 3, 9, 9, 9), (1, 3, 3, 9, 9), (1, 2, 2, 9, 9))
+            ),
+            *(torch.zeros(shape) for shape in ((0, 2, 3, 9, 9), (1, 2, 3, 0, 9))),
+            *(torch.zeros(1, 2, 3, 9, 9).long(), None, "two"),
+        ],
+        "tensor|maps",
     ),
     *(
         Refusal(f"{name} of a field", lambda value, name=name: field(**{name: value}), good, bad, said)
         for name, good, bad, said in [
-            ("tensor", FIELD.tensor, [FIELD.tensor.long(), FIELD.tensor.bool(), FIELD.tensor.numpy(), None], "tensor"),
-            ("type", TWO, [ImageType(2), FieldType.scalars(OTHER, 2), *NOT_OURS], "type|ScaleWindow"),
-            ("window", WINDOW, [ELSEWHERE, *NOT_OURS], f"ScaleWindow|{REPEATED}"),
-            ("spacing", -1, NOT_INTEGERS, "spacing"),
-            ("exponents", (1, -2), [(1,), (1, 2, 3), (0.5, 1), ("two", 1), 3], "exponent"),
-            ("defined", (True, False, True), [(True,), (True,) * 4, True], "defined"),
-            ("background", torch.zeros(2, 3), [torch.zeros(2), torch.zeros(3, 2), 0.5, "two"], "background"),
-            ("grid", Grid.whole(9, 9), [Grid.whole(5, 5), Grid.whole(9, 8), (9, 9)], "grid"),
+            (
+                "maps",
+                FIELD.maps,
+                [
+                    *(FIELD.maps[:2], FIELD.maps + FIELD.maps[:1], list(FIELD.maps), FIELD.maps[0], (), None),
+                    tuple(maps.long() for maps in FIELD.maps),
+                    tuple(maps.numpy() for maps in FIELD.maps),
+                    tuple(maps[0] for maps in FIELD.maps),
+                    tuple(maps[:0] for maps in FIELD.maps),
+                    tuple(maps[..., :-1] for maps in FIELD.maps),
+                    tuple(maps[:, :1] for maps in FIELD.maps),
+                    tuple(FIELD.maps[0].expand(n, -1, -1, -1) for n in (1, 1, 4)),
+                ],
+                "maps",
+            ),
+            ("type", TWO, [ImageType(2), FieldType.scalars(3), POOLED, *NOT_OURS], "type|maps"),
+            ("window", WINDOW, [ScaleWindow(G, 1.0, 2), G, *NOT_OURS], "window|grids"),
+            ("grids", FIELD.grids, [FIELD.grids.select(0, 2), CANVAS, FIELD.grids.grids, *NOT_OURS], "grids|maps"),
+            ("power", -1, NOT_INTEGERS, "power"),
         ]
     ),
+    Refusal("crop", FIELD.crop, FIELD.grids.map(lambda grid: grid.dilated(-3)), [FIELD.grids.map(wider)], "41×41"),
     Refusal("late restriction", lambda f: f.restrict(WINDOW), FIELD, [nn.ScalePool(TWO)(FIELD)], "over the plane"),
-    Refusal("resampling", FIELD.resample, 1, [60, -60, 5000, *NOT_INTEGERS], "spacing|resampling|power"),
-    Refusal("resampled part", lambda held: part(held).resample(1), Axis(9, 0, 9), [Axis(9, 2, 7)], r"holds \(5, 5\)"),
-    Refusal(
-        "subsampled size",
-        lambda shape: subsample(torch.zeros(shape), 2),
-        (5, 7),
-        [(4, 4), (4, 5), (5, 4), (3,), ()],
-        "shape",
-    ),
-    Refusal("subsampling", partial(subsample, torch.zeros(5, 5)), 2, NOT_COUNTS, "factor"),
     # functions
     *(
         Refusal(
@@ -241,33 +246,31 @@ REFUSALS = [
         [math.nan, math.inf, 1j, "two", None, torch.zeros(1, 2), torch.tensor([0.0, math.nan])],
         "background",
     ),
-    Refusal(
-        "background",
-        lambda value: functional.lift(torch.zeros(1, 2, 9, 9), WINDOW, background=value),
-        torch.zeros(2),
-        [torch.zeros(3), torch.zeros(2, 1), torch.zeros(0)],
-        "background",
+    *(
+        Refusal(f"background of {name}", make, torch.zeros(2), [torch.zeros(3), torch.zeros(1, 2)], "background")
+        for name, make in {
+            "jet_conv": lambda value: jet_conv(boundary=Background(value)),
+            "lift": lambda value: lift(boundary=Background(value)),
+            "Lift": lambda value: nn.Lift(WINDOW, 2, boundary=Background(value)),
+        }.items()
     ),
+    Refusal("window of lift", lambda window: lift(window=window), WINDOW, [G, *NOT_OURS], "window"),
+    Refusal("sampling", lambda s: lift(sampling=s), PIXELS, ["image", SelfSimilar, *NOT_OURS], "sampling"),
     Refusal(
-        "background of a layer",
-        lambda value: jet_conv(boundary=Background(value)),
-        torch.zeros(2),
-        [torch.zeros(3), torch.zeros(1, 2)],
-        "background",
+        "wanted",
+        lambda grids: lift(wanted=grids),
+        CANVAS.map(wider),
+        [FIELD.grids, CANVAS.select(0, 2), SelfSimilar(1.0).canvas((9, 9), ELSEWHERE.sigmas), 3, "two"],
+        "wanted",
     ),
+    Refusal("samples per σ₀", SelfSimilar, 0.5, NOT_POSITIVE, "samples_per_sigma"),
+    Refusal("κ", lambda kappa: SelfSimilar(1.0, smoothed=kappa), 0.8, [1, 1.5, *NOT_POSITIVE], "smoothed"),
     Refusal(
-        "window of lift",
-        lambda window: functional.lift(torch.zeros(1, 2, 9, 9), window),
-        WINDOW,
-        [G, *NOT_OURS],
-        "window",
-    ),
-    Refusal(
-        "lifting spacing",
-        lambda spacing: functional.lift(torch.zeros(1, 2, 9, 9), WINDOW, spacing=spacing),
-        1,
-        NOT_INTEGERS,
-        "spacing",
+        "lifting kernel",
+        lambda kernel: SelfSimilar(1.0, kernel=kernel),
+        SampledLifting(),
+        [Iso(), BandLimited, *NOT_OURS],
+        "kernel",
     ),
     Refusal(
         "coefficients",
@@ -289,7 +292,6 @@ REFUSALS = [
     Refusal("offset", lambda shape: jet_conv(offset=torch.zeros(shape)), (4,), [(3,), (4, 1), (), (1,)], "offset"),
     Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, NOT_POSITIVE, "sigma"),
     Refusal("sigma of Iso", lambda sigma: jet_conv(sigma=sigma, kernel=Iso()), 0.8, [0.79, 0.5], "σ"),
-    Refusal("region", region_of, Grid.whole(31, 31), [Grid.whole(31, 31).around(3)], "region"),
     *(
         Refusal(f"kernel of {name}", make, Iso(), ["T", 3, DiscreteGaussian], "kernel")
         for name, make in NEEDS_A_KERNEL.items()
@@ -324,20 +326,17 @@ REFUSALS = [
         Refusal(f"tail of {k.__name__}", lambda tail, k=k: k(tail=tail), 1e-6, [1, *NOT_POSITIVE], "tail")
         for k in KERNELS
     ),
-    *(Refusal(f"sigma of {k.__name__}", k().filters, 0.9, NOT_POSITIVE, "sigma") for k in KERNELS),
+    *(Refusal(f"sigma of {k.__name__}", k().taps, 0.9, NOT_POSITIVE, "sigma") for k in KERNELS),
+    Refusal(
+        "what is smoothed already",
+        lambda smoothed: DiscreteGaussian().reach(1.0, smoothed),
+        0.9,
+        [1.0, 2.0],
+        "smoothed",
+    ),
     Refusal("temperature", LogSumExp, 0.5, NOT_POSITIVE, "temperature"),
     Refusal("k", TopK, 2, NOT_COUNTS, r"\bk\b"),
     Refusal("top k", lambda k: nn.ScalePool(TWO, TopK(k))(FIELD), 3, [4], "3 scale channels"),
-    *(
-        Refusal(
-            f"nothing for {type(layer).__name__}",
-            lambda window, layer=layer: layer(FIELD.restrict(window)),
-            WINDOW.transform(G.element(-2)),
-            [WINDOW.transform(G.element(5))],
-            "without a defined scale channel",
-        )
-        for layer in (nn.ScalePool(TWO), nn.BatchNorm(TWO))
-    ),
     Refusal("frequency", testing.discretisation_constants, math.pi, [3.2, *NOT_POSITIVE], "max_frequency"),
     Refusal("factor", lambda factor: testing.covariance_bound(2.0, factor, 1.0), 2.0, NOT_POSITIVE, "factor"),
     Refusal("sigma of a bound", lambda s: testing.covariance_bound(s, 2.0, 1.0), 2.0, NOT_POSITIVE, "sigma"),
@@ -345,34 +344,40 @@ REFUSALS = [
     # layers
     Refusal("window of Lift", nn.Lift, WINDOW, [G, *NOT_OURS], "window"),
     Refusal("image channels of Lift", partial(nn.Lift, WINDOW), 3, NOT_COUNTS, "channels"),
-    Refusal("spacing of Lift", lambda spacing: nn.Lift(WINDOW, spacing=spacing), -1, NOT_INTEGERS, "spacing"),
+    Refusal("grid of Lift", lambda grid: nn.Lift(WINDOW, grid=grid), "image", ["pixels", *NOT_OURS], "grid"),
     Refusal(
-        "background of Lift",
-        lambda value: nn.Lift(WINDOW, 2, background=value),
-        torch.zeros(2),
-        [torch.zeros(3), torch.zeros(1, 2), math.nan, "two"],
-        "background",
+        "samples of Lift", lambda g: nn.Lift(WINDOW, samples_per_sigma=g), 0.5, NOT_POSITIVE[:-1], "samples_per_sigma"
     ),
     Refusal(
-        "margin of Lift",
-        lambda margin: nn.Lift(WINDOW, background=0.0, margin=margin),
-        3,
-        [-1, *NOT_INTEGERS],
-        "margin",
+        "kernel of Lift",
+        lambda kernel: nn.Lift(WINDOW, kernel=kernel),
+        SampledLifting(),
+        [Iso(), BandLimited, 3],
+        "kernel",
     ),
-    Refusal("margin of nothing known", lambda margin: nn.Lift(WINDOW, margin=margin), 0, [1], "margin"),
+    *(
+        Refusal(
+            f"{name} of pixels",
+            lambda value, name=name: nn.Lift(WINDOW, grid="image", **{name: value}),
+            None,
+            [good],
+            name,
+        )
+        for name, good in {"samples_per_sigma": 1.0, "kernel": BandLimited()}.items()
+    ),
     Refusal("function", partial(nn.Pointwise, TWO), torch.square, NOT_OURS, "function"),
     Refusal("pooling", partial(nn.ScalePool, TWO), Mean(), ["max", Max, *NOT_OURS], "pooling"),
     Refusal("read-out", partial(nn.ReadOut, TWO), SpatialMean(), ["centre", CentrePixel, *NOT_OURS], "readout"),
     Refusal("beta", lambda beta: nn.JetConv(TWO, 4, beta=beta), 1.25, NOT_POSITIVE, "beta"),
+    Refusal("beta behind a lifting", lambda beta: nn.JetConv(SMOOTHED, 4, beta=beta), 1.0, [0.8, 0.5], "beta"),
+    Refusal("stride", lambda stride: nn.JetConv(TWO, 4, stride=stride), 2, [0, 3, -1, 1.5, "two", None], "stride"),
     Refusal("features out", partial(nn.JetConv, TWO), 4, [0, -1, True, 1.5, "two", None, READ], "size|out_type"),
-    Refusal("group out", partial(nn.JetConv, TWO), TWO, [FieldType.scalars(OTHER, 2)], "FieldType"),
     *(
-        Refusal(f"type of {name}", make, TWO, [READ, POOLED, FieldType(character(G, 1)), ImageType(2), None], "type")
-        for name, make in {"JetConv": JET, "BatchNorm": nn.BatchNorm, "ReLU": nn.ReLU}.items()
+        Refusal(f"type of {name}", make, TWO, [READ, POOLED, FieldType(character(1)), ImageType(2), None], "type")
+        for name, make in {"JetConv": JET, "BatchNorm": nn.BatchNorm, "ReLU": nn.ReLU, "ScaleConv": SCALES}.items()
     ),
-    Refusal("type of a read-out", nn.ReadOut, POOLED, [READ, FieldType(character(G, 1)), ImageType(2)], "read-out"),
-    Refusal("type of pooling", nn.ScalePool, READ, [POOLED, FieldType(character(G, 1)), ImageType(2)], "pooling"),
+    Refusal("type of a read-out", nn.ReadOut, POOLED, [READ, FieldType(character(1)), ImageType(2)], "read-out"),
+    Refusal("type of pooling", nn.ScalePool, READ, [POOLED, FieldType(character(1)), ImageType(2)], "pooling"),
     Refusal(
         "half width", lambda c: nn.BatchNorm(TWO, half_width=c), math.inf, [0, -1, math.nan, "two", None], "half_width"
     ),
@@ -380,10 +385,66 @@ REFUSALS = [
     Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
     *(
         Refusal(f"input of {type(layer).__name__}", layer, FIELD, [*NOT_FIELDS, *OTHER_FIELDS], "input")
-        for layer in (JET(TWO), nn.BatchNorm(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
+        for layer in (JET(TWO), SCALES(TWO), nn.BatchNorm(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
+    ),
+    Refusal(
+        "samples of a layer", JET(TWO), FIELD, [FIELD.crop(FIELD.grids.map(lambda grid: grid.around(2)))], "JetConv"
+    ),
+    Refusal("strided pixels", strided, torch.zeros(1, 2, 41, 41), [torch.zeros(1, 2, 40, 40)], "even size"),
+    Refusal("neighbours", lambda n: SCALES(TWO, neighbours=n), 2, NOT_COUNTS, "neighbours"),
+    Refusal("group of ScaleConv", lambda group: nn.ScaleConv(TWO, 2, group), G, [WINDOW, *NOT_OURS], "group"),
+    Refusal(
+        "window of ScaleConv", lambda window: SCALES(TWO)(replace(FIELD, window=window)), WINDOW, [ELSEWHERE], "3 scale"
+    ),
+    Refusal("body", nn.Residual, JET(TWO), [nn.ReLU, *NOT_OURS], "body"),
+    Refusal("shortcut", lambda layer: nn.Residual(JET(TWO), layer), nn.ReLU(TWO), [nn.ReLU(ONE), 3, "two"], "branch"),
+    Refusal(
+        "sum", lambda layer: nn.Add(JET(TWO), layer), nn.Mix(TWO, 2), [nn.Mix(TWO, 3), nn.ReadOut(TWO), 3], "sum|branch"
+    ),
+    Refusal(
+        "concatenation", lambda layer: nn.Concat(JET(TWO), layer), nn.Mix(TWO, 3), [nn.ReadOut(TWO), 3], "concat|branch"
+    ),
+    *(
+        Refusal(f"no branches of {k.__name__}", lambda layers, k=k: k(*layers), [JET(TWO)], [[]], "branch")
+        for k in (nn.Add, nn.Concat)
+    ),
+    Refusal(
+        "heads",
+        lambda heads: nn.Heads(**heads),
+        {"a": JET(TWO)},
+        [{}, {"a": 3}, {"a": JET(TWO), "b": JET(ONE)}],
+        "head",
+    ),
+    *(
+        Refusal(f"features of {name}", make, 3, [0, -1, True, 1.5, "two", None], "out_type|size")
+        for name, make in {"Mix": partial(nn.Mix, TWO), "ScaleConv": lambda n: nn.ScaleConv(TWO, n, G)}.items()
     ),
     # networks
-    Refusal("first layer", lambda first: nn.Sequential(*first), [nn.Lift(WINDOW)], [[], [nn.ReLU(ONE)], [3]], "first"),
+    Refusal(
+        "first layer",
+        lambda first: nn.Sequential(*first),
+        [nn.Lift(WINDOW)],
+        [[], [nn.ReLU], [torch.nn.ReLU()], [3]],
+        "layer",
+    ),
+    *(
+        Refusal(name, call, WINDOW, [G, 3, "two"], "window")
+        for name, call in {
+            "window of a network": lambda window: NET(GOOD, window=window),
+            "window of a plan": lambda window: NET.plan((25, 25), window=window),
+            "window of a prediction": lambda window: NET.predict(GOOD, window=window),
+        }.items()
+    ),
+    Refusal(
+        "window of a field", lambda window: nn.Sequential(JET(TWO))(FIELD, window=window), None, [WINDOW], "window"
+    ),
+    Refusal(
+        "network without lifting",
+        lambda first: nn.Sequential(first, JET).window,
+        nn.Lift(WINDOW),
+        [nn.ReLU(TWO)],
+        "ReLU",
+    ),
     Refusal(
         "layer",
         sequence,
@@ -398,7 +459,6 @@ REFUSALS = [
         [
             [nn.ReLU(TWO)],
             [JET, nn.BatchNorm(ONE)],
-            [nn.JetConv(FieldType.scalars(OTHER, 1), 2)],
             [nn.Lift(WINDOW)],
             [JET, nn.ReadOut, nn.ReLU(TWO)],
         ],
@@ -412,21 +472,24 @@ REFUSALS = [
         "type|read-out|pooling",
     ),
     Refusal(
-        "min_grid_sigma",
-        lambda s: nn.Sequential(nn.Lift(WINDOW), min_grid_sigma=s),
-        1.0,
-        [0, -1, math.nan, "two"],
-        "min_grid",
-    ),
-    Refusal(
         "Iso in a network",
-        lambda sigma0: gaussian_derivative_net(widths=(2,), window=ScaleWindow(G, sigma0, 1), kernel=Iso())(
-            GOOD[:, :1]
-        ),
+        lambda sigma0: gaussian_derivative_net(
+            widths=(2,), window=ScaleWindow(G, sigma0, 1), kernel=Iso(), grid="image"
+        )(GOOD[:, :1]),
         0.8,
         [0.7],
         "σ = 0.7",
     ),
+    Refusal(
+        "Iso behind a lifting",
+        lambda g: gaussian_derivative_net(widths=(2,), samples_per_sigma=g, min_grid_sigma=None, kernel=Iso())(
+            GOOD[:, :1]
+        ),
+        2.0,
+        [1.0],
+        "σ = 1 samples",
+    ),
+    Refusal("part of a network", lambda part: gaussian_derivative_net(**part), {"r": 1.5}, [{"spacing": 1}], "spacing"),
     Refusal(
         "k in a network",
         lambda k: gaussian_derivative_net(widths=(2,), window=ScaleWindow(G, 1.0, 2), pooling=TopK(k))(GOOD[:, :1]),
@@ -435,7 +498,7 @@ REFUSALS = [
         "2 scale channels",
     ),
     Refusal("size of a plan", sequence([]).plan, (25, 25), [(0, 5), (5, -1), (1.5, 5), (5, "two")], "size"),
-    Refusal("preset", gaussian_derivative_net, "larger", ["huge", "", 3, None, ["larger"]], "preset"),
+    Refusal("preset", gaussian_derivative_net, "larger", ["huge", "", 3, ["larger"]], "preset"),
     Refusal(
         "window and sigma0",
         lambda sigma0: gaussian_derivative_net(window=WINDOW, sigma0=sigma0),
@@ -461,6 +524,10 @@ REFUSALS = [
             ("pooling", Mean(), ["max", 3, Max], "pooling"),
             ("readout", SpatialMean(), ["centre", 3, CentrePixel], "readout"),
             ("min_grid_sigma", None, NOT_POSITIVE[:-1], "min_grid_sigma"),
+            ("samples_per_sigma", None, NOT_POSITIVE[:-1], "samples_per_sigma"),
+            ("grid", "image", ["pixels", 3, None], "grid"),
+            ("lifting", SampledLifting(), ["sampled", Iso()], "kernel"),
+            ("rotations", 4, NOT_COUNTS[:-1], "order|width"),
         ]
     ),
     *(
@@ -511,8 +578,7 @@ def no_computing(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("it began to compute")
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", computes)
-    for method in (smoothing.Banded, smoothing.Depthwise):
-        monkeypatch.setattr(method, "__call__", computes)
+    monkeypatch.setattr(torch.Tensor, "__matmul__", computes)
 
 
 def assert_refused(call: Callable[[], Any], said: str) -> None:
@@ -549,25 +615,21 @@ def test_what_is_accepted_or_refused_in_another_way_is_found() -> None:
 
 # -- images -----------------------------------------------------------------------------------------------------------
 
-SMALL = ScaleWindow(G, 1.0, 1)
-NET = gaussian_derivative_net(widths=(3,), num_classes=4, window=SMALL, in_channels=2)
-STRIDED = gaussian_derivative_net(widths=(3,), window=ScaleWindow(G, 2.0, 1), in_channels=2, min_grid_sigma=1.0)
-KNOWN = gaussian_derivative_net(widths=(3,), window=SMALL, in_channels=2, boundary=Background(0.5))
-
 TAKE_IMAGES: dict[str, Callable] = {
     "functional.lift": lambda images: functional.lift(images, WINDOW),
     "functional.jet_maps": lambda images: functional.jet_maps(images, sigma=1.0),
     "functional.jet_conv": lambda images: functional.jet_conv(images, COEFFICIENTS, OFFSET, sigma=1.0),
     "nn.Lift": nn.Lift(WINDOW, 2),
     "network": NET,
-    "network on strides": STRIDED,
+    "network on pixels": ON_PIXELS,
     "network with a background": KNOWN,
-    "dense": NET.dense,
+    "field": NET.field,
+    "predict": NET.predict,
     "scale_logits": NET.scale_logits,
     "select_scale": NET.select_scale,
-    "riesz_net": riesz_net((3,), in_channels=2),
-    "scale_channel_cnn": scale_channel_cnn((3,), in_channels=2),
-    "steerable_hermite": steerable_hermite((3,), in_channels=2),
+    "riesz_net": riesz_net((3,), in_channels=2).eval(),
+    "scale_channel_cnn": scale_channel_cnn((3,), in_channels=2).eval(),
+    "steerable_hermite": steerable_hermite((3,), in_channels=2).eval(),
 }
 BAD_IMAGES = {
     "no tensor": (GOOD.numpy(), "type ndarray"),
@@ -619,40 +681,12 @@ def test_good_images_are_accepted(call: Callable) -> None:
 
 @pytest.mark.usefixtures("no_computing")
 def test_computing_is_noticed() -> None:
-    for name in set(TAKE_IMAGES) - {"functional.lift", "nn.Lift"}:  # lifting alone computes nothing
+    for name in TAKE_IMAGES:
         with pytest.raises(pytest.fail.Exception, match="began to compute"):
             TAKE_IMAGES[name](GOOD)
 
 
-# -- small images -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(1, 1), (9, 9), (17, 33), (33, 17)], ids=str)
-@pytest.mark.parametrize("spacing", [0, 1])
-def test_images_too_small_for_their_coarsest_channels_warn_and_name_exactly_these(
-    size: tuple[int, int], spacing: int
-) -> None:
-    kernel = DiscreteGaussian(tail=1e-3)
-    window = ScaleWindow(G, 1.0, 4)
-    net = nn.Sequential(nn.Lift(window, spacing=spacing), partial(nn.JetConv, out_type=2, kernel=kernel), nn.ReadOut)
-    leaving = [
-        f"{sigma:g}" for sigma in window.sigmas if 2 * kernel.filters(sigma / G.factor(spacing)).radius + 1 > min(size)
-    ]
-    assert leaving  # the control is below: images that are large enough
-    with pytest.warns(ScaleGroupWarning) as caught:
-        field = net(torch.rand(1, 1, *size))
-    (message,) = (str(warning.message) for warning in caught)
-    named = re.search(r"σ₀ = ([^:]+):", message)
-    assert named
-    assert named[1].split(", ") == leaving
-    assert f"{size[0]}×{size[1]}" in message
-    assert field.tensor.isfinite().all()
-
-
-def test_images_large_enough_do_not_warn() -> None:
-    kernel = DiscreteGaussian(tail=1e-3)
-    net = nn.Sequential(nn.Lift(ScaleWindow(G, 1.0, 4)), partial(nn.JetConv, out_type=2, kernel=kernel), nn.ReadOut)
-    enough = 2 * kernel.filters(8.0).radius + 1
-    net(torch.rand(1, 1, enough, enough))  # warnings are errors here
-    with pytest.warns(ScaleGroupWarning, match="σ₀ = 8:"):
-        net(torch.rand(1, 1, enough, enough - 1))
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 2)], ids=str)
+@pytest.mark.parametrize("call", TAKE_IMAGES.values(), ids=TAKE_IMAGES)
+def test_images_of_any_size_are_accepted(call: Callable, shape: tuple[int, int]) -> None:
+    call(torch.rand(1, 2, *shape))

@@ -5,18 +5,17 @@ import runpy
 import sys
 from argparse import ArgumentParser
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, report, tradeoff
+from benchmarks import data, generalisation, networks, report
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
-from scalegroup import nn
-from scalegroup.models import gaussian_derivative_net
+from scalegroup import Background, Mean, SpatialMax, functional
+from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
 from scalegroup.whole_file import whole_file
 
 
@@ -25,7 +24,8 @@ def run(monkeypatch):
     """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
     few = replace(data.digits().first(train=20, test=10), name="few")
     monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
-    monkeypatch.setattr(networks, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
+    narrow = {name: replace(preset, widths=(2,)) for name, preset in PRESETS.items()}
+    monkeypatch.setattr(networks, "PRESETS", narrow)
 
     def run_it(folder, *more):
         command = ["benchmarks", "generalisation", "--data", "few", "--sizes", "0.7071", "1", "--epochs", "1"]
@@ -47,17 +47,28 @@ def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training
     parser = ArgumentParser()
     generalisation.add_arguments(parser)
     options = parser.parse_args(["--preset", "larger"])
-    settings = networks.settings_for(options, data.digits(), [2.0])
-    nets = {name: networks.build(setting, seed=0) for name, setting in settings.items()}
-    assert {name: net.lift.window.sigmas for name, net in nets.items()} == {
+    nets = {
+        name: networks.build(architecture, seed=0)
+        for name, architecture in networks.architectures_for(options, data.digits(), [2.0]).items()
+    }
+    assert {name: net.window.sigmas for name, net in nets.items()} == {
         "multi_scale": data.digits().window.sigmas,
         "single_scale": (2.0,),
     }
     for name, preset in (("multi_scale", "larger"), ("single_scale", "single_scale")):
         assert nets[name].parameter_count == gaussian_derivative_net(preset).parameter_count
-        assert nets[name].lift.background == data.BACKGROUND
-    options.sigma_single = 0.9
-    assert networks.settings_for(options, data.digits(), [2.0])["single_scale"].window.sigmas == (0.9,)
+        assert nets[name].architecture.boundary == Background(data.BACKGROUND)
+    for option, value in (("sigma_single", 0.9), ("grid", "image"), ("pooling", "mean"), ("read_out", "spatial-max")):
+        setattr(options, option, value)
+    single = networks.architectures_for(options, data.digits(), [2.0])["single_scale"]
+    assert (single.window.sigmas, single.grid, single.pooling, single.readout) == (
+        (0.9,),
+        "image",
+        Mean(),
+        SpatialMax(),
+    )
+    options.grid, options.samples_per_sigma = "self-similar", 1.0
+    assert networks.architectures_for(options, data.digits(), [2.0])["single_scale"].samples_per_sigma == 1.0
 
 
 def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys):
@@ -129,6 +140,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--sigma-first", "-1"], "sigma first"),
         (["--sigma-single", "0"], "sigma single"),
         (["--channels", "0"], "channels"),
+        (["--grid", "none"], "grid 'none'"),
+        (["--samples-per-sigma", "0"], "samples_per_sigma"),
+        (["--grid", "image", "--samples-per-sigma", "1"], "samples_per_sigma"),
         (["--sigma-first", "100"], "channels"),
         (["--train-size", "1", "1+0"], "train size"),
         (["--seeds", "0", "-1"], "seed"),
@@ -158,13 +172,13 @@ def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
 
 def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the_window(run, monkeypatch, tmp_path):
     seen = []
-    whole_field = nn.Sequential.field
+    lift = functional.lift
 
-    def watched(net, images, **options):
-        seen.append((net.training, net.lift.window))
-        return whole_field(net, images, **options)
+    def watched(images, window, **options):
+        seen.append((torch.is_grad_enabled(), window))
+        return lift(images, window, **options)
 
-    monkeypatch.setattr(nn.Sequential, "field", watched)
+    monkeypatch.setattr(functional, "lift", watched)
     assert run(tmp_path, "--epochs", "16", "--dropped-channels", "3") == 0
     whole = data.digits().window
     trained = {window.first for training, window in seen if training and window.channels > 1}
@@ -214,7 +228,7 @@ def test_results_name_no_folder_of_this_machine(run, tmp_path):
     assert "--cache kept/here" in text  # the control: a folder that anybody can have
 
 
-def test_margin_channels_lie_on_the_windows_own_grid():
+def test_channels_that_are_asked_for_lie_on_the_windows_own_grid():
     window = data.digits().window
     wider = networks.window_for(window, 0.35, 11)
     assert (wider.first, wider.channels) == (-3, 11)
@@ -222,20 +236,16 @@ def test_margin_channels_lie_on_the_windows_own_grid():
     assert networks.window_for(window, None, None) == window
 
 
-@pytest.mark.parametrize(
-    ("command", "column"), [("truncation", "radius at σ = 4, in σ"), ("strides", "million multiply-adds")]
-)
-def test_tradeoffs_are_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path, command, column):
+def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_path):
     assert run(tmp_path / "trained") == 0
-    monkeypatch.setattr(tradeoff, "gaussian_derivative_net", partial(gaussian_derivative_net, widths=(2,)))
     weights = tmp_path / "trained" / "multi_scale.safetensors"
-    arguments = ["benchmarks", command, "--data", "few", "--output", str(tmp_path)]
+    arguments = ["benchmarks", "truncation", "--data", "few", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(weights)])
     assert main() == 0
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    values = [row[column] for row in rows]
-    assert len(set(values)) > 3
-    assert values == sorted(values, reverse=command == "strides")
+    reaches = [row["radius at σ = 4, in σ"] for row in rows]
+    assert len(set(reaches)) > 3
+    assert reaches == sorted(reaches)
     assert all(0 <= row["accuracy at size 1"] <= 1 for row in rows)
     monkeypatch.setattr(sys, "argv", [*arguments, "--weights", str(tmp_path / "nothing")])
     assert main() == 2
@@ -247,15 +257,16 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
     monkeypatch.setattr(sys, "argv", [*command, "--name", "few-digits"])
     assert main() == 0
     monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path / "packed")
-    net = gaussian_derivative_net("multi_scale", widths=(2,), weights="few-digits")
+    net = gaussian_derivative_net(weights="few-digits")
     assert same_weights(net.state_dict(), weights_in(tmp_path / "run"))
-    assert (net.lift.window.first, net.lift.window.channels, net.min_grid_sigma) == (-3, 9, 1.0)
+    assert (net.window.first, net.window.channels, net.architecture.readout) == (-3, 9, SpatialMax())
     drawn = data.SOURCES["few"](None).draw("test", 1.0)
     content = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert Architecture.told(content["network"]["multi_scale"]) == net.architecture
     assert evaluate(net, drawn.images, drawn.labels).accuracy == content["accuracy"]["multi_scale"]["1.0000"]
     card = (tmp_path / "packed" / "few-digits.md").read_text()
     assert all(
-        said in card for said in ("20 training images", "| 0.7071 | ", "seed 0", content["commit"], "background")
+        said in card for said in ("20 training images", "| 0.7071 | ", "seed 0", content["commit"], "Background(")
     )
     capsys.readouterr()
     for arguments, said in (
@@ -265,11 +276,11 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
         monkeypatch.setattr(sys, "argv", [*command, *arguments])
         assert main() == 2
         assert said in capsys.readouterr().err
-    (tmp_path / "run" / "multi_scale.safetensors").write_bytes(b"")
+    weights = tmp_path / "run" / "multi_scale.safetensors"
     monkeypatch.setattr(sys, "argv", [*command, "--name", "x"])
-    assert main() == 2
-    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == [
-        "few-digits.json",
-        "few-digits.md",
-        "few-digits.safetensors",
-    ]
+    save_trained(net, weights, {"data": "something else"})
+    for said in ("says nothing of", "multi_scale.safetensors"):
+        assert main() == 2
+        assert said in capsys.readouterr().err
+        weights.write_bytes(b"")
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == ["few-digits.md", "few-digits.safetensors"]

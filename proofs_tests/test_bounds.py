@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from scalegroup import DiscreteGaussian, ScaleGroupError, Zero, functional
-from scalegroup.grid import Grid
+from scalegroup import DiscreteGaussian, ScaleGroupError
 from scalegroup.testing import Sinusoids, covariance_bound, covariance_check, discretisation_constants
 
 KERNEL = DiscreteGaussian(tail=1e-14)
@@ -222,21 +221,10 @@ def test_discretisation_error_falls_with_the_variance() -> None:
 
 def jets(images: Sinusoids, sigma: float, *, factor: float = 1.0) -> Tensor:
     """(Lξ, Lη, Lξξ, Lξη, Lηη) of the layer at the centre pixel of images that hold its filters: `[batch, 5]`."""
-    filters = KERNEL.filters(sigma)
-    samples = images.sample(2 * filters.radius + 1, 2 * filters.radius + 1, factor=factor)
-    grid = Grid.whole(*samples.shape[-2:])
+    size = 2 * KERNEL.reach(sigma) + 1
     one_each = torch.diag(torch.tensor([1, 1, 2, 1, 2], dtype=torch.float64))[:, None]  # eq 6 has σ²/2 and 2·σ²/2
-    maps, _ = functional.jet_conv_region(
-        samples,
-        one_each,
-        samples.new_zeros(5),
-        sigma=sigma,
-        filters=filters,
-        boundary=Zero(),
-        held=grid,
-        wanted=grid.around(0.5),
-    )
-    return maps[:, :, 0, 0]
+    samples = images.sample(size, size, factor=factor)
+    return KERNEL.combine(samples, one_each, samples.new_zeros(5), sigma=sigma)[..., 0, 0]
 
 
 def continuous_jets(images: Sinusoids, sigma: float) -> Tensor:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import compare, compare_report, costs, data, timing
+from benchmarks import compare, compare_report, costs, data, steps
 from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
@@ -23,8 +23,6 @@ REQUIRED = {
 }
 PEERS = all_peers()
 NEED_ESCNN = {name for name in PEERS if name.startswith("escnn")}
-
-quiet_windows = pytest.mark.filterwarnings("ignore::scalegroup.ScaleGroupWarning")
 
 
 def build(name, **options):
@@ -42,7 +40,6 @@ def test_every_row_that_was_asked_for_is_there():
     assert not PEERS["plain_cnn_3x3"].augmented
 
 
-@quiet_windows
 @pytest.mark.parametrize("name", [name for name in PEERS if name not in NEED_ESCNN])  # escnn looks at values itself
 def test_no_network_builds_a_tensor_on_another_device(name):
     """A forward pass on the meta device, in training and evaluation: a tensor of the CPU would not mix with it."""
@@ -152,7 +149,7 @@ def test_costs_have_every_way_and_pass():
 
 
 def test_missing_memory_is_a_row_and_ends_the_sweep(monkeypatch):
-    measure = timing.measure
+    measure = steps.measure
     calls = []
 
     def limited(step, **options):
@@ -161,10 +158,10 @@ def test_missing_memory_is_a_row_and_ends_the_sweep(monkeypatch):
             raise RuntimeError("CUDA out of memory. Tried to allocate 80 GiB")
         return measure(step, **options)
 
-    monkeypatch.setattr(timing, "measure", limited)
+    monkeypatch.setattr(steps, "measure", limited)
     rows = list(BENCH.sweep(small))
     assert [row["error"] for row in rows] == [None, None, "out of memory"]
-    monkeypatch.setattr(timing, "measure", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("a bug")))
+    monkeypatch.setattr(steps, "measure", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):  # the control: no other fault is hidden
         BENCH.times(small)
 

@@ -14,24 +14,23 @@ from torch import Tensor
 from proofs_tests import slow_reference as slow
 from proofs_tests.comparison import same_bits
 from scalegroup import (
-    Background,
     DiscreteGaussian,
+    FieldType,
     IntegratedGaussian,
     Iso,
     Kernel,
     Max,
     NormalisedSampledGaussian,
-    Reflect,
     SampledDerivatives,
     SampledGaussian,
+    ScaleField,
+    ScaleGroup,
     ScaleGroupError,
-    Zero,
+    ScaleWindow,
     directional_derivatives,
-    functional,
+    nn,
     steer,
 )
-from scalegroup.grid import Grid
-from scalegroup.resample import halve, subsample
 from scalegroup.testing import Sinusoids
 from scalegroup.testing.strategies import tensors
 
@@ -54,18 +53,10 @@ DOUBLE_XY = torch.tensor([1, 1, 1, 2, 1], dtype=torch.float64)  # the 2 of eq 6 
 
 
 def layer(images: Tensor, weights: Tensor, sigma: float, kernel: Kernel) -> Tensor:
-    """The layer (C₀ = ½) at the centre pixel, which its filters reach from the border: `[batch]`."""
-    grid = Grid.whole(*images.shape[-2:])
-    result, _ = functional.jet_conv_region(
-        images,
-        weights[None, None],
-        torch.full((1,), 0.5, dtype=torch.float64),
-        sigma=sigma,
-        filters=kernel.filters(sigma),
-        boundary=Zero(),
-        held=grid,
-        wanted=grid.around(0.5),
-    )
+    """The layer (C₀ = ½) at the centre pixel, from which its filters just reach the border: `[batch]`."""
+    offset = torch.full((1,), 0.5, dtype=torch.float64)
+    result = kernel.combine(images, weights[None, None], offset, sigma=sigma)
+    assert result.shape[2:] == (1, 1)
     return result[:, 0, 0, 0]
 
 
@@ -83,7 +74,7 @@ def transfer_of_taps(name: str) -> Callable[[float, float, float], list[complex]
     """Σ h(n)·exp(-iωn) over the taps of the slow reference, which knows nothing of the library."""
 
     def transfer(sigma: float, wx: float, wy: float) -> list[complex]:
-        radius = KERNELS[name].filters(sigma).radius - slow.STENCIL_RADIUS[name]
+        radius = KERNELS[name].reach(sigma) - slow.STENCIL_RADIUS[name]
 
         def of(taps: list[float], w: float) -> complex:
             return sum(tap * cmath.exp(-1j * w * (n - len(taps) // 2)) for n, tap in enumerate(taps))
@@ -96,7 +87,7 @@ def transfer_of_taps(name: str) -> Callable[[float, float, float], list[complex]
 def transfer_error(name: str, transfer: Callable, sigma: float, weights: Tensor, at: float = 1.0) -> float:
     """The layer at `at`·σ on random sinusoids against Re Σ amplitude·H·exp(i·phase), up to the Nyquist frequency."""
     waves = Sinusoids.random(4, 3, math.pi, torch.Generator().manual_seed(1))
-    size = 2 * KERNELS[name].filters(at * sigma).radius + 1
+    size = 2 * KERNELS[name].reach(at * sigma) + 1
     result = layer(waves.sample(size, size), weights, at * sigma, KERNELS[name])
     factors = [
         c * f for c, f in zip(weights.tolist(), (sigma, sigma, sigma**2 / 2, sigma**2, sigma**2 / 2), strict=True)
@@ -157,9 +148,8 @@ def polynomial(parts: Tensor, size: int, reach: float, *, factor: float = 1.0, a
 
 def jet(kernel: Kernel, sigma: float, parts: Tensor, reach: float, **turned: float) -> Tensor:
     """The scale-normalised 2-jet of a polynomial at the centre."""
-    filters = kernel.filters(sigma)
-    images = polynomial(parts, 2 * filters.radius + 1, reach, **turned)
-    return filters.maps(images)[0, 0, :, 0, 0] * sigma ** torch.tensor([1.0, 1, 2, 2, 2], dtype=torch.float64)
+    images = polynomial(parts, 2 * kernel.reach(sigma) + 1, reach, **turned)
+    return kernel.maps(images, sigma)[0, 0, :, 0, 0] * sigma ** torch.tensor([1.0, 1, 2, 2, 2], dtype=torch.float64)
 
 
 def closed_form_jet(sigma: float, parts: Tensor, reach: float) -> Tensor:
@@ -204,7 +194,7 @@ def test_covariance_on_polynomials_is_lost_with_a_wrong_sigma_or_mass(name: str)
 @given(st.floats(0.8, 2), coefficients, coefficients)
 def test_layer_on_polynomials_is_eq_6(name: str, sigma: float, weights: Tensor, parts: Tensor) -> None:
     """J = C₀ + σ(Cx Lx + Cy Ly) + ½σ²(Cxx Lxx + 2 Cxy Lxy + Cyy Lyy), the 2 included."""
-    size = 2 * EXACT[name].filters(sigma).radius + 1
+    size = 2 * EXACT[name].reach(sigma) + 1
     lx, ly, lxx, lxy, lyy = closed_form_jet(sigma, parts, REACH * sigma)
     cx, cy, cxx, cxy, cyy = weights
     expected = 0.5 + cx * lx + cy * ly + (cxx * lxx + 2 * cxy * lxy + cyy * lyy) / 2
@@ -218,7 +208,7 @@ def test_missing_factor_before_cxy_is_covariant_but_wrong_on_xy() -> None:
     without = torch.tensor([0, 0, 0, 0.5, 0], dtype=torch.float64)  # what such a layer would do with Cxy = 1
 
     def response(sigma: float, weights: Tensor, parts: Tensor, **turned: float) -> Tensor:
-        size = 2 * kernel.filters(sigma).radius + 1
+        size = 2 * kernel.reach(sigma) + 1
         return layer(polynomial(parts, size, 1.0, **turned), weights, sigma, kernel) - 0.5
 
     assert (response(2.0, without, xy) - response(4.0, without, xy, factor=2.0)).abs() <= 1e-10  # images of order 100
@@ -239,7 +229,7 @@ def test_missing_factor_before_cxy_is_covariant_but_wrong_on_xy() -> None:
 def test_steered_layer_sees_a_turned_polynomial_as_the_layer_sees_the_polynomial(
     name: str, sigma: float, angle: float, weights: Tensor, parts: Tensor
 ) -> None:
-    size = 2 * EXACT[name].filters(sigma).radius + 1
+    size = 2 * EXACT[name].reach(sigma) + 1
 
     def response(weights: Tensor, angle: float) -> Tensor:
         return layer(polynomial(parts, size, REACH * sigma, angle=angle), weights, sigma, EXACT[name])
@@ -257,7 +247,7 @@ def test_many_jets_are_steered_as_each_one_is() -> None:
 
 def test_steering_the_wrong_way_fails() -> None:
     parts = torch.tensor([1, 2, 3, 4, 5], dtype=torch.float64)
-    size, kernel = 2 * EXACT["discrete"].filters(1.0).radius + 1, EXACT["discrete"]
+    size, kernel = 2 * EXACT["discrete"].reach(1.0) + 1, EXACT["discrete"]
     turned = polynomial(parts, size, REACH, angle=0.3)
     straight = layer(polynomial(parts, size, REACH), parts, 1.0, kernel)
     for angle in (-0.3, 0.0, 0.303):
@@ -341,43 +331,49 @@ def test_coefficients_turn_as_irreps_of_escnn() -> None:
 # -- bitwise ----------------------------------------------------------------------------------------------------------
 
 odd = st.integers(0, 20).map(lambda n: 2 * n + 1)
-factors = st.integers(1, 5)
+SCALARS = FieldType.scalars(2)
+subsample = nn.Subsample(SCALARS)
 
 
-@given(odd, odd, factors, factors, st.data())
-def test_subsampling_composes_bitwise(height: int, width: int, a: int, b: int, data: st.DataObject) -> None:
-    images = data.draw(tensors((2, 3, height, width)))
-    assert same_bits(subsample(subsample(images, a), b), subsample(images, a * b))
-    assert same_bits(subsample(images, 1), images)
+def field_of(tensor: Tensor) -> ScaleField:
+    return ScaleField.of(tensor, SCALARS, ScaleWindow(ScaleGroup(2), 1.0, tensor.shape[2]))
 
 
-@given(odd, odd, factors, st.data())
-def test_subsampling_keeps_the_centre(height: int, width: int, factor: int, data: st.DataObject) -> None:
-    images = data.draw(tensors((2, height, width)))
-    small = subsample(images, factor)
-    assert same_bits(small[:, small.shape[1] // 2, small.shape[2] // 2], images[:, height // 2, width // 2])
+def every_fourth(size: int) -> slice:
+    """From the centre on."""
+    return slice(size // 2 % 4, None, 4)
+
+
+@given(odd, odd, st.data())
+def test_subsampling_composes_bitwise_and_keeps_the_centre(height: int, width: int, data: st.DataObject) -> None:
+    tensor = data.draw(tensors((1, 2, 3, height, width)))
+    twice = subsample(subsample(field_of(tensor)))
+    assert same_bits(twice.tensor, tensor[..., every_fourth(height), every_fourth(width)])
+    rows, columns = twice.tensor.shape[-2:]
+    assert same_bits(twice.tensor[..., rows // 2, columns // 2], tensor[..., height // 2, width // 2])
+    assert all(grid.samples_per_sigma * 4 == sigma for grid, sigma in zip(twice.grids.grids, (1, 2, 4), strict=True))
 
 
 def test_subsampling_from_the_corner_loses_the_centre() -> None:
     """Control; and an even axis, which has no centre sample, is refused."""
-    ramp = torch.arange(7.0).expand(1, 7)
-    assert ramp[..., ::2][0, 2] != ramp[0, 3]
-    with pytest.raises(ScaleGroupError, match="odd sizes"):
-        subsample(torch.zeros(7, 8), 2)
+    ramp = torch.arange(7.0).expand(1, 2, 1, 7, 7)
+    assert ramp[..., ::2][0, 0, 0, 0, 2] != ramp[0, 0, 0, 0, 3]
+    assert subsample(field_of(ramp)).tensor[0, 0, 0, 0].tolist() == [1, 3, 5]
+    with pytest.raises(ScaleGroupError, match="even size"):
+        subsample(field_of(torch.zeros(1, 2, 1, 7, 8)))
 
 
-@given(odd, odd, factors, st.integers(1, 5), st.data())
+@given(odd, odd, st.integers(1, 5), st.data())
 def test_maximum_over_scale_commutes_with_subsampling_bitwise(
-    height: int, width: int, factor: int, channels: int, data: st.DataObject
+    height: int, width: int, channels: int, data: st.DataObject
 ) -> None:
-    field = data.draw(tensors((1, 2, channels, height, width)))
-    assert same_bits(subsample(Max().reduce(field, 2), factor), Max().reduce(subsample(field, factor), 2))
+    tensor = data.draw(tensors((1, 2, channels, height, width)))
+    maximum = Max().reduce(tensor, 2)
+    assert same_bits(subsample(field_of(maximum)).tensor, Max().reduce(subsample(field_of(tensor)).tensor, 2))
 
 
-@pytest.mark.parametrize("boundary", [Reflect(), Background(0.0)], ids=["reflect", "background"])
-def test_maximum_over_scale_does_not_commute_with_filtering(boundary: Reflect | Background) -> None:
-    """Control: `halve` filters, so it composes with neither itself nor the maximum."""
-    first, second = torch.randn(2, 1, 1, 33, 33, dtype=torch.float64)
-    gap = halve(torch.maximum(first, second), boundary) - torch.maximum(halve(first, boundary), halve(second, boundary))
-    assert gap.abs().max() > 0.1
-    assert (halve(halve(first, boundary), boundary) - subsample(first, 4)).abs().max() > 0.1
+def test_maximum_over_scale_does_not_commute_with_filtering() -> None:
+    """Control."""
+    fields = torch.randn(1, 2, 2, 9, 9, dtype=torch.float64)
+    blur = torch.nn.AvgPool3d((1, 3, 3), stride=1)
+    assert (Max().reduce(blur(fields), 2) - blur(Max().reduce(fields, 2))).abs().max() > 0.1

@@ -31,7 +31,7 @@ def test_every_example_runs_from_another_folder(path, tmp_path):
 def test_the_network_composed_by_hand_is_the_preset(preset):
     compose = runpy.run_path(str(EXAMPLES / "compose.py"))["compose"]
     net = gaussian_derivative_net(preset, boundary=Background(0.0)).eval()
-    window = net.lift.window
+    window = net.window
     by_hand = compose((*PRESETS[preset].widths, 10), window, 0.0).eval()
     images = torch.rand(3, 1, 65, 65)
     by_hand.load_state_dict(net.state_dict())

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from scalegroup import Background, Max, ScaleGroup, ScaleWindow
-from scalegroup.models import Setting, find_trained, gaussian_derivative_net, save_trained
+from scalegroup import Background, ScaleGroup, ScaleWindow
+from scalegroup.models import find_trained, gaussian_derivative_net, save_trained
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-read = runpy.run_path(str(EXAMPLES / "predict.py"))["read"]
+read = runpy.run_path(str(EXAMPLES / "predict.py"))["read_digit"]
 
 
 def run(name, *arguments):
@@ -78,10 +78,10 @@ def test_a_large_digit_is_shrunk_and_an_empty_page_refused(tmp_path):
 
 def test_predict_says_digit_confidence_and_size(tmp_path):
     window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
-    setting = Setting("single_scale", window, Background(-0.763), Max(), 1.0, in_channels=1, num_classes=10)
+    net = gaussian_derivative_net("single_scale", window=window, boundary=Background(-0.763))
     weights = tmp_path / "net.safetensors"
     line = {"slope": 1.0, "intercept": 0.5, "sizes": [0.5, 4.0]}
-    save_trained(gaussian_derivative_net(**vars(setting)), setting, weights, {"log2_sigma0_over_log2_size": line})
+    save_trained(net, weights, {"log2_sigma0_over_log2_size": line})
     said = run("predict.py", saved(tmp_path, seven(20)), "--weights", weights)
     digit, size = said.splitlines()
     assert int(digit[0]) in range(10)
@@ -103,5 +103,6 @@ def test_training_on_a_folder_of_images_writes_a_network_that_loads(tmp_path):
     said = run("train_on_your_images.py", *arguments)
     assert all(words in said for words in ("epoch 2", "0.5 times", "2 times"))
     assert find_trained(weights).about["classes"] == ["across", "down"]
-    net = gaussian_derivative_net(weights=weights, in_channels=3, num_classes=2)
-    assert net(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
+    said = run("predict.py", tmp_path / "images" / "down" / "0.png", "--weights", weights)
+    assert said.split(",")[0] in ("across", "down")
+    assert gaussian_derivative_net(weights=weights)(torch.zeros(1, 3, 65, 65)).shape == (1, 2)

@@ -1,4 +1,4 @@
-"""Fields: relabelling is a group action to the bit and commutes with every layer; resampling is close to sampling."""
+"""Fields: relabelling is a group action to the bit and commutes with layers; grids, and what lies between samples."""
 
 import math
 from collections.abc import Callable
@@ -8,31 +8,37 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from proofs_tests.comparison import RATIOS, ROUNDING, assert_same_field, same_bits
 from scalegroup import (
+    Axis,
+    Background,
+    BandLimited,
     CentrePixel,
     Dense,
     DiscreteGaussian,
     FieldType,
+    Grid,
+    Grids,
     GroupElement,
+    ImageGrid,
     ImageType,
     IntegratedGaussian,
     Iso,
     LogSumExp,
-    Max,
-    Mean,
     Reflect,
-    RegularRepresentation,
     Replicate,
     Representation,
     SampledDerivatives,
+    SampledLifting,
     ScaleField,
     ScaleGroup,
+    ScaleGroupError,
     ScaleWindow,
+    SelfSimilar,
     SpatialMax,
     SpatialMean,
     TopK,
@@ -41,9 +47,10 @@ from scalegroup import (
     functional,
     nn,
 )
-from scalegroup.grid import Grid
-from scalegroup.testing import Blobs, ContinuousImage, Sinusoids
-from scalegroup.testing.strategies import fields, fields_and_elements
+from scalegroup.fields.field import folded, shared_samples
+from scalegroup.fields.resample import resample, support, supported
+from scalegroup.testing.closed_form import Blobs, ContinuousImage, Sinusoids
+from scalegroup.testing.strategies import fields_and_elements
 
 ROOT = ScaleGroup(2**0.5)
 every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
@@ -55,14 +62,14 @@ Act = Callable[[ScaleField, GroupElement], ScaleField]
 
 def assert_action(act: Act, field: ScaleField, g: GroupElement, h: GroupElement) -> None:
     assert_same_field(act(field, g * h), act(act(field, h), g))
-    assert_same_field(act(field, field.type.group.identity), field)
+    assert_same_field(act(field, g.group.identity), field)
     assert_same_field(act(act(field, g), g.inverse()), field)
 
 
 @pytest.mark.parametrize("over_scale", [True, False])
 @pytest.mark.parametrize("over_plane", [True, False])
 def test_type_with_no_axes_left_is_that_of_a_vector(over_scale: bool, over_plane: bool) -> None:
-    type_ = replace(FieldType.scalars(ScaleGroup(2), 3), over_scale=over_scale, over_plane=over_plane)
+    type_ = replace(FieldType.scalars(3), over_scale=over_scale, over_plane=over_plane)
     assert type_.is_vector == (not over_scale and not over_plane) == ("no axes left" in repr(type_))
     assert ("scale" in repr(type_), "plane" in repr(type_)) == (over_scale, over_plane)
 
@@ -75,8 +82,8 @@ def test_relabelling_is_a_group_action(drawn: tuple) -> None:
 @every_ratio
 def test_relabelling_is_a_group_action_for_all_small_powers(ratio: float) -> None:
     group = ScaleGroup(ratio)
-    gradient = FieldType(Representation(group, (1, -2)))
-    field = ScaleField(torch.randn(1, 2, 3, 2, 2), gradient, ScaleWindow(group, 0.9, 3))
+    gradient = FieldType(Representation((1, -2)))
+    field = ScaleField.of(torch.randn(1, 2, 3, 2, 2), gradient, ScaleWindow(group, 0.9, 3))
     for i in range(-4, 5):
         for j in range(-4, 5):
             assert_action(ScaleField.transform, field, group.element(i), group.element(j))
@@ -84,27 +91,25 @@ def test_relabelling_is_a_group_action_for_all_small_powers(ratio: float) -> Non
 
 def test_multiplying_the_values_is_no_action_to_the_bit() -> None:
     group = ScaleGroup(1.3)  # no root of an integer: products of its factors round
-    field = ScaleField(torch.randn(1, 1, 1, 3, 3), FieldType(character(group, 1)), ScaleWindow(group, 1.0, 1))
+    field = ScaleField.of(torch.randn(1, 1, 1, 3, 3), FieldType(character(1)), ScaleWindow(group, 1.0, 1))
 
     def multiplied(field: ScaleField, g: GroupElement) -> ScaleField:
-        return replace(field, tensor=field.tensor / g.scale_factor)
+        return replace(field, maps=tuple(maps / g.scale_factor for maps in field.maps))
 
     with pytest.raises(AssertionError):
         assert_action(multiplied, field, group.element(3), group.element(-5))
 
 
 @given(fields_and_elements())
-def test_relabelling_moves_window_spacing_and_exponents_by_the_power_and_nothing_else(drawn: tuple) -> None:
+def test_relabelling_moves_window_and_power_by_the_power_and_nothing_else(drawn: tuple) -> None:
     field, g = drawn
     moved = field.transform(g)
     assert moved.window == field.window.transform(g)
-    assert moved.spacing == field.spacing + g.power
-    weights = field.type.fibre.weights
-    assert moved.exponents == tuple(e + w * g.power for e, w in zip(field.exponents, weights, strict=True))
-    assert moved.tensor is field.tensor
-    assert moved.background is field.background
-    assert (moved.type, moved.defined, moved.grid) == (field.type, field.defined, field.grid)
-    assert moved.grid_sigmas == field.grid_sigmas  # bitwise, and all that a layer sees of scale
+    assert moved.power == field.power + g.power
+    assert moved.exponents == tuple(weight * moved.power for weight in field.type.fibre.weights)
+    assert moved.maps is field.maps
+    assert moved.type == field.type
+    assert moved.grids is field.grids  # all that a layer sees of scale
     assert (moved.window.sigmas == field.window.sigmas) == (g.power == 0)  # the control: physical σ₀ do change
 
 
@@ -117,136 +122,145 @@ def test_values_are_the_tensor_with_its_characters_multiplied_out(drawn: tuple) 
     assert torch.equal(field.transform(g).transform(g.inverse()).values, field.tensor)
     if any(field.transform(g).exponents):
         assert not torch.equal(values, torch.einsum("fe, besyx -> bfsyx", rho.inverse(), field.tensor))
-        assert values.data_ptr() != field.tensor.data_ptr()
 
 
-@given(fields_and_elements(), st.integers(1, 8))
-def test_pixels_grow_with_the_image_and_with_the_stride(drawn: tuple, stride: int) -> None:
-    field, g = drawn
-    field = replace(field, grid=Grid.whole(*field.held.shape, stride=stride))
-    assert field.pixel_spacing == field.type.group.factor(field.spacing) * stride
-    grown = field.transform(g).pixel_spacing
-    assert math.isclose(grown, field.pixel_spacing * g.scale_factor, rel_tol=1e-14)  # powers to 15: a few roundings
-    assert (grown == field.pixel_spacing) == (g.power == 0)
-
-
-# -- lifting ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("background", [None, 0.25, torch.tensor([0.5, -1.0])], ids=str)
-def test_every_scale_channel_sees_the_lifted_image(background: float | Tensor | None) -> None:
-    images = torch.randn(2, 2, 5, 7)
-    field = functional.lift(images, ScaleWindow(ROOT, 1.0, 3), background=background, spacing=2)
-    assert field.tensor.shape == (2, 2, 3, 5, 7)
-    assert all(same_bits(field.channel(n), images) for n in range(3))
-    assert field.tensor.data_ptr() == images.data_ptr()  # seen thrice, copied never
-    assert field.pixel_spacing == 2.0
-    if background is None:
-        assert field.background is None
-        assert field.channel_background(0) is None
-    else:
-        assert same_bits(field.background, torch.as_tensor(background).expand(2)[:, None].expand(2, 3))
-
-
-# -- layers commute with relabelling ----------------------------------------------------------------------------------
-
-ACTIVATIONS = {"square": torch.square, "SiLU": torch.nn.SiLU()}
-POOLINGS = [Max(), Mean(), LogSumExp(0.5), TopK(2)]
-READOUTS = [CentrePixel(), SpatialMax(), SpatialMean(), Dense()]
-KERNELS = [DiscreteGaussian(tail=1e-3), SampledDerivatives(tail=1e-3), IntegratedGaussian(tail=1e-3), Iso(tail=1e-3)]
-
-Make = Callable[[FieldType], nn.Layer]
-LAYERS: dict[str, Make] = {
-    **{f"JetConv {k!r}": partial(nn.JetConv, out_type=2, beta=1.25, kernel=k) for k in KERNELS},
-    "JetConv Zero()": partial(nn.JetConv, out_type=2, boundary=Zero()),
-    "BatchNorm in training": partial(nn.BatchNorm, half_width=1.0),
-    "BatchNorm in evaluation": lambda type_: nn.BatchNorm(type_).eval(),
-    **{f"Pointwise {name}": partial(nn.Pointwise, function=f) for name, f in ACTIVATIONS.items()},
-    "ReLU": nn.ReLU,
-    **{f"ReadOut {r!r}": partial(nn.ReadOut, readout=r) for r in READOUTS},
-    **{f"ScalePool {p!r}": partial(nn.ScalePool, pooling=p) for p in POOLINGS},
-}
-ENTRANCES = {  # these take images, on which the group acts by their spacing
-    "Lift": partial(nn.Lift, channels=3, background=0.5),
-    "Sequential": lambda window, spacing: nn.Sequential(
-        nn.Lift(window, 3, background=0.5, spacing=spacing), *seeded_layers()
-    ),
-}
-
-
-def seeded_layers() -> list[Make]:
+def layers(type_: FieldType, group: ScaleGroup) -> nn.Layer:
+    """Of every way that a layer may look at scale; `test_every_layer` has them one by one."""
     torch.manual_seed(1)
-    return [partial(nn.JetConv, out_type=4), nn.BatchNorm, nn.ReLU, partial(nn.JetConv, out_type=2)]
+    scale_conv = partial(nn.ScaleConv, out_type=3, group=group)
+    return nn.Sequential(nn.JetConv(type_, 4), nn.BatchNorm, nn.ReLU, scale_conv, nn.ReadOut)
 
 
-def random_field(group: ScaleGroup, dtype: torch.dtype, *, background: bool = True) -> ScaleField:
-    """Three scale channels of σ₀ ≥ 1, each its own random image of 7×8 pixels."""
-    known = torch.randn(3, 3, dtype=dtype) if background else None
-    window = ScaleWindow(group, 1.0, 3, first=2)
-    return ScaleField(
-        torch.randn(2, 3, 3, 7, 8, dtype=dtype), FieldType.scalars(group, 3), window, spacing=2, background=known
-    )
-
-
-def assert_commutes_with_relabelling(layer: nn.Layer, field: ScaleField, g: GroupElement) -> None:
-    assert_same_field(layer(field.transform(g)), layer(field).transform(g))
-
-
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@every_ratio
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
-@every_ratio
-def test_layers_commute_with_relabelling(make: Make, dtype: torch.dtype, ratio: float) -> None:
-    group = ScaleGroup(ratio)
-    for field in (random_field(group, dtype), random_field(group, dtype, background=False)):
-        layer = make(field.type).to(dtype)
-        for power in (-3, -1, 0, 1, 5):
-            assert_commutes_with_relabelling(layer, field, group.element(power))
+@pytest.mark.parametrize("shared", [True, False])
+def test_layers_commute_with_relabelling(shared: bool, dtype: torch.dtype, ratio: float) -> None:
+    window = ScaleWindow(ScaleGroup(ratio), 1.0, 3)
+    canvas = SelfSimilar(1.0).canvas((9, 8), window.sigmas)
+    one = Grid(Axis.within(20), Axis.within(25), 1.0)
+    wanted = canvas.map((lambda _: one) if shared else (lambda grid: grid.dilated(25)))
+    images = torch.randn(2, 3, 9, 8, dtype=dtype)
+    field = functional.lift(images, window, sampling=SelfSimilar(1.0), wanted=wanted)
+    layer = layers(field.type, window.group).to(dtype).train()
+    pool = nn.ScalePool(layer.out_type)
+
+    def assert_commutes(layer: Callable[[ScaleField], ScaleField], power: int) -> None:
+        g = window.group.element(power)
+        assert_same_field(layer(field.transform(g)), layer(field).transform(g))
+
+    def result(field: ScaleField) -> ScaleField:
+        return pool(layer(field))
+
+    def of_labels(field: ScaleField) -> ScaleField:
+        return result(replace(field, maps=tuple(maps * (1 + field.window.first) for maps in field.maps)))
+
+    for power in (-3, -1, 0, 1, 5):
+        assert_commutes(result, power)
+    with pytest.raises(AssertionError):  # the control
+        assert_commutes(of_labels, 1)
 
 
-@pytest.mark.parametrize("make", ENTRANCES.values(), ids=ENTRANCES)
-@every_ratio
-def test_lifting_commutes_with_relabelling(make: Callable, ratio: float) -> None:
-    group, images = ScaleGroup(ratio), torch.randn(2, 3, 41, 41)
-    window = ScaleWindow(group, 1.0, 2)
-    lifted = make(window, spacing=0)(images)
-    for power in (-3, 0, 1, 5):
-        g = group.element(power)
-        assert_same_field(make(window.transform(g), spacing=power)(images), lifted.transform(g))
-    with pytest.raises(AssertionError):  # the control: the window moves and the pixels stay
-        assert_same_field(make(window.transform(group.generator), spacing=0)(images), lifted.transform(group.generator))
+# -- runs, channels and samples ---------------------------------------------------------------------------------------
 
 
-def test_no_public_layer_is_missing_from_the_list() -> None:
-    field_type = FieldType.scalars(ROOT, 3)
-    listed = {type(make(field_type)).__name__ for make in LAYERS.values()}
-    elsewhere = {"RotationPool", "SteerableJetConv"}  # take and give fields that rotations mix: test_rotation.py
-    assert listed | set(ENTRANCES) | elsewhere == set(nn.__all__) - {"Layer"}  # the base of all
+def several(*half_widths: int, batch: int = 2) -> ScaleField:
+    """A field with a scale channel of each half-width; neighbours of one share a grid."""
+    window = ScaleWindow(ROOT, 1.0, len(half_widths))
+    grids = Grids((9, 9), window.sigmas, tuple(Grid(Axis.within(n), Axis.within(3), 1.0) for n in half_widths))
+    channels = [torch.randn(batch, 2, *grid.shape, dtype=torch.float64) for grid in grids.grids]
+    return ScaleField(folded(channels, grids), FieldType.scalars(2), window, grids)
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("JetConv") or name.endswith("training")])
-def test_layer_that_sees_physical_sigma_does_not_commute(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    field = random_field(ROOT, torch.float64)
-    layer = LAYERS[name](field.type).double()
-    monkeypatch.setattr(ScaleField, "grid_sigmas", property(lambda field: field.window.sigmas))
-    assert_commutes_with_relabelling(layer, field, ROOT.identity)
-    with pytest.raises(AssertionError):
-        assert_commutes_with_relabelling(layer, field, ROOT.element(2))
+def test_neighbours_that_share_a_grid_are_one_run() -> None:
+    field = several(3, 3, 2, 3, 3, 3)
+    assert [(run.start, run.stop, len(run.maps), run.grid.shape) for run in field.runs] == [
+        (0, 2, 4, (7, 7)),
+        (2, 3, 2, (5, 7)),
+        (3, 6, 6, (7, 7)),
+    ]
+    assert field.batch == 2
+    for run in field.runs:
+        for n in range(run.start, run.stop):
+            assert same_bits(field.channel(n), run.maps[2 * (n - run.start) : 2 * (n - run.start + 1)])
+    with pytest.raises(ScaleGroupError, match="as many samples in each"):
+        _ = field.tensor
+    whole = several(3, 3, 3)
+    assert whole.tensor.shape == (2, 2, 3, 7, 7)
+    assert all(same_bits(whole.tensor[:, :, n], whole.channel(n)) for n in range(3))
 
 
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_layer_that_sees_labels_does_not_commute(make: Make) -> None:
-    field = random_field(ROOT, torch.float64)
-    inner = make(field.type).double()
+@pytest.mark.parametrize("smaller", [(2, 2, 2, 1), (2, 1, 1, 1), (3, 3, 2, 2), (3, 2, 3, 0)])
+def test_cropping_keeps_values_and_composes(smaller: tuple[int, ...]) -> None:
+    field = several(3, 3, 3, 2)
+    wanted = replace(field.grids, grids=tuple(Grid(Axis.within(n), Axis(-1, 3), 1.0) for n in smaller))
+    cropped = field.crop(wanted)
+    assert cropped.grids == wanted
+    for n, half in enumerate(smaller):
+        height = field.grids.grids[n].y.length // 2
+        assert same_bits(cropped.channel(n), field.channel(n)[:, :, height - half : height + half + 1, 2:5])
+    half_way = field.crop(wanted.combine(field.grids, lambda a, b: Grid(b.y, a.x, 1.0)))
+    for n in range(4):
+        assert same_bits(half_way.crop(wanted).channel(n), cropped.channel(n))
+    assert field.crop(field.grids) is field
+    with pytest.raises(ScaleGroupError, match="at least the samples"):
+        cropped.crop(field.grids)
 
-    def layer(field: ScaleField) -> ScaleField:
-        result = inner(field)
-        return replace(result, tensor=result.tensor * (1 + field.window.first))
 
-    with pytest.raises(AssertionError):
-        assert_commutes_with_relabelling(layer, field, ROOT.generator)  # type: ignore[arg-type]
+def test_fields_meet_on_the_samples_that_all_hold() -> None:
+    a, b = several(3, 2, 2), several(1, 3, 2)
+    left, right = shared_samples([a, b])
+    assert left.grids == right.grids == several(1, 2, 2).grids
+    assert same_bits(left.channel(0), a.channel(0)[:, :, 2:5])
+    with pytest.raises(ScaleGroupError, match="fields of one image"):
+        shared_samples([a, several(3, 2)])
 
 
-# -- resampling is approximate ----------------------------------------------------------------------------------------
+# -- where samples lie ------------------------------------------------------------------------------------------------
+
+axes = st.one_of(st.builds(Axis, st.integers(-9, 9), st.integers(1, 20)), st.builds(Axis.pixels, st.integers(1, 20)))
+
+
+def samples(axis: Axis) -> set[float]:
+    return set(axis.positions.tolist())
+
+
+@given(axes, axes, st.integers(0, 5))
+def test_axes_are_sets_of_positions(a: Axis, b: Axis, radius: int) -> None:
+    assert a.dilated(radius).dilated(-radius) == a
+    assert samples(a.dilated(radius)) == {p + n for p in samples(a) for n in range(-radius, radius + 1)}
+    assert len(a.positions) == a.length
+    assume(a.on_integers == b.on_integers)
+    assert samples(a) | samples(b) <= samples(a.union(b))
+    assert {min(samples(a) | samples(b)), max(samples(a) | samples(b))} <= samples(a.union(b))
+    assert samples(a.intersection(b)) == samples(a) & samples(b)
+    assert a.contains(b) == (samples(b) <= samples(a))
+
+
+@given(axes, axes)
+def test_integers_and_halves_do_not_contain_each_other(a: Axis, b: Axis) -> None:
+    assume(a.on_integers != b.on_integers)
+    assert not a.contains(b)
+
+
+@given(st.builds(Axis, st.integers(-9, 9), st.integers(2, 20)))
+def test_every_second_sample_is_counted_from_the_centre(axis: Axis) -> None:
+    assert {2 * p for p in samples(axis.every_second())} == {p for p in samples(axis) if p % 2 == 0}
+    assert axis.halfway().every_second() == axis
+    grid = Grid(axis, axis, 2.0)
+    assert (grid.every_second().samples_per_sigma, grid.halfway().samples_per_sigma) == (1.0, 4.0)
+
+
+@given(st.integers(1, 30), st.floats(0.1, 9))
+def test_samples_of_a_kind_are_centred_and_all_within_the_extent(size: int, extent: float) -> None:
+    axis = Axis.pixels(size).alike(extent)
+    assert axis.on_integers == Axis.pixels(size).on_integers == (size % 2 == 1)
+    assert samples(axis) == {-p for p in samples(axis)}
+    assert axis.length == 2 or max(samples(axis)) <= extent + 1e-9
+    assert max(samples(axis)) + 1 > extent
+    assert Axis.pixels(size).alike((size - 1) / 2) == Axis.pixels(size)
+
+
+# -- between the samples: approximate ---------------------------------------------------------------------------------
 
 # `resample` interpolates by a sinc of 8 lobes under a Kaiser window with β = 8. Kaiser's design formulas give the
 # attenuation A = β/0.1102 + 8.7 = 81 dB, the ripple δ = 10^(-A/20) and the width (A - 8)/(2.285·16) of the transition
@@ -256,139 +270,104 @@ _ATTENUATION = 8 / 0.1102 + 8.7
 RIPPLE = 10 ** (-_ATTENUATION / 20)
 HIGHEST = math.pi - (_ATTENUATION - 8) / (2.285 * 16) / 2
 RESAMPLING = 4 * RIPPLE
-REACH = 9  # lobes and one sample, of the coarser grid
 
-WINDOW = ScaleWindow(ROOT, 1.0, 1)
-Resample = Callable[[ScaleField, int], ScaleField]
-SPACINGS = [-2, -1, 1, 2, 3]
+FACTORS = [0.5, 2**-0.5, 1.0, 1.3, 2**0.5, 2.0]
+WANTED = Grid(Axis(-7, 19), Axis.pixels(12), 1.0)
 
 
-def resampling_error(resample: Resample, image: ContinuousImage, size: int, spacing: int, inside: bool) -> float:
-    """The largest difference from sampling the continuous image at the new spacing, away from the border if `inside`.
-
-    A compact image needs no margin: its background is known to be zero.
-    """
-    resampled = resample(functional.lift(image.sample(size, size), WINDOW, background=0.0), spacing)
-    rows, columns = resampled.held.shape
-    direct = image.sample(rows, columns, factor=1 / ROOT.factor(spacing))
-    margin = math.ceil(REACH * max(1.0, ROOT.factor(-spacing))) if inside else 0
-    part = slice(margin, rows - margin), slice(margin, columns - margin)
-    return (resampled.channel(0) - direct)[..., part[0], part[1]].abs().max().item()
+def values(image: ContinuousImage, grid: Grid, factor: float = 1.0) -> Tensor:
+    """The image at the samples of a grid of that spacing."""
+    x, y = (torch.from_numpy(factor * axis.positions) for axis in (grid.x, grid.y))
+    return image.at(x, y)
 
 
-def waves(spacing: int) -> Sinusoids:
-    return Sinusoids.random(4, 3, HIGHEST / max(1.0, ROOT.factor(spacing)), torch.Generator().manual_seed(0))
+def resampling_error(image: ContinuousImage, factor: float, *, off: float = 1.0, shift: float = 0.0) -> float:
+    """The largest difference from the continuous image at the samples of `WANTED`, `factor` apart."""
+    held = support(WANTED, factor * off, Grid(Axis.within(0), Axis.within(0), factor))
+    result = resample(values(image, held), held, WANTED, factor * off)
+    moved = replace(WANTED, x=replace(WANTED.x, first=WANTED.x.first + shift))
+    return (result - values(image, moved, factor)).abs().max().item()
 
 
-def blobs(seed: int = 0) -> Blobs:
-    """Compact on 64 pixels (below exp(-(29/6)²/2) < 1e-5 outside), spectrum below exp(-(5·HIGHEST/2)²/2) < 1e-6."""
-    return Blobs.random(4, 1, widths=(5.0, 6.0), extent=3.0, generator=torch.Generator().manual_seed(seed))
+def waves(factor: float) -> Sinusoids:
+    return Sinusoids.random(4, 3, HIGHEST / max(1.0, factor), torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("size", [96, 97])
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_resampling_is_close_to_sampling_at_the_new_spacing(spacing: int, size: int) -> None:
-    assert resampling_error(ScaleField.resample, waves(spacing), size, spacing, inside=True) <= RESAMPLING
+@pytest.mark.parametrize("factor", FACTORS)
+def test_resampling_is_close_to_sampling_at_the_new_places(factor: float) -> None:
+    assert resampling_error(waves(factor), factor) <= RESAMPLING
+    assert resampling_error(waves(factor), factor, off=1.01) > 100 * RESAMPLING  # the controls: a spacing, a place
+    assert resampling_error(waves(factor), factor, shift=0.5) > 100 * RESAMPLING
 
 
-@pytest.mark.parametrize("size", [64, 65])
-@pytest.mark.parametrize("spacing", [-2, -1, 1, 2])
-def test_resampling_compact_images_is_close_up_to_the_border(spacing: int, size: int) -> None:
-    assert resampling_error(ScaleField.resample, blobs(), size, spacing, inside=False) <= RESAMPLING
-
-
-def to_the_wrong_spacing(field: ScaleField, spacing: int) -> ScaleField:
-    return field.resample(spacing + 1)
-
-
-def from_the_corner(field: ScaleField, spacing: int) -> ScaleField:
-    """Every γ^spacing-th sample counted from the corner: exact values of these images, half a pixel off the centre."""
-    step = round(ROOT.factor(spacing))
-    return replace(field, tensor=field.tensor[..., ::step, ::step], spacing=spacing, grid=None)
-
-
-@pytest.mark.parametrize("wrong", [to_the_wrong_spacing, from_the_corner])
-def test_resampling_to_a_wrong_spacing_or_centre_is_not_close(wrong: Resample) -> None:
-    assert resampling_error(wrong, waves(2), 96, 2, inside=True) > 100 * RESAMPLING
-    assert resampling_error(wrong, blobs(), 64, 2, inside=False) > 100 * RESAMPLING
-
-
-@pytest.mark.parametrize("size", [64, 65])
-@pytest.mark.parametrize(("first", "then"), [(1, 2), (-1, 1), (2, -1), (-2, 0), (1, 0)])
-def test_resampling_composes_approximately(first: int, then: int, size: int) -> None:
-    def twice(field: ScaleField, spacing: int) -> ScaleField:
-        return field.resample(first).resample(spacing)
-
+@pytest.mark.parametrize(("first", "then"), [(2**0.5, 2**0.5), (0.5, 2.0), (2.0, 0.5), (1.3, 1.0)])
+def test_resampling_composes_approximately(first: float, then: float) -> None:
+    image = waves(max(first, 1.0) * max(then, 1.0))
+    between = support(WANTED, then, Grid(Axis.within(0), Axis.within(0), 1.0))
+    held = support(between, first, between)
+    twice = resample(resample(values(image, held), held, between, first), between, WANTED, then)
     # two steps, each of which errs by at most RESAMPLING and carries an error on with a gain near one
-    assert resampling_error(twice, blobs(), size, then, inside=False) <= 2 * RESAMPLING
-
-
-def assert_centred(resample: Resample, field: ScaleField, spacing: int) -> None:
-    """Turning the image by 180° about its centre commutes with resampling."""
-    turned = replace(field, tensor=field.tensor.flip(3, 4))
-    expected = resample(field, spacing).tensor.flip(3, 4)
-    torch.testing.assert_close(resample(turned, spacing).tensor, expected, rtol=0, atol=ROUNDING[torch.float64])
-
-
-@pytest.mark.parametrize("shape", [(16, 16), (17, 17), (16, 11)], ids=str)
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_resampling_keeps_the_centre(spacing: int, shape: tuple[int, int]) -> None:
-    field = functional.lift(torch.randn(1, 1, *shape, dtype=torch.float64), WINDOW)
-    assert_centred(ScaleField.resample, field, spacing)
-    assert [n % 2 for n in field.resample(spacing).held.shape] == [n % 2 for n in shape]
-
-
-def test_sampling_from_the_corner_does_not_keep_the_centre() -> None:
-    field = functional.lift(torch.randn(1, 1, 16, 16, dtype=torch.float64), WINDOW)
-    with pytest.raises(AssertionError):
-        assert_centred(from_the_corner, field, 2)
+    assert (twice - values(image, WANTED, first * then)).abs().max() <= 2.1 * RESAMPLING
 
 
 @pytest.mark.parametrize("dtype", ROUNDING, ids=str)
-@pytest.mark.parametrize("background", [None, 3.0], ids=str)
-@pytest.mark.parametrize("size", [8, 9])
-def test_resampling_keeps_constants(size: int, background: float | None, dtype: torch.dtype) -> None:
-    field = functional.lift(torch.full((1, 1, size, size), 3.0, dtype=dtype), WINDOW, background=background)
-    for spacing in SPACINGS:
-        constant = field.resample(spacing).tensor
-        torch.testing.assert_close(constant, torch.full_like(constant, 3.0), rtol=0, atol=ROUNDING[dtype])
-    darkened = replace(field, background=torch.zeros(1, 1, dtype=dtype)).resample(1).tensor
-    assert (darkened - 3).abs().max() > 0.1  # the control: a constant in a world that is another is no constant
+@pytest.mark.parametrize("factor", FACTORS)
+def test_resampling_keeps_constants(factor: float, dtype: torch.dtype) -> None:
+    held = support(WANTED, factor, WANTED)
+    constant = resample(torch.full((1, *held.shape), 3.0, dtype=dtype), held, WANTED, factor)
+    torch.testing.assert_close(constant, torch.full_like(constant, 3.0), rtol=0, atol=ROUNDING[dtype])
 
 
-@given(fields_and_elements(), st.integers(-2, 2))
-def test_resampling_commutes_with_relabelling(drawn: tuple, steps: int) -> None:
-    field, g = drawn
-    there = field.spacing + steps
-    assert field.transform(g).spacing == field.spacing + g.power  # or else the images below would be huge
-    assert_same_field(field.resample(there).transform(g), field.transform(g).resample(there + g.power))
+@pytest.mark.parametrize("size", [15, 16])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_resampling_keeps_the_centre(factor: float, size: int) -> None:
+    """Turning a map by 180° about its centre commutes with resampling."""
+    wanted = Grid(Axis.pixels(size), Axis.pixels(size), 1.0)
+    held = support(wanted, factor, Grid(Axis.within(0), Axis.within(0), factor))
+    maps = torch.randn(1, *held.shape, dtype=torch.float64)
+    turned = resample(maps.flip(1, 2), held, wanted, factor).flip(1, 2)
+    torch.testing.assert_close(turned, resample(maps, held, wanted, factor), rtol=0, atol=ROUNDING[torch.float64])
+    aside = replace(held, x=replace(held.x, first=held.x.first + 1))
+    assert (resample(maps.flip(1, 2), aside, wanted, factor).flip(1, 2) - turned).abs().max() > 0.01  # the control
 
 
-@given(fields())
-def test_resampling_to_the_same_spacing_is_the_identity(field: ScaleField) -> None:
-    same = field.resample(field.spacing)
-    torch.testing.assert_close(same.tensor, field.tensor, rtol=0, atol=ROUNDING[torch.float64])
-    assert_same_field(replace(same, tensor=field.tensor), field)
+halves = st.sampled_from([0.0, 0.5])
 
 
-@pytest.mark.parametrize(("size", "coarse"), [(64, 32), (65, 33), (64, 33)], ids=["64", "65", "any size"])
-def test_field_brought_back_from_a_strided_grid_is_close_to_sampling_without_the_stride(size: int, coarse: int) -> None:
-    def strided(stride: int) -> ScaleField:
-        samples = blobs().sample(coarse, coarse, factor=1 / stride)
-        return replace(functional.lift(samples, WINDOW, background=0.0), grid=Grid.whole(coarse, coarse, stride))
+@given(st.floats(0.3, 3), st.integers(20, 60), st.integers(20, 60), halves, halves)
+def test_support_is_what_is_enough_and_no_more(
+    factor: float, before: int, behind: int, held_at: float, wanted_at: float
+) -> None:
+    """`supported` gives the most samples, integers or halves, whose support is held; that of no other sample is."""
+    held = Grid(Axis(held_at - before, before + behind + 1), Axis.within(40), 1.0)
+    most = supported(Grid(Axis(wanted_at, 1), Axis.within(0), 1.0), factor, held)
+    assert most.y.first % 1 == wanted_at
+    assert held.contains(support(most, factor, held))
+    for other in (most.y.first - 1, most.y.stop):
+        assert not held.contains(support(replace(most, y=Axis(other, 1)), factor, held))
 
-    direct = blobs().sample(size, size)
-    back = strided(2).unstrided((size, size))
-    assert (back.held, back.pixel_spacing) == (Grid.whole(size, size), 1.0)
-    assert (back.channel(0) - direct).abs().max() <= RESAMPLING
-    unstrided = strided(1)
-    assert unstrided.unstrided((size, size)) is unstrided
-    # the control: the samples taken for those of another stride
-    wrong = replace(strided(2), grid=Grid.whole(coarse, coarse, 3)).unstrided((size, size))
-    assert (wrong.channel(0) - direct).abs().max() > 100 * RESAMPLING
+
+@pytest.mark.parametrize("shape", [(81, 81), (80, 81)], ids=str)
+@pytest.mark.parametrize("g", [1.0, 2.0])
+def test_dense_read_out_brings_samples_back_to_the_pixels(shape: tuple[int, int], g: float) -> None:
+    """A blob that the lifting has smoothed, whose spectrum ends below HIGHEST: its closed form at every pixel."""
+    window, width, one = ScaleWindow(ROOT, 0.7, 5), 6.0, torch.ones(1, 1, dtype=torch.float64)
+    image = Blobs(one, width * one, torch.tensor([[[2.0, -1.5]]], dtype=torch.float64))
+    lift = nn.Lift(window, boundary=Background(0.0), samples_per_sigma=g)
+    result = nn.Sequential(lift, partial(nn.ReadOut, readout=Dense()))(image.sample(*shape))
+    assert result.grids == Grids.of_pixels(shape, window.sigmas)
+    for n, sigma in enumerate(window.sigmas):
+        variance = width**2 + (lift.sampling.smoothed * sigma) ** 2
+        smooth = width**2 / variance * replace(image, widths=math.sqrt(variance) * one).sample(*shape)
+        # beside the ripple, the spectrum beyond HIGHEST, missed and mirrored, on either axis
+        beyond = 4 * math.erfc(HIGHEST * g / sigma * math.sqrt(variance / 2))
+        assert (result.channel(n) - smooth).abs().max() <= RESAMPLING + beyond
+    assert min((result.channel(n) - result.channel(n + 1)).abs().max() for n in range(4)) > 10 * RESAMPLING
 
 
 # -- what the objects are ---------------------------------------------------------------------------------------------
+
+KERNELS = [DiscreteGaussian(), SampledDerivatives(), IntegratedGaussian(), Iso()]
 
 
 def values_of(group: ScaleGroup, size: int) -> list[Any]:
@@ -397,10 +376,14 @@ def values_of(group: ScaleGroup, size: int) -> list[Any]:
         group,
         group.element(size),
         ScaleWindow(group, 1.0, size),
-        Representation(group, (size,)),
-        RegularRepresentation(group),
-        FieldType.scalars(group, size),
+        Representation((size,)),
+        FieldType.scalars(size),
         ImageType(size),
+        Axis.within(size),
+        Grid(Axis.within(1), Axis.within(2), size),
+        Grids.of_pixels((size, 5), (1.0,)),
+        SelfSimilar(size),
+        Background(size),
         TopK(size),
         LogSumExp(size),
         *(type(kernel)(tail=0.1**size) for kernel in KERNELS),
@@ -420,7 +403,10 @@ def test_values_are_equal_and_hashable_by_what_they_say() -> None:
     assert len({*ours, *twins, *others}) == 2 * len(ours)
 
 
-STRATEGIES = (CentrePixel, SpatialMax, SpatialMean, Dense, Reflect, Replicate, Zero)  # without parameters
+STRATEGIES = (
+    *(CentrePixel, SpatialMax, SpatialMean, Dense),
+    *(Reflect, Replicate, Zero, ImageGrid, BandLimited, SampledLifting),
+)  # without parameters
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
@@ -430,7 +416,7 @@ def test_strategies_without_parameters_are_all_alike(strategy: type) -> None:
     assert all(strategy() != other() for other in STRATEGIES if other is not strategy)
 
 
-VALUES = [*values_of(ROOT, 2), *(strategy() for strategy in STRATEGIES), random_field(ROOT, torch.float32)]
+VALUES = [*values_of(ROOT, 2), *(strategy() for strategy in STRATEGIES), several(2, 2)]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=kind)
@@ -443,33 +429,33 @@ def test_values_and_fields_are_immutable(value: Any) -> None:
 
 
 def test_fields_are_equal_to_themselves_only() -> None:
-    field, twin = (functional.lift(torch.zeros(1, 1, 3, 3), WINDOW) for _ in range(2))
+    field, twin = (functional.lift(torch.zeros(1, 1, 3, 3), ScaleWindow(ROOT, 1.0, 1)) for _ in range(2))
     assert field == field
     assert field != twin  # tensors have no one equality, so fields have none
     assert len({field, twin}) == 2
 
 
 def test_repr_reads_as_a_sentence() -> None:
-    group = ScaleGroup(2)
-    field = functional.lift(torch.zeros(4, 3, 5, 7), ScaleWindow(group, 1.0, 2), spacing=1)
-    whole = (
-        "a batch of 4 fields of 3 scalar feature(s) over scale and plane of the group of all powers of 2 with "
-        "2 scale channels with σ₀ from 1 to 2 by powers of 2{}, 5×7 pixels of spacing 2"
+    window = ScaleWindow(ScaleGroup(2), 1.0, 2)
+    field = functional.lift(torch.zeros(4, 3, 5, 7), window, sampling=SelfSimilar(1.0))
+    smoothed = f", smoothed by {field.type.smoothed:g}·σ₀"
+    assert repr(field) == (
+        f"a batch of 4 fields of 3 scalar feature(s) over scale and plane{smoothed} with 2 scale channels with σ₀ from "
+        "1 to 2 by powers of 2, 5×7 … 3×3 samples of a 5×7 image"
     )
-    assert repr(field) == whole.format("")
-    assert repr(field.restrict(ScaleWindow(group, 1.0, 2, first=-1))) == whole.replace("1 to 2", "0.5 to 1").format(
-        ", 1 of them undefined"
+    assert repr(field.restrict(ScaleWindow(ScaleGroup(2), 2.0, 2))).endswith(
+        "with 1 scale channel with σ₀ = 2 by powers of 2, 3×3 samples of a 5×7 image"
     )
     assert repr(ImageType(3)) == "images with 3 channel(s)"
-    assert repr(FieldType(character(group, 1))).startswith("1 weight-(1,) feature(s) over scale and plane of the group")
+    assert repr(FieldType(character(1))) == "1 weight-(1,) feature(s) over scale and plane"
     axes = (True, False), (False, True), (False, False)
-    projected = [replace(field.type, over_scale=scale, over_plane=plane) for scale, plane in axes]
-    where = [repr(type_)[20:].split(" of ")[0] for type_ in projected]
-    assert where == ["over scale", "over the plane", "with no axes left"]
+    projected = [replace(FieldType.scalars(3), over_scale=scale, over_plane=plane) for scale, plane in axes]
+    assert [repr(type_) for type_ in projected] == [
+        f"3 scalar feature(s) {where}" for where in ("over scale", "over the plane", "with no axes left")
+    ]
 
 
 @pytest.mark.parametrize("power", [5000, -5000])
 def test_repr_never_raises(power: int) -> None:
-    field = functional.lift(torch.zeros(1, 1, 3, 3), WINDOW).transform(ROOT.element(power))
+    field = functional.lift(torch.zeros(1, 1, 3, 3), ScaleWindow(ROOT, 1.0, 1)).transform(ROOT.element(power))
     assert f"σ₀ = 1·γ^{power} by" in repr(field)
-    assert repr(field).endswith(f"3×3 pixels of spacing 1·γ^{power}")

@@ -1,5 +1,6 @@
-"""Scale invariance of whole networks (eq 21-23): exact over the overlap of two windows, and what a finite one costs."""
+"""Scale invariance of whole networks (eq 21-23): over the overlap of two windows, and what a finite one costs."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -7,8 +8,20 @@ import torch
 from torch import Tensor
 
 from benchmarks import data
-from proofs_tests.comparison import same_bits
-from scalegroup import Background, LogSumExp, Max, Mean, Pooling, ScaleField, ScaleGroup, ScaleWindow, TopK, nn
+from proofs_tests.comparison import ROUNDING
+from scalegroup import (
+    Background,
+    LogSumExp,
+    Max,
+    Mean,
+    Pooling,
+    ScaleField,
+    ScaleGroup,
+    ScaleWindow,
+    SelfSimilar,
+    TopK,
+    nn,
+)
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import Blobs
 
@@ -19,13 +32,14 @@ every_pooling = pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
 
 def build(window: ScaleWindow, *, background: float = 0.0) -> GaussianDerivativeNet:
     """An untrained net with strides, in float64 and evaluation mode."""
-    net = gaussian_derivative_net(widths=(6, 8), window=window, boundary=Background(background), min_grid_sigma=1.0)
+    net = gaussian_derivative_net(widths=(6, 8), window=window, boundary=Background(background), min_grid_sigma=0.5)
+    assert any(getattr(layer, "stride", 1) == 2 for layer in net)
     return net.double().eval()
 
 
-def before_pooling(net: GaussianDerivativeNet, images: Tensor) -> ScaleField:
+def before_pooling(net: GaussianDerivativeNet, images: Tensor, window: ScaleWindow | None = None) -> ScaleField:
     with torch.no_grad():
-        return net.field(images, pooled=False)
+        return net.field(images, window=window, pooled=False)
 
 
 def pooled(field: ScaleField, pooling: Pooling = Max()) -> Tensor:  # noqa: B008
@@ -41,25 +55,29 @@ def two_views(power: int, *, training: bool = False) -> tuple[ScaleField, ScaleF
 
     The scaled image is the same samples on pixels γ^power as far apart (the action on fields lifted from it).
     """
-    window = ScaleWindow(G, 1.0, 5)
+    window, g = ScaleWindow(G, 1.0, 5), G.element(power)
     net, images = build(window).train(training), torch.randn(3, 1, 65, 65, dtype=torch.float64)
-    first = before_pooling(net, images)
-    net.lift.spacing = power
-    overlap = window.overlap(window.transform(G.element(-power)))
+    seen = window.transform(g.inverse())
+    first, second = before_pooling(net, images), before_pooling(net, images, seen).transform(g)
+    assert second.window == window
+    overlap = window.overlap(seen)
     assert overlap is not None
-    return first, before_pooling(net, images), overlap
+    return first, second, overlap
 
 
 @pytest.mark.parametrize("power", [-2, -1, 1, 3])
-def test_networks_pooled_over_the_overlap_of_two_windows_are_exactly_invariant(power: int) -> None:
+def test_networks_pooled_over_the_overlap_of_two_windows_are_invariant_to_rounding(power: int) -> None:
+    """Not to the bit: all channels of a window are computed together, and the two windows are others."""
     ours, theirs, overlap = two_views(power)
     ours_seen, theirs_seen = ours.restrict(overlap), theirs.restrict(overlap.transform(G.element(power)))
-    assert ours_seen.defined == theirs_seen.defined == (True,) * (5 - abs(power))
+    assert ours_seen.window.channels == theirs_seen.window.channels == 5 - abs(power)
     for pooling in POOLINGS:
-        assert same_bits(pooled(ours_seen, pooling), pooled(theirs_seen, pooling))
+        expected = pooled(ours_seen, pooling)
+        size = expected.abs().max()
+        assert (pooled(theirs_seen, pooling) - expected).abs().max() <= ROUNDING[torch.float64] * size
         # the controls: the whole fixed window, where channels come and go; the same channels, not moved along
-        assert (pooled(ours, pooling) - pooled(theirs, pooling)).abs().max() > 1e-3
-        assert (pooled(ours_seen, pooling) - pooled(theirs.restrict(overlap), pooling)).abs().max() > 1e-3
+        assert (pooled(ours, pooling) - pooled(theirs, pooling)).abs().max() > 0.1 * size
+        assert (expected - pooled(theirs.restrict(overlap), pooling)).abs().max() > 0.1 * size
 
 
 def test_statistics_of_a_training_batch_see_the_channels_that_come_and_go() -> None:
@@ -76,6 +94,7 @@ def test_statistics_of_a_training_batch_see_the_channels_that_come_and_go() -> N
 CORE = range(2, 4)  # labels
 WHOLE = ScaleWindow(G, 1.0, 8, first=-1)
 FACTORS = {"doubled": 2, "halved": -2}  # powers of √2
+NARROWEST = 2.0  # blob
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +102,7 @@ def responses() -> dict[int, ScaleField]:
     """Per power, what the net sees in all channels of 16 objects scaled by it, each sampled from its closed form."""
     torch.manual_seed(0)
     net = build(WHOLE)
-    objects = Blobs.random(16, 4, widths=(2.0, 4.0), extent=6.0, generator=torch.Generator().manual_seed(1))
+    objects = Blobs.random(16, 4, widths=(NARROWEST, 4.0), extent=6.0, generator=torch.Generator().manual_seed(1))
     return {p: before_pooling(net, objects.sample(97, 97, factor=G.factor(p))) for p in (0, *FACTORS.values())}
 
 
@@ -113,8 +132,8 @@ def test_boundary_effect_of_a_window_shrinks_with_every_margin_channel(
     responses: dict[int, ScaleField], power: int, pooling: Pooling
 ) -> None:
     """The remedy of §4.4, around what footnote 10 calls the effective scales. With `Max` and 0 to 3 channels on both
-    sides: .77 .40 .16 .06 of the signal for doubled objects, .96 .49 .23 .17 for halved ones; through matching windows,
-    where discretisation is all that is left, .02 and .08.
+    sides: .85 .48 .21 .05 of the signal for doubled objects, 1.1 .53 .34 .14 for halved ones; through matching windows,
+    where the lifting's aliasing is all that is left, 7e-11 and 2e-5.
     """
     effects = [boundary_effect(responses, power, m, m, pooling) for m in range(4)]
     assert_shrinks(effects)
@@ -122,7 +141,10 @@ def test_boundary_effect_of_a_window_shrinks_with_every_margin_channel(
     overlap = WHOLE.overlap(WHOLE.transform(g.inverse()))
     assert overlap is not None
     ours, theirs = responses[0].restrict(overlap), responses[power].restrict(overlap.transform(g))
-    assert gap(pooled(ours, pooling), pooled(theirs, pooling)) < effects[-1]
+    narrowest = min(NARROWEST, NARROWEST * g.scale_factor)
+    smoothed = SelfSimilar(1.0).smoothed * WHOLE.sigmas[0]
+    aliasing = math.exp(-(narrowest**2 + smoothed**2) * math.pi**2 / 2)  # of an amplitude, at the highest frequency
+    assert gap(pooled(ours, pooling), pooled(theirs, pooling)) < aliasing < effects[-1] / 100
 
 
 @every_factor
@@ -156,9 +178,7 @@ def digits() -> dict[float, Tensor]:
 def trained() -> GaussianDerivativeNet:
     """A small net, trained for seconds on 400 digits of size 1 only: some 80 % right, all that is needed here."""
     torch.manual_seed(0)
-    net = gaussian_derivative_net(
-        widths=(8, 12, 16), window=TRAINED, boundary=Background(data.BACKGROUND), min_grid_sigma=1.0
-    )
+    net = gaussian_derivative_net(widths=(8, 12, 16), window=TRAINED, boundary=Background(data.BACKGROUND))
     drawn = data.digits().first(train=400).draw("train", 1.0)
     images, labels = drawn.images[:, :, 16:49, 16:49], drawn.labels
     optimiser = torch.optim.Adam(net.parameters())
@@ -174,28 +194,15 @@ def trained() -> GaussianDerivativeNet:
 Predict = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def through(net: GaussianDerivativeNet, window: ScaleWindow, spacing: int = 0) -> Predict:
-    """(scores, labels of the selected channels) of images through a window, on pixels √2^spacing apart."""
+def through(net: GaussianDerivativeNet, window: ScaleWindow) -> Predict:
+    """(scores, labels of the selected channels) of images through a window."""
 
     def predict(images: Tensor) -> tuple[Tensor, Tensor]:
-        net.lift.window, net.lift.spacing = window, spacing
         with torch.no_grad():
-            scores, selected = net.predict(images)
+            scores, selected = net.predict(images, window=window)
         return scores, (2 * selected.log2()).round().long()
 
     return predict
-
-
-@pytest.mark.parametrize("power", [-1, 1, 2])
-def test_prediction_for_relabelled_digits_is_identical_through_the_window_that_moves_along(
-    trained: GaussianDerivativeNet, digits: dict[float, Tensor], power: int
-) -> None:
-    scores, selected = through(trained, TESTED)(digits[1.0])
-    moved_scores, moved = through(trained, TESTED.transform(G.element(power)), spacing=power)(digits[1.0])
-    assert same_bits(moved_scores, scores)
-    assert torch.equal(moved, selected + power)
-    assert len(selected.unique()) > 2
-    assert not same_bits(through(trained, TESTED, spacing=power)(digits[1.0])[0], scores)  # the control: it stays
 
 
 def agreement(predict: Predict, digits: dict[float, Tensor], size: float) -> tuple[float, float]:
@@ -210,8 +217,8 @@ def agreement(predict: Predict, digits: dict[float, Tensor], size: float) -> tup
 def test_prediction_for_digits_drawn_at_a_size_never_seen_stays_and_its_scale_follows(
     trained: GaussianDerivativeNet, digits: dict[float, Tensor], size: float
 ) -> None:
-    """Measured at √2 and 2: 90 and 95 % are called the same, 93 and 96 % select σ₀·√2 and σ₀·2 to within one channel;
-    through one channel 58 and 30 % are. With other seeds at least 79 and 89 %, 93 and 95 %; at most 69 and 47 %.
+    """Measured at √2 and 2: 90 and 95 % are called the same, 95 and 98 % select σ₀·√2 and σ₀·2 to within one channel;
+    through one channel 53 and 33 % are. With other seeds at least 74 and 84 %, 94 and 97 %; at most 64 and 51 %.
     """
     same_class, follows = agreement(through(trained, TESTED), digits, size)
     assert same_class > 0.75

@@ -8,9 +8,11 @@ from torch import Tensor
 from proofs_tests import slow_reference as slow
 from scalegroup import (
     Background,
-    CentrePixel,
+    Boundary,
+    Dense,
     DiscreteGaussian,
     FieldType,
+    ImageGrid,
     IntegratedGaussian,
     Iso,
     NormalisedSampledGaussian,
@@ -19,8 +21,8 @@ from scalegroup import (
     SampledDerivatives,
     SampledGaussian,
     ScaleGroup,
-    ScaleGroupWarning,
     ScaleWindow,
+    SelfSimilar,
     Zero,
     functional,
     nn,
@@ -57,7 +59,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def blur_radius(name: str, sigma: float) -> int:
-    return KERNELS[name].filters(sigma).radius - slow.STENCIL_RADIUS[name]
+    return KERNELS[name].reach(sigma) - slow.STENCIL_RADIUS[name]
 
 
 def reference(images: Tensor, weights: Tensor, offset: Tensor, sigma: float, name: str, boundary: str) -> np.ndarray:
@@ -176,7 +178,8 @@ def test_layer_is_linear(boundary: str) -> None:
     zero = torch.zeros(3, dtype=torch.float64)
 
     def layer(images: Tensor, factor: float) -> Tensor:
-        outside = Background(factor * BOUNDARIES[boundary].value) if boundary == "background" else BOUNDARIES[boundary]
+        background = Background(tuple(factor * value for value in BACKGROUND))
+        outside = background if boundary == "background" else BOUNDARIES[boundary]
         return functional.jet_conv(images, weights, zero, sigma=2.0, boundary=outside)
 
     mixed = layer(2 * first - 3 * second, 2 - 3)
@@ -184,24 +187,43 @@ def test_layer_is_linear(boundary: str) -> None:
     assert (layer(first, 1) - functional.jet_conv(first, weights, zero + 1, sigma=2.0)).abs().max() > 0.1  # control
 
 
-@pytest.mark.parametrize("background", [None, 0.7])
-@pytest.mark.parametrize("name", KERNELS)
-def test_module_equals_function_in_every_channel(name: str, background: float | None) -> None:
-    window = ScaleWindow(G, sigma0=1.0, channels=3)
-    layer = nn.JetConv(FieldType.scalars(G, 2), 3, beta=1.25, kernel=KERNELS[name]).double()
+def random_layer(name: str, *, smoothed: float = 0.0) -> nn.JetConv:
+    layer = nn.JetConv(FieldType.scalars(2, smoothed=smoothed), 3, beta=1.25, kernel=KERNELS[name]).double()
     with torch.no_grad():
         layer.offset.copy_(random(3))
-    images = random(2, 2, 9, 12)
-    field = layer(functional.lift(images, window, background=background))
-    boundary = Reflect() if background is None else Background(background)
+    return layer
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_module_equals_function_in_every_channel(name: str, boundary: str) -> None:
+    """On the image's grid, lifted as far as the layer reaches in each channel."""
+    window, images, layer = ScaleWindow(G, sigma0=1.0, channels=3), random(2, 2, 9, 12), random_layer(name)
+    options = {"sampling": ImageGrid(), "boundary": BOUNDARIES[boundary]}
+    canvas = functional.lift(images, window, **options).grids
+    field = layer(functional.lift(images, window, **options, wanted=layer.needs(canvas, canvas)))
+    assert field.grids == canvas
     for channel, sigma0 in enumerate(window.sigmas):
-        options = {"sigma": 1.25 * sigma0, "kernel": KERNELS[name], "boundary": boundary}
+        options = {"sigma": 1.25 * sigma0, "kernel": KERNELS[name], "boundary": BOUNDARIES[boundary]}
         expected = functional.jet_conv(images, layer.coefficients, layer.offset, **options)
-        assert torch.equal(field.tensor[:, :, channel], expected)
-        if background is not None:  # what is known of the far field is the layer on a constant image
-            far = torch.full((1, 2, 3, 3), background, dtype=torch.float64)
-            expected = functional.jet_conv(far, layer.coefficients, layer.offset, **options)
-            assert (field.background[:, channel] - expected[0, :, 1, 1]).abs().max() <= TOLERANCE
+        assert torch.equal(field.channel(channel), expected)
+        options["sigma"] *= 1.01  # the control
+        assert not torch.equal(field.channel(channel), functional.jet_conv(images, *layer.parameters(), **options))
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "iso"])  # too little is left for it at g = 1
+def test_module_does_the_rest_of_the_smoothing_on_samples_of_the_channels_own_grid(name: str) -> None:
+    window, sampling = ScaleWindow(G, sigma0=1.0, channels=3), SelfSimilar(1.0)
+    layer, images = random_layer(name, smoothed=sampling.smoothed), random(2, 2, 63, 55)
+    lifted = functional.lift(images, window, sampling=sampling)
+    field = layer(lifted)
+    for n in range(3):
+        arguments = lifted.channel(n), layer.coefficients, layer.offset
+        expected = KERNELS[name].combine(*arguments, sigma=1.25, smoothed=sampling.smoothed)
+        assert torch.equal(field.channel(n), expected)
+        assert field.grids.grids[n] == lifted.grids.grids[n].dilated(-KERNELS[name].reach(1.25, sampling.smoothed))
+        unaware = KERNELS[name].combine(*arguments, sigma=1.25)  # the control
+        assert unaware.shape != expected.shape or (unaware - expected).abs().max() > 0.01
 
 
 # -- gradients --------------------------------------------------------------------------------------------------------
@@ -216,6 +238,7 @@ def test_gradients_are_those_of_finite_differences(name: str, boundary: str) -> 
         return functional.jet_conv(*inputs, sigma=1.0, kernel=KERNELS[name], boundary=BOUNDARIES[boundary])
 
     assert torch.autograd.gradcheck(layer, inputs)
+    assert torch.autograd.gradgradcheck(layer, inputs)
 
 
 def test_finite_differences_tell_a_wrong_gradient() -> None:
@@ -229,39 +252,32 @@ def test_finite_differences_tell_a_wrong_gradient() -> None:
         torch.autograd.gradcheck(forgetful, [random(1, 2, 3, 4).requires_grad_()])
 
 
-@pytest.mark.parametrize("background", [None, 0.7])
-def test_gradients_through_batch_norm_in_training(background: float | None) -> None:
+@pytest.mark.parametrize("sampling", [ImageGrid(), SelfSimilar(1.0)], ids=repr)
+def test_gradients_through_batch_norm_in_training(sampling: ImageGrid | SelfSimilar) -> None:
     window = ScaleWindow(G, sigma0=1.0, channels=2)
-    norm = nn.BatchNorm(FieldType.scalars(G, 2), half_width=1.0).double()
+    norm = nn.BatchNorm(FieldType.scalars(2, smoothed=sampling.smoothed), half_width=1.0).double()
 
-    def normalised(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        field = functional.lift(images, window, background=background)
-        parameters = {"weight": weight, "bias": bias}
-        result = torch.func.functional_call(norm, parameters, (field,))
-        parts = [result.tensor] if background is None else [result.tensor, result.background]
-        return torch.cat([part.flatten() for part in parts])
+    def normalised(images: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+        field = functional.lift(images, window, sampling=sampling)
+        return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (field,)).maps
 
     inputs = [part.requires_grad_() for part in (random(2, 2, 4, 5), random(2, seed=1), random(2, seed=2))]
     assert torch.autograd.gradcheck(normalised, inputs)
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("min_grid_sigma", [None, 1.0])
-def test_gradients_through_a_whole_network(training: bool, min_grid_sigma: float | None) -> None:
+@pytest.mark.parametrize("grid", ["image", "self-similar"])
+def test_gradients_through_a_whole_network(training: bool, grid: str) -> None:
     """Inputs and every parameter; a smooth activation, because finite differences fail at the kink of ReLU."""
-    torch.manual_seed(0)
     net = gaussian_derivative_net(
         widths=(2,),
         num_classes=2,
         window=ScaleWindow(G, sigma0=0.9, channels=3),
         activation=torch.nn.functional.softplus,
         boundary=Background(0.3),
-        readout=CentrePixel(),
-        min_grid_sigma=min_grid_sigma,
+        grid=grid,
     ).double()
     net.train(training)
-    with pytest.warns(ScaleGroupWarning, match="small for the scale channels"):
-        net.plan((5, 6))
     names = [name for name, _ in net.named_parameters()]
 
     def run(images: Tensor, *parameters: Tensor) -> Tensor:
@@ -274,21 +290,21 @@ def test_gradients_through_a_whole_network(training: bool, min_grid_sigma: float
 # -- devices and dtypes -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("min_grid_sigma", [None, 1.0])
-@pytest.mark.parametrize("boundary", [None, Background(0.5), Replicate(), Zero()], ids=repr)
-def test_whole_network_runs_on_the_meta_device(boundary: object, min_grid_sigma: float | None) -> None:
+@pytest.mark.parametrize("grid", ["image", "self-similar"])
+@pytest.mark.parametrize("boundary", [Reflect(), Background(0.5), Replicate(), Zero()], ids=repr)
+def test_whole_network_runs_on_the_meta_device(boundary: Boundary, grid: str) -> None:
     """A tensor left on the CPU would meet one on meta and raise."""
-    net = gaussian_derivative_net("single_scale", boundary=boundary, min_grid_sigma=min_grid_sigma)  # type: ignore[arg-type]
-    net.lift.window = ScaleWindow(G, sigma0=1.0, channels=4)
-    net.to("meta")
-    images = torch.empty(2, 1, 33, 32, device="meta")
+    window, images = ScaleWindow(G, sigma0=1.0, channels=4), torch.empty(2, 1, 33, 32, device="meta")
+    parts = {"window": window, "boundary": boundary, "grid": grid}
+    net = gaussian_derivative_net("single_scale", **parts).to("meta")
+    dense = gaussian_derivative_net("single_scale", readout=Dense(), **(parts | {"min_grid_sigma": None})).to("meta")
     for training in (True, False):
         net.train(training)
         assert (scores := net(images)).is_meta
         assert scores.shape == (2, 10)
         assert net.scale_logits(images).shape == (2, 10, 4)
         assert net.select_scale(images).shape == (2,)
-        assert net.dense(images).tensor.is_meta
+        assert dense.train(training)(images).shape == (2, 10, 33, 32)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

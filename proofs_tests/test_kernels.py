@@ -1,4 +1,4 @@
-"""The 1-D kernels and the filters made of them: masses, moments, tails, and the covariance error of each one."""
+"""The 1-D kernels and the jets made of them: masses, moments, tails, and the covariance error of each one."""
 
 import math
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from pyscsp import discscsp
 from scipy.integrate import quad
 from scipy.special import ive
 
+from proofs_tests.comparison import ROUNDING
 from scalegroup import (
     DiscreteGaussian,
     IntegratedGaussian,
@@ -22,10 +23,9 @@ from scalegroup import (
     SampledGaussian,
     ScaleGroupError,
     functional,
-    gaussian,
 )
-from scalegroup.kernels import BlurThenStencil, SeparableOrders
-from scalegroup.testing import Blobs
+from scalegroup.jets import gaussian
+from scalegroup.testing.closed_form import Blobs
 
 KERNELS: dict[str, type[Kernel]] = {
     "discrete": DiscreteGaussian,
@@ -68,7 +68,7 @@ def test_discrete_gaussian_and_its_differences_are_those_of_pyscsp(sigma: float)
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_jet_of_a_point_is_that_of_pyscsp(sigma: float) -> None:
     """All five scale-normalised derivatives of a delta function; in pyscsp, y points upwards."""
-    size = 2 * DiscreteGaussian(tail=1e-12).filters(sigma).radius + 5
+    size = 2 * DiscreteGaussian(tail=1e-12).reach(sigma) + 5
     point = discscsp.deltafcn(size, size)
     method = discscsp.scspnormdermethodobject("discgauss", "varnorm", epsilon=1e-12)
     upwards = {"Lx": 1, "Ly": -1, "Lxx": 1, "Lxy": -1, "Lyy": 1}
@@ -219,8 +219,7 @@ def test_radius_chosen_by_a_bound_is_enough_and_hardly_more(name: str) -> None:
 def test_radius_is_the_smallest_that_the_bound_allows(name: str, sigma: float, tail: float) -> None:
     bounds = {"normalised": "sampled", "iso": "sampled", "integrated": "derivatives"}
     bound = TAILS[bounds.get(name, name)][0]
-    filters = KERNELS[name](tail=tail).filters(sigma)
-    radius = (len(filters.blur) if isinstance(filters, BlurThenStencil) else filters.orders.shape[1]) // 2
+    radius = KERNELS[name](tail=tail).taps(sigma).shape[-1] // 2
     if name == "iso":
         sigma = math.sqrt(sigma**2 - 1 / 3)
     assert bound(sigma, radius) <= tail
@@ -230,9 +229,9 @@ def test_radius_is_the_smallest_that_the_bound_allows(name: str, sigma: float, t
 def test_radii_of_the_discrete_gaussian_are_many_sigmas() -> None:
     """Design §4, for 1e-6: 10σ at σ = .5, 8σ at 1 (the stencil included), 5.6σ from 8 on (rounded up)."""
     kernel = DiscreteGaussian(tail=1e-6)
-    assert [kernel.filters(sigma).radius for sigma in (0.5, 1.0)] == [5 + 1, 8]
+    assert [kernel.reach(sigma) for sigma in (0.5, 1.0)] == [5 + 1, 8]
     for sigma in (8.0, 11.3, 16.0):
-        assert 5.3 < kernel.filters(sigma).radius / sigma < 5.6
+        assert 5.3 < kernel.reach(sigma) / sigma < 5.6
     lost = [discrete_tail(sigma, round(4 * sigma)) for sigma in SIGMAS]
     assert min(lost) > 50e-6  # control: 4σ, right for a Gaussian to 1e-4, loses 50 times too much at every σ
 
@@ -249,15 +248,15 @@ def test_tails_that_are_no_mass_are_refused(tail: object) -> None:
 @every_kernel
 def test_kernels_are_symmetric(name: str) -> None:
     """To the bit for g and T; g' is odd. Integrals over pixels are differences, so they are symmetric to rounding."""
+    kernel = KERNELS[name]()
     for sigma in sigmas_of(name):
-        filters = KERNELS[name]().filters(sigma)
-        if isinstance(filters, BlurThenStencil):
-            assert (filters.blur == filters.blur[::-1]).all()
-            mirrored = filters.stencils[:, ::-1, ::-1]
-            assert (filters.stencils == np.where(ORDER == 1, -1, 1)[:, None, None] * mirrored).all()
+        taps = kernel.taps(sigma)
+        if taps.ndim == 1:
+            assert (taps == taps[::-1]).all()
+            mirrored = kernel.stencils[:, ::-1, ::-1]  # type: ignore[attr-defined]
+            assert (kernel.stencils == np.where(ORDER == 1, -1, 1)[:, None, None] * mirrored).all()  # type: ignore[attr-defined]
         else:
-            assert isinstance(filters, SeparableOrders)
-            gap = filters.orders - np.array([1, -1, 1])[:, None] * filters.orders[:, ::-1]
+            gap = taps - np.array([1, -1, 1])[:, None] * taps[:, ::-1]
             assert abs(gap).max() <= 1e-15 / min(1, sigma) ** 3
 
 
@@ -265,10 +264,8 @@ def test_kernels_are_symmetric(name: str) -> None:
 @pytest.mark.parametrize("tail", [1e-3, 1e-6])
 def test_truncated_kernels_have_unit_mass(name: str, tail: float) -> None:
     for sigma in sigmas_of(name):
-        filters = KERNELS[name](tail=tail).filters(sigma)
-        assert isinstance(filters, BlurThenStencil)
-        assert math.isclose(filters.blur.sum(), 1, rel_tol=1e-15)
-    assert SampledGaussian().filters(0.5).blur.sum() > 1.01  # type: ignore[attr-defined]  # control
+        assert math.isclose(KERNELS[name](tail=tail).taps(sigma).sum(), 1, rel_tol=1e-15)
+    assert SampledGaussian().taps(0.5).sum() > 1.01  # control
 
 
 def moments(kernel: Kernel, sigma: float) -> np.ndarray:
@@ -276,11 +273,10 @@ def moments(kernel: Kernel, sigma: float) -> np.ndarray:
 
     The Gaussian gives 3s, s, 12s, 2s and 3s, so all five entries would be s = σ².
     """
-    filters = kernel.filters(sigma)
-    n = torch.arange(-filters.radius, filters.radius + 1, dtype=torch.float64)
+    n = torch.from_numpy(gaussian.integers(kernel.reach(sigma))).double()
     y, x = n[:, None], n
     monomials = torch.stack([x**3 + 0 * y, x * y**2, x**4 + 0 * y, x**2 * y**2, x**3 * y])
-    jets = filters.maps(monomials[:, None])[:, 0, :, 0, 0].numpy()
+    jets = kernel.maps(monomials[:, None], sigma)[:, 0, :, 0, 0].numpy()
     return jets[range(5), [0, 0, 2, 2, 3]] / [3, 1, 12, 2, 3]
 
 
@@ -301,36 +297,50 @@ def test_central_differences_add_variance_along_the_derivative(sigma: float) -> 
 
 
 @every_kernel
-def test_constant_response_is_that_of_the_maps(name: str) -> None:
-    for sigma in sigmas_of(name):
-        filters = KERNELS[name]().filters(sigma)
-        size = 2 * filters.radius + 1
-        response = filters.maps(torch.ones(1, 1, size, size, dtype=torch.float64)).flatten().numpy()
-        assert abs(sigma**ORDER * (response - filters.constant_response)).max() <= 1e-13
+def combined(kernel: Kernel, images: torch.Tensor, sigma: float, **options: float) -> torch.Tensor:
+    """The five terms of eq 6, one output each."""
+    unit = torch.eye(5, dtype=images.dtype)[:, None]
+    return kernel.combine(images, unit, torch.zeros(5, dtype=images.dtype), sigma=sigma, **options)  # type: ignore[arg-type]
 
 
-def test_constant_response_is_computed_not_assumed() -> None:
-    """σ²Σg'' = -.144 and -2e-3 at σ = .5 and .71, nothing above 1; central differences annihilate constants."""
-    response = [SampledDerivatives(tail=1e-12).filters(sigma).constant_response * sigma**ORDER for sigma in SIGMAS]
-    for values, expected in zip(response[:2], (-0.144, -1.9e-3), strict=True):
-        assert np.allclose(values, [0, 0, expected, 0, expected], rtol=2e-3, atol=1e-15)
-    for values in response[3:]:
-        assert abs(values).max() <= 3e-7
-    for sigma in SIGMAS:
-        assert not abs(DiscreteGaussian().filters(sigma).constant_response).max() > 1e-16
+@every_kernel
+@pytest.mark.parametrize("smoothed", [0.0, 0.8, 1.6])
+def test_what_is_smoothed_already_is_taken_off_as_a_variance_and_not_off_the_normalisation(
+    name: str, smoothed: float
+) -> None:
+    kernel, sigma, images = KERNELS[name](), 2.0, torch.randn(2, 1, 41, 40, dtype=torch.float64)
+    left = math.sqrt(sigma**2 - smoothed**2)
+    assert kernel.reach(sigma, smoothed) == kernel.reach(left)
+    derivatives = kernel.maps(images, left)[:, 0]
+
+    def terms(sigma: float) -> torch.Tensor:
+        return derivatives * torch.tensor([sigma, sigma, sigma**2 / 2, sigma**2, sigma**2 / 2])[:, None, None]
+
+    result = combined(kernel, images, sigma, smoothed=smoothed)
+    torch.testing.assert_close(result, terms(sigma), rtol=0, atol=ROUNDING[torch.float64])
+    if smoothed:  # the control
+        assert (result - terms(left)).abs().max() > 0.01
+
+
+@every_kernel
+def test_stride_gives_every_so_many_samples_from_the_first_on(name: str) -> None:
+    kernel, images = KERNELS[name](), torch.randn(2, 1, 41, 40, dtype=torch.float64)
+    whole, strided = combined(kernel, images, 2.0), combined(kernel, images, 2.0, stride=2)
+    torch.testing.assert_close(strided, whole[..., ::2, ::2], rtol=0, atol=ROUNDING[torch.float64])
+    assert not torch.allclose(strided, whole[..., : strided.shape[-2], : strided.shape[-1]])
 
 
 def test_iso_refuses_sigma_below_its_smallest() -> None:
-    Iso().filters(0.8)
-    with pytest.raises(ScaleGroupError, match=r"σ = 0\.79 samples; expected σ ≥ 0\.8 for Iso"):
-        Iso().filters(0.79)
+    Iso().taps(0.8)
+    with pytest.raises(ScaleGroupError, match=r"σ = 0\.79 samples; expected at least 0\.8 samples left for Iso"):
+        Iso().taps(0.79)
 
 
 @every_kernel
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
 def test_sigma_must_be_positive_and_finite(name: str, sigma: float) -> None:
     with pytest.raises(ScaleGroupError, match="sigma"):
-        KERNELS[name]().filters(sigma)
+        KERNELS[name]().taps(sigma)
 
 
 # -- covariance -------------------------------------------------------------------------------------------------------
@@ -353,9 +363,8 @@ def covariance_error(kernel: Kernel, sigma: float, *, at: float = 2.0) -> float:
     blobs = Blobs.random(4, 3, widths=(0.8 * sigma, 1.5 * sigma), extent=sigma, generator=generator)
     jets = []
     for scaling, factor in ((1, 1.0), (2, at)):
-        filters = kernel.filters(factor * sigma)
-        size = 2 * (scaling * round(4 * sigma) + filters.radius) + 1
-        maps = filters.maps(blobs.sample(size, size, factor=scaling))[:, 0, :, ::scaling, ::scaling]
+        size = 2 * (scaling * round(4 * sigma) + kernel.reach(factor * sigma)) + 1
+        maps = kernel.maps(blobs.sample(size, size, factor=scaling), factor * sigma)[:, 0, :, ::scaling, ::scaling]
         jets.append(maps * torch.from_numpy((factor * sigma) ** ORDER)[:, None, None])
     fine, coarse = jets
     return float((fine - coarse).square().mean().sqrt() / coarse.square().mean().sqrt())

@@ -3,6 +3,7 @@
 import json
 import sys
 from math import log2
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ from benchmarks.report import figures, tables
 from benchmarks.report.runs import families, find_runs, runs_in
 from benchmarks.report.selection import fit
 from benchmarks.report.words import apart
-from scalegroup import Max, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow
-from scalegroup.models import Setting
+from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow, TopK
+from scalegroup.models import PRESETS
 
 SIZES = [2 ** (k / 4) for k in range(-4, 13)]
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=11, first=-3)
@@ -39,10 +40,7 @@ def content(*, train_size=1.0, seed=0, slope=1.0, gain=0.0, preset="larger", nam
         "train_images": 5000,
         "test_images": 100,
         "seed": seed,
-        "network": {
-            net: Setting(preset, window, Reflect(), Max(), None, 1, 10).tell()
-            for net, (preset, window) in windows.items()
-        },
+        "network": {net: PRESETS[preset].changed(window=window).tell() for net, (preset, window) in windows.items()},
         "accuracy": {
             "multi_scale": {f"{size:.4f}": 0.98 + gain for size in SIZES},
             "single_scale": {f"{size:.4f}": 0.98 / (1 + log2(size) ** 2) for size in SIZES},
@@ -118,6 +116,42 @@ def test_a_long_legend_takes_nothing_from_the_panels():
 def test_the_same_run_twice_is_refused():
     with pytest.raises(ScaleGroupError, match="same seed"):
         together(content(), content())
+
+
+def before_grids(window, preset):
+    """A network as results told of it before self-similar grids."""
+    told = {"ratio": window.group.ratio, "sigma0": window.sigma0, "first": window.first, "channels": window.channels}
+    return {"preset": preset, "window": told, "pooling": "max", "min_grid_sigma": None, "margin": 0}
+
+
+def test_results_from_before_self_similar_grids_are_told_in_the_same_words():
+    """They differ from those of the image's grid in nothing, and from the others in what is said of grids."""
+    old = content()
+    old["network"] = {"multi_scale": before_grids(WINDOW, "larger"), "single_scale": before_grids(ONE, "single_scale")}
+    image = content()
+    image["network"]["multi_scale"] = PRESETS["larger"].changed(window=WINDOW, grid="image").tell()
+    before, plain, ours = (runs_in(one)[0] for one in (old, image, content()))
+    assert before == plain
+    assert {word for word, value in ours.setting if (word, value) not in before.setting} == {
+        "grid",
+        "min grid σ",
+        "samples per σ",
+    }
+
+
+def test_what_has_no_name_is_told_by_its_parts():
+    one = content()
+    other = PRESETS["larger"].changed(window=WINDOW, widths=(3, 4), pooling=TopK(2))
+    one["network"]["multi_scale"] = other.tell()
+    setting = dict(runs_in(one)[0].setting)
+    assert (setting["widths"], setting["pooling"], setting["read-out"]) == ("3-4", "top-k 2", "centre-pixel")
+    assert dict(runs_in(content())[0].setting)["widths"] == "larger"  # the control
+
+
+def test_committed_results_can_be_read():
+    found = find_runs([Path(report.__file__).parents[1] / "results"])
+    assert {"digits", "large-scale-mnist"} <= {run.data for run in found}
+    assert tables.of([families([run])[0] for run in found[:3]])
 
 
 def report_on(monkeypatch, folder, *arguments):

@@ -20,16 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.baselines.plain_cnn import plain_cnn
 from proofs_tests.comparison import assert_same_field
 from scalegroup import (
     Background,
     DiscreteGaussian,
     FieldType,
+    ImageGrid,
     Iso,
     Max,
     Mean,
-    Reflect,
-    Replicate,
     Rotation,
     RotationGroup,
     RotationRepresentation,
@@ -38,13 +38,13 @@ from scalegroup import (
     ScaleGroup,
     ScaleGroupError,
     ScaleWindow,
-    Zero,
+    SelfSimilar,
     functional,
     nn,
     steer,
-    steerable,
 )
-from scalegroup.models import GaussianDerivativeNet, plain_cnn, rotation_scale_net
+from scalegroup.algebra import steerable
+from scalegroup.models import GaussianDerivativeNet, rotation_scale_net
 from scalegroup.testing import Blobs, rotation_error
 
 TOLERANCE = 1e-12  # rounding, in float64
@@ -52,7 +52,6 @@ G = ScaleGroup(2**0.5)
 ORDERS = (1, 2, 3, 4, 6, 8)
 
 every_order = pytest.mark.parametrize("order", ORDERS)
-small_images = pytest.mark.filterwarnings("ignore::scalegroup.ScaleGroupWarning")
 
 
 def kinds(group: RotationGroup) -> dict[str, RotationRepresentation]:
@@ -151,28 +150,20 @@ def test_bases_do_not_depend_on_a_choice_of_eigenvectors() -> None:
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 C4 = RotationGroup(4)
-REGULAR = FieldType.rotating(G, 2 * C4.regular)
+REGULAR = FieldType.rotating(2 * C4.regular)
 QUARTERS = [C4.element(n) for n in range(1, 4)]
 
 
-def random_field(type: FieldType, *, height: int = 13, width: int = 12) -> ScaleField:
-    """Three scale channels of random values, on a known background."""
-    tensor = torch.randn(2, type.size, 3, height, width, dtype=torch.float64)
-    background = torch.randn(type.size, 3, dtype=torch.float64)
-    if type.rotation is not None:  # the world outside is the same all around
-        background = torch.stack([type.rotation.matrix(C4.element(n)) for n in range(4)]).mean(0) @ background
-    return ScaleField(tensor, type, ScaleWindow(G, 0.7, 3), background=background)
+def random_field(type: FieldType, *, height: int = 33, width: int = 32) -> ScaleField:
+    """Three scale channels of random values."""
+    return ScaleField.of(torch.randn(2, type.size, 3, height, width).double(), type, ScaleWindow(G, 1.0, 3))
 
 
 Make = Callable[[FieldType], nn.Layer]
 LAYERS: dict[str, Make] = {
     **{
-        f"SteerableJetConv {kernel!r} {boundary!r}": partial(
-            nn.SteerableJetConv, rotation=3 * C4.regular, kernel=kernel, boundary=boundary, beta=1.25
-        )
-        for kernel in (DiscreteGaussian(tail=1e-6), SampledDerivatives(tail=1e-6), Iso(tail=1e-6))
-        for boundary in (None, Background(0.5), Reflect(), Replicate(), Zero())
-        if not isinstance(kernel, Iso) or boundary is None
+        f"SteerableJetConv {kernel!r}": partial(nn.SteerableJetConv, rotation=3 * C4.regular, kernel=kernel)
+        for kernel in (DiscreteGaussian(tail=1e-4), SampledDerivatives(tail=1e-4), Iso(tail=1e-4))
     },
     "to scalars": partial(nn.SteerableJetConv, rotation=5 * C4.trivial),
     "to frequencies": partial(nn.SteerableJetConv, rotation=C4.frequency(1) + 2 * C4.frequency(2) + C4.trivial),
@@ -190,17 +181,13 @@ LAYERS: dict[str, Make] = {
 def test_every_layer_commutes_with_quarter_turns(make: Make, training: bool) -> None:
     torch.manual_seed(0)
     field = random_field(REGULAR)
-    if "Iso" in repr(make):
-        field = replace(field, window=ScaleWindow(G, 1.0, 3))
     layer = make(field.type).double()
     layer(field)
     layer.train(training)
     for quarter in QUARTERS:
         expected, got = layer(field).rotate(quarter), layer(field.rotate(quarter))
-        assert got.type == expected.type
-        torch.testing.assert_close(got.tensor, expected.tensor, atol=TOLERANCE, rtol=TOLERANCE)
-        if expected.background is not None:
-            torch.testing.assert_close(got.background, expected.background, atol=TOLERANCE, rtol=TOLERANCE)
+        assert (got.type, got.grids) == (expected.type, expected.grids)
+        torch.testing.assert_close(got.maps, expected.maps, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_layers_that_know_nothing_of_rotations_do_not_commute_with_them() -> None:
@@ -215,9 +202,9 @@ def test_layers_that_know_nothing_of_rotations_do_not_commute_with_them() -> Non
         layer.double()
         layer(replace(field, type=layer.in_type))
         layer.eval()
-        return (run(field.rotate(quarter)).tensor - run(field).rotate(quarter).tensor).abs().max().item()
+        return (run(field.rotate(quarter)).channel(0) - run(field).rotate(quarter).channel(0)).abs().max().item()
 
-    scalars = FieldType.scalars(G, REGULAR.size)
+    scalars = FieldType.scalars(REGULAR.size)
     assert error(nn.JetConv(scalars, scalars)) > 0.1
     assert error(nn.BatchNorm(scalars)) > 1e-3
     assert error(nn.BatchNorm(REGULAR)) <= TOLERANCE
@@ -228,8 +215,7 @@ def test_every_layer_commutes_with_relabelling_bitwise(make: Make) -> None:
     field = random_field(REGULAR)
     layer = make(field.type).double().eval()
     for g in (G.element(1), G.element(-4)):
-        if not isinstance(getattr(layer, "kernel", None), Iso):  # which is not for such a small σ
-            assert_same_field(layer(field.transform(g)), layer(field).transform(g))
+        assert_same_field(layer(field.transform(g)), layer(field).transform(g))
 
 
 def test_rotations_commute_with_scalings_bitwise() -> None:
@@ -239,10 +225,19 @@ def test_rotations_commute_with_scalings_bitwise() -> None:
     assert not torch.equal(field.rotate(quarter).tensor, torch.rot90(field.tensor, 1, (3, 4)))  # the fibre turns, too
 
 
-def test_features_turn_with_their_representation_and_images_do_not_mix() -> None:
-    images = torch.arange(9.0).view(1, 1, 3, 3)
-    lifted = functional.lift(images, ScaleWindow(G, 1.0, 1))
-    assert torch.equal(lifted.rotate(C4.element(1)).tensor[:, :, 0], torch.rot90(images, 1, (2, 3)))
+@pytest.mark.parametrize("size", [(33, 33), (32, 32), (32, 33)], ids=repr)
+@pytest.mark.parametrize("sampling", [ImageGrid(), SelfSimilar(0.71)], ids=repr)
+def test_lifting_commutes_with_quarter_turns_and_does_not_mix_features(
+    sampling: ImageGrid | SelfSimilar, size: tuple[int, int]
+) -> None:
+    images, window = torch.randn(2, 1, *size, dtype=torch.float64), ScaleWindow(G, 1.0, 2)
+    lifted = functional.lift(images, window, sampling=sampling)
+    for turns in (1, 2, 3):
+        turned = functional.lift(torch.rot90(images, turns, (2, 3)), window, sampling=sampling)
+        expected = lifted.rotate(C4.element(turns))
+        assert turned.grids == expected.grids
+        torch.testing.assert_close(turned.maps, expected.maps, atol=TOLERANCE, rtol=TOLERANCE)
+        assert not torch.equal(turned.channel(0), lifted.rotate(C4.element(turns - 2)).channel(0))  # the control
     with pytest.raises(ScaleGroupError, match="quarter turns"):
         lifted.rotate(RotationGroup(8).element(1))
 
@@ -253,18 +248,18 @@ def test_features_turn_with_their_representation_and_images_do_not_mix() -> None
 def trained_a_bit(order: int, **options: Any) -> GaussianDerivativeNet:
     """A small network with statistics, in float64."""
     torch.manual_seed(0)
-    options = {"window": ScaleWindow(G, 1.0, 3), "num_classes": 5} | options
-    net = rotation_scale_net(order, (2 * order, 3 * order), **options).double()
+    options = {"window": ScaleWindow(G, 1.0, 3), "num_classes": 5, "widths": (2 * order, 3 * order)} | options
+    net = rotation_scale_net(order, **options).double()
     net(torch.randn(8, 1, 31, 31, dtype=torch.float64))
     return net.eval()
 
 
-@small_images
 @every_order
-@pytest.mark.parametrize("min_grid_sigma", [None, 1.0])
+@pytest.mark.parametrize("min_grid_sigma", [None, 0.5])
 def test_networks_are_invariant_to_the_quarter_turns_in_their_group(order: int, min_grid_sigma: float | None) -> None:
-    """On the plan, with strides, for odd and even sizes, in training and in evaluation."""
+    """With strides and without, for odd and even sizes, in training and in evaluation."""
     net = trained_a_bit(order, min_grid_sigma=min_grid_sigma, boundary=Background(0.0))
+    assert (max(getattr(layer, "stride", 1) for layer in net) == 2) == (min_grid_sigma is not None)
     for size in ((33, 33), (32, 32), (32, 33)):
         images = torch.randn(4, 1, *size, dtype=torch.float64)
         for mode in (False, True):
@@ -275,23 +270,6 @@ def test_networks_are_invariant_to_the_quarter_turns_in_their_group(order: int, 
                 assert error <= TOLERANCE if turns * order % 4 == 0 else error > 1e-3
 
 
-@small_images
-@pytest.mark.parametrize("mode", [False, True], ids=["evaluation", "training"])
-def test_planned_path_is_the_plain_path(mode: bool) -> None:
-    net = trained_a_bit(4, min_grid_sigma=None, boundary=Background(0.1)).train(mode)
-    images = torch.randn(4, 1, 41, 41, dtype=torch.float64)
-    results = []
-    for forward in (net, lambda x: net.dense(x).tensor.flatten(1)):
-        net.zero_grad()
-        scores = forward(images)
-        scores.square().sum().backward()
-        results.append([scores, *(p.grad.clone() for p in net.parameters() if p.grad is not None)])
-    for planned, plain in zip(*results, strict=True):
-        torch.testing.assert_close(planned, plain, atol=1e-11, rtol=1e-9)
-    assert all(gradient.abs().max() > 0 for gradient in results[0][1:3])
-
-
-@small_images
 def test_checkpointing_and_compilation_change_nothing() -> None:
     images = torch.randn(4, 1, 33, 33, dtype=torch.float64)
     net = trained_a_bit(4)
@@ -303,7 +281,6 @@ def test_checkpointing_and_compilation_change_nothing() -> None:
     torch.testing.assert_close(net(images), expected, atol=1e-11, rtol=0)
 
 
-@small_images
 def test_networks_travel_and_convert_without_loss() -> None:
     net, images = trained_a_bit(3), torch.randn(2, 1, 33, 33, dtype=torch.float64)
     expected = net(images)
@@ -319,9 +296,8 @@ def test_networks_travel_and_convert_without_loss() -> None:
     assert not any("basis" in name for name in net.state_dict())
 
 
-@small_images
 def test_nothing_is_left_on_another_device() -> None:
-    net = rotation_scale_net(4, (8, 8), window=ScaleWindow(G, 1.0, 3)).to("meta")
+    net = rotation_scale_net(4, widths=(8, 8), window=ScaleWindow(G, 1.0, 3)).to("meta")
     assert net(torch.empty(2, 1, 33, 33, device="meta")).device.type == "meta"
 
 
@@ -333,7 +309,7 @@ def test_weights_are_those_of_one_rotation() -> None:
     expected = 5 * (2 + 8 * pairs + 8 * 10) + sum(fields) + 10 + 2 * sum(fields)
     assert net.parameter_count == expected
     assert "as the paper counts" not in repr(net)  # which has no such weights
-    first, last = net.layers[1], net.layers[-3]
+    first, last = net[1], net[-3]
     assert isinstance(first, nn.SteerableJetConv)
     assert isinstance(last, nn.SteerableJetConv)
     assert last.coefficients.shape == (10, 64, 5)
@@ -354,6 +330,7 @@ def joint_error(
     sigma: float = 1.0,
     depth: int = 3,
     activation: Callable[[Tensor], Tensor] = torch.square,
+    **lift: Any,
 ) -> float:
     """A regular field at the centre, of images and of the same turned and scaled: the worst of eight images.
 
@@ -364,7 +341,7 @@ def joint_error(
     group = rotation.group
     kernel = SampledDerivatives(tail=1e-14)
     window = ScaleWindow(G, SIGMA0, channels=1)
-    layers: list[Any] = [nn.Lift(window, background=0.0)]
+    layers: list[Any] = [nn.Lift(window, boundary=Background(0.0), **(lift or {"grid": "image"}))]
     for k in range(depth):
         layers += [partial(nn.Pointwise, function=activation)] if k else []
         layers += [
@@ -379,11 +356,11 @@ def joint_error(
 
     def centre(images: Blobs, moved: int) -> Tensor:
         factor = G.factor(moved)
-        reach = sum(kernel.filters(1.05 * 1.25**k * factor * SIGMA0).radius for k in range(depth)) + 1
-        net.lift.window = replace(window, first=moved, sigma0=SIGMA0 * (sigma if moved else 1.0))
+        reach = sum(kernel.reach(1.05 * 1.25**k * factor * SIGMA0) for k in range(depth)) + 1
+        seen = replace(window, first=moved, sigma0=SIGMA0 * (sigma if moved else 1.0))
         samples = images.sample(2 * reach + 1, 2 * reach + 1, factor=factor)
         with torch.no_grad():
-            return net(torch.cat([samples, torch.zeros_like(samples[:1])])).tensor.flatten(1)
+            return net(torch.cat([samples, torch.zeros_like(samples[:1])]), window=seen).tensor.flatten(1)
 
     *before, nothing = centre(blobs, 0)
     *after, _ = centre(blobs.rotated(rotation.angle if angle is None else angle), power)
@@ -399,6 +376,15 @@ def test_deep_networks_are_equivariant_to_rotations_and_scalings_together(order:
     assert joint_error(RotationGroup(order).element(step), power) <= TOLERANCE
 
 
+@pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_quarter_turns_and_scalings_need_no_premise_on_self_similar_grids(step: int, power: int) -> None:
+    """ReLU, and few samples: what is lost is the lifting's aliasing, exp(-(1.5² + 1.8²)π²/2) = 1.7e-12 at the most."""
+    few: dict[str, Any] = {"activation": torch.relu, "samples_per_sigma": 0.71}
+    assert joint_error(C4.element(step), power, **few) <= 2e-12
+    assert joint_error(C4.element(step), power, sigma=1.01, **few) > 1e-3  # the control
+
+
 def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     C8 = RotationGroup(8)
     eighth = C8.element(1)
@@ -406,7 +392,7 @@ def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
     assert joint_error(eighth, 1, angle=1.01 * eighth.angle) > 1e-3
     assert joint_error(eighth, 1, sigma=1.01) > 1e-3
     assert joint_error(eighth, 1, activation=torch.relu) > 1e4 * TOLERANCE  # makes finer details than samples hold
-    unsteered = partial(nn.JetConv, out_type=FieldType.rotating(G, 2 * C8.regular))
+    unsteered = partial(nn.JetConv, out_type=FieldType.rotating(2 * C8.regular))
     assert joint_error(eighth, 1, jets=unsteered) > 0.1
     with monkeypatch.context() as patch:  # Lξξ and its kind turned by φ in place of 2φ
         turn = steerable.polar_rotation
@@ -424,23 +410,27 @@ def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 # -- measured ----------------------------------------------------------------------------------------------------------
 
 
-def test_finer_rotations_are_measured_and_fall_with_the_order() -> None:
+def test_finer_rotations_are_measured_and_fall_with_the_order_and_with_the_samples() -> None:
     """With the paper's kernel and ReLU: rounding at quarter turns, a few percent at 45° of C8, more between elements.
 
-    Measured at σ₀ = 2, seed 0: 45°: C8 .018, C4 .38; 22.5°: C8 .043, C4 .28. A convolutional network at 90°: .84.
+    Measured, seed 0, g = 2 samples per σ₀: 45°: C8 .020, C4 .38; 22.5°: C8 .045, C4 .28. At 45° of C8 with g = .71, 1
+    and 1.41: .21, .082 and .040, nearly as g⁻² (σ₀ in pixels does not matter). A convolutional network at 90°: 1.4.
     """
-    torch.manual_seed(0)
-    window = ScaleWindow(G, 2.0, 2)
-    nets = {
-        order: rotation_scale_net(order, (16, 16), window=window, boundary=Background(0.0)).double().eval()
-        for order in (4, 8)
-    }
     quarter, eighth = math.pi / 2, math.pi / 4
-    for net in nets.values():
-        assert rotation_error(net, quarter) <= TOLERANCE
-    assert rotation_error(nets[8], eighth) < 0.03
-    assert rotation_error(nets[8], eighth) < rotation_error(nets[8], eighth / 2)
-    assert rotation_error(nets[8], eighth) < rotation_error(nets[4], eighth) / 5
+
+    def net(order: int, samples_per_sigma: float) -> GaussianDerivativeNet:
+        torch.manual_seed(0)
+        options: dict[str, Any] = {"widths": (16, 16), "window": ScaleWindow(G, 2.0, 2), "min_grid_sigma": None}
+        options |= {"samples_per_sigma": samples_per_sigma, "boundary": Background(0.0)}
+        return rotation_scale_net(order, **options).double().eval()
+
+    coarse, fine, other = net(8, 1.0), net(8, 2.0), net(4, 2.0)
+    for of_any in (coarse, fine, other):
+        assert rotation_error(of_any, quarter) <= TOLERANCE
+    assert rotation_error(fine, eighth) < 0.03
+    assert rotation_error(fine, eighth) < rotation_error(coarse, eighth) / 3
+    assert rotation_error(fine, eighth) < rotation_error(fine, eighth / 2)
+    assert rotation_error(fine, eighth) < rotation_error(other, eighth) / 5
     assert rotation_error(plain_cnn((16, 16)).double().eval(), quarter) > 0.5  # the control
     with pytest.raises(ScaleGroupError, match="class scores"):
         rotation_error(torch.nn.ReLU(), quarter)
@@ -459,17 +449,17 @@ def test_finer_rotations_are_measured_and_fall_with_the_order() -> None:
         lambda: 0 * C4.regular,
         lambda: C4.element(1) * RotationGroup(8).element(1),
         lambda: C4.regular.matrix(RotationGroup(8).element(1)),
-        lambda: FieldType(FieldType.scalars(G, 3).fibre, rotation=C4.regular),
-        lambda: FieldType.rotating(G, "regular"),  # type: ignore[arg-type]
-        lambda: nn.ReLU(FieldType.rotating(G, C4.frequency(1))),
-        lambda: nn.BatchNorm(FieldType.rotating(G, C4.frequency(1))),
-        lambda: nn.RotationPool(FieldType.scalars(G, 4)),
-        lambda: nn.RotationPool(FieldType.rotating(G, C4.frequency(1))),
+        lambda: FieldType(FieldType.scalars(3).fibre, rotation=C4.regular),
+        lambda: FieldType.rotating("regular"),  # type: ignore[arg-type]
+        lambda: nn.ReLU(FieldType.rotating(C4.frequency(1))),
+        lambda: nn.BatchNorm(FieldType.rotating(C4.frequency(1))),
+        lambda: nn.RotationPool(FieldType.scalars(4)),
+        lambda: nn.RotationPool(FieldType.rotating(C4.frequency(1))),
         lambda: nn.RotationPool(REGULAR, pooling="max"),  # type: ignore[arg-type]
         lambda: nn.SteerableJetConv(REGULAR, 3),  # type: ignore[arg-type]
         lambda: nn.SteerableJetConv(REGULAR, RotationGroup(8).regular),
-        lambda: nn.SteerableJetConv(FieldType.scalars(G, 1), RotationGroup(8).frequency(3)),
-        lambda: rotation_scale_net(8, (12,)),
+        lambda: nn.SteerableJetConv(FieldType.scalars(1), RotationGroup(8).frequency(3)),
+        lambda: rotation_scale_net(8, widths=(12,)),
         lambda: C4.from_escnn("regular"),
         lambda: rotation_error(torch.nn.ReLU(), "quarter"),  # type: ignore[arg-type]
     ],
@@ -490,12 +480,12 @@ def test_representations_of_escnn_fit_and_mean_the_same() -> None:
     assert torch.equal(regular.matrix(C4.element(1)), C4.regular.matrix(C4.element(1)))
     assert C4.from_escnn(space.irrep(1)).dimension == 2
     torch.manual_seed(0)
-    layer = nn.SteerableJetConv(FieldType.rotating(G, 2 * regular), 3 * regular).double()
+    layer = nn.SteerableJetConv(FieldType.rotating(2 * regular), 3 * regular).double()
     types = [escnn.nn.FieldType(space, n * [space.regular_repr]) for n in (2, 3)]
-    field = random_field(FieldType.rotating(G, 2 * regular), height=13, width=13)
+    field = random_field(FieldType.rotating(2 * regular), width=33)
 
     def run(maps: Tensor) -> Tensor:
-        return layer(replace(field, tensor=maps[:, :, None].expand_as(field.tensor))).channel(1)
+        return layer(ScaleField.of(maps[:, :, None].expand_as(field.tensor), field.type, field.window)).channel(1)
 
     maps = escnn.nn.GeometricTensor(field.channel(0).contiguous(), types[0])
     for element in space.testing_elements:
@@ -509,5 +499,5 @@ def test_representations_of_escnn_fit_and_mean_the_same() -> None:
 
 def test_maximum_over_rotations_is_what_is_pooled() -> None:
     values = torch.arange(8.0).view(1, 8, 1, 1, 1)
-    field = ScaleField(values, REGULAR, ScaleWindow(G, 1.0, 1))
+    field = ScaleField.of(values, REGULAR, ScaleWindow(G, 1.0, 1))
     assert nn.RotationPool(REGULAR, Max())(field).tensor.flatten().tolist() == [3.0, 7.0]

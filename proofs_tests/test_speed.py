@@ -1,6 +1,7 @@
 """The speed benchmark: its yardsticks are the same network, its file has every row; no time is asserted."""
 
 import json
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from subprocess import CompletedProcess
@@ -10,12 +11,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import allocator, contenders, memory, speed, timing, yardsticks
+from benchmarks import allocator, contenders, memory, speed, steps, timing, yardsticks
 from benchmarks.__main__ import main
+from benchmarks.baseline import Baseline
+from benchmarks.baselines import plain_cnn, steerable_cnn
 from benchmarks.speed_tables import headlines
-from scalegroup import DiscreteGaussian, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, functional, gaussian, jet
-from scalegroup.kernels import BlurThenStencil, JetFilters
-from scalegroup.models import gaussian_derivative_net, plain_cnn, steerable_cnn
+from scalegroup import DiscreteGaussian, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, functional
+from scalegroup.jets import gaussian
+from scalegroup.models import gaussian_derivative_net
 from scalegroup.nn import BatchNorm, JetConv
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=2, first=-1)
@@ -26,6 +29,7 @@ TINY = replace(
     widths=(8, 8),
     size=24,
     batch=2,
+    turns=1,
     seconds=1e-4,
     slow_seconds=1e-4,
     sizes=(16, 24),
@@ -40,9 +44,8 @@ class CutAt(DiscreteGaussian):
 
     radius: float = 4.0
 
-    def build(self, sigma: float) -> JetFilters:
-        blur = gaussian.normalised(gaussian.discrete_gaussian(sigma, int(np.ceil(self.radius * sigma))))
-        return BlurThenStencil(blur, jet.central_differences())
+    def build(self, sigma: float) -> np.ndarray:
+        return gaussian.normalised(gaussian.discrete_gaussian(sigma, int(np.ceil(self.radius * sigma))))
 
 
 # -- yardsticks -------------------------------------------------------------------------------------------------------
@@ -55,7 +58,7 @@ def test_a_layer_of_a_yardstick_is_jet_conv_away_from_the_border(kind, sigma):
     torch.nn.init.normal_(layer.offset)
     images = torch.randn(2, 3, 33, 30, dtype=torch.float64)
     kernel = CutAt(radius=kind.radius)
-    margin = kernel.filters(1.25 * sigma).radius
+    margin = kernel.reach(1.25 * sigma)
 
     def error(coefficients):
         expected = functional.jet_conv(images, coefficients, layer.offset, sigma=1.25 * sigma, kernel=kernel)
@@ -71,7 +74,8 @@ def test_a_layer_of_a_yardstick_is_jet_conv_away_from_the_border(kind, sigma):
 @pytest.mark.parametrize(("training", "widths"), [(False, (3, 4)), (True, (3,))])
 def test_a_yardstick_is_the_network_where_the_border_is_far(kind, training, widths):
     """In training only to the first batch norm: it makes a border, and statistics are of whole maps."""
-    net = gaussian_derivative_net(widths=widths, window=WINDOW, kernel=CutAt(radius=kind.radius), boundary=Zero())
+    kernel = CutAt(radius=kind.radius)
+    net = gaussian_derivative_net(widths=widths, window=WINDOW, kernel=kernel, boundary=Zero(), grid="image")
     other = yardsticks.JetNetwork(kind, WINDOW, widths)
     net.double().train(training), other.double().train(training)
     jets = [layer for layer in net.layers if isinstance(layer, JetConv)]
@@ -141,7 +145,7 @@ def test_who_is_compared_takes_turns_but_for_the_slow(monkeypatch):
         return [{"name": contender.name} | timing.per_image([len(measured)], 1)]
 
     monkeypatch.setattr(speed.Bench, "time", lambda _, contender, **how: time(contender, **how))
-    standard = contenders.planned(WINDOW, (4,), None)
+    standard = contenders.ours(WINDOW, (4,))
     chosen = [(replace(standard, name=name, slow=name.startswith("slow")), {}) for name in ("a", "slow b", "c")]
     rows = list(bench._in_turns(chosen, section="networks", passes=("train",)))
     assert measured == ["a", "c", "a", "slow b", "c", "a", "c"]
@@ -151,25 +155,18 @@ def test_who_is_compared_takes_turns_but_for_the_slow(monkeypatch):
 def test_steps_train_and_infer():
     net = plain_cnn((4,))
     images, labels = torch.randn(2, 1, 16, 16), torch.tensor([1, 2])
-    timing.training_step(net, contenders.call, images, labels)()
+    steps.training_step(net, contenders.call, images, labels)()
     assert net.training
     assert all(value.grad is not None for value in net.parameters())
     seen = []
-    timing.inference(net, lambda net, _: seen.append((torch.is_grad_enabled(), net.training)), images)()
+    steps.inference(net, lambda net, _: seen.append((torch.is_grad_enabled(), net.training)), images)()
     assert seen == [(False, False)]
 
 
-def test_plain_path_is_the_planned_path_without_strides():
-    ours = contenders.planned(WINDOW, (3, 4), None)
-    net = ours.build().eval()
-    images = torch.randn(2, 1, 33, 33)
-    torch.testing.assert_close(contenders.plain_path(net, images), ours.forward(net, images), rtol=1e-3, atol=1e-4)
-
-
 def test_memory_of_a_step_grows_with_the_batch():
-    options = {"widths": [4], "min_grid_sigma": 1.0}
+    options = {"widths": [4], "samples_per_sigma": 1.0}
     setting = {"size": 112, "device": "cpu", "threads": 1}
-    assert memory.measure(options, batch=64, **setting) > memory.measure(options, batch=1, **setting) > 0
+    assert memory.measure(options, batch=16, **setting) > memory.measure(options, batch=1, **setting) > 0
 
 
 def test_a_step_that_fails_says_why(monkeypatch):
@@ -200,44 +197,67 @@ def command(monkeypatch, tmp_path):
     return run
 
 
+@pytest.fixture
+def checkout(tmp_path):
+    """A commit whose larger network is one convolution; it tells how it was called."""
+    package = tmp_path / "older" / "scalegroup"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "class Background:\n    def __init__(self, value):\n        self.value = value\n"
+    )
+    (package / "models.py").write_text(
+        "import torch\n\n\ndef gaussian_derivative_net(preset, *, boundary):\n"
+        "    assert preset == 'larger' and boundary.value < 0\n"
+        "    flat = torch.nn.Sequential(torch.nn.AdaptiveMaxPool2d(1), torch.nn.Flatten())\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(1, 10, 3), flat)\n"
+    )
+    folder = package.parent
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "one convolution"]):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
+    return folder
+
+
 def no_escnn(monkeypatch):
     for name in ("escnn", "escnn.gspaces", "escnn.nn"):
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_the_file_has_every_row_with_its_setting(command, monkeypatch, capsys):
+def test_the_file_has_every_row_with_its_setting(command, monkeypatch, capsys, checkout):
     no_escnn(monkeypatch)
-    assert command("--threads", "1") == 0
-    content = json.loads(command.path.read_text())
+    assert command("--threads", "1", "--baseline", str(checkout)) == 0
+    text = command.path.read_text()
+    assert str(checkout.parent) not in text  # no place on this machine
+    content, baseline = json.loads(text), Baseline.of(checkout).name
     sections = {}
     for row in content["rows"]:
         sections.setdefault(row["section"], []).append((row["name"], row["pass"]))
-    planned = [f"planned, {strides}" for strides in ("min_grid_sigma 1", "min_grid_sigma 1.414", "min_grid_sigma 2")]
-    planned.append("planned, no strides")
+    ours = [f"ours, g {g}" for g in ("0.5", "0.707", "1")]
     cnns = [f"CNN {size}×{size}, {name}" for size in (3, 5) for name in ("contiguous", "channels-last")]
     escnn = [f"escnn C{order}, equal width" for order in (1, 4, 8)]
-    networks = [*planned, *cnns, *escnn, "plain path", "textbook"]
+    networks = [baseline, *ours, *cnns, *escnn, "grid image", "textbook"]
     assert sections.pop("networks") == [(name, which) for name in networks for which in ("train", "inference")]
-    assert sections.pop("batch 1") == [(name, "inference") for name in (*planned, *cnns)]
-    both = [(name, which) for name in (planned[0], "dense kernels") for which in ("train", "inference")]
+    assert sections.pop("batch 1") == [(name, "inference") for name in (baseline, *ours, *cnns)]
+    both = [(name, which) for name in (contenders.OURS, "dense kernels") for which in ("train", "inference")]
     assert sections == {f"the scale channel σ₀ = {sigma} alone": both for sigma in ("0.707", "1")}
     for row in content["rows"]:
-        setting = {"batch", "size", "threads", "device", "widths", "kernel", "boundary"}
-        assert setting <= set(row)
+        assert {"batch", "size", "threads", "device", "boundary"} <= set(row)
+        assert {"widths", "kernel"} <= set(row) or row["name"] == baseline
         if row["name"].startswith("escnn"):
             assert "pip install 'scalegroup[escnn]'" in row["error"]
         else:
             assert row["error"] is None
             assert row["median_ms"] > 0
-            assert row["parameters"] > 0
-        assert ("fraction_of_peak" in row) == row["name"].startswith("planned")
+            assert (row["parameters"] == 100) == (row["name"] == baseline)  # its one convolution's: by its own code
+        assert ("fraction_of_peak" in row) == row["name"].startswith(("ours", "grid image"))
     over = {sweep["over"]: [row["value"] for row in sweep["rows"]] for sweep in content["sweeps"]}
     assert over == {"pixels": [256, 576], "scale channels": [1, 2], "images a step": [1, 4], "threads": [1, 2]}
     assert all(isinstance(sweep["exponent"], float) for sweep in content["sweeps"])
-    assert [row["peak_bytes"] for row in content["memory"]] == [2000, 1000]
-    assert {line["what"] for line in content["headlines"] if line["ratio"] is None} == {
-        "training, planned / fastest escnn"
-    }
+    *peaks, of_baseline = [row["peak_bytes"] for row in content["memory"]]
+    assert peaks == [2000, 1000]
+    assert of_baseline > 0
+    missing = {line["what"] for line in content["headlines"] if line["ratio"] is None}
+    assert missing == {"training, ours / fastest escnn"}
     assert content["machine"]["allocator"] == "chosen"
     assert {"commit", "versions", "machine", "seconds", "convolution_peak_multiply_adds_per_second"} <= set(content)
     said = capsys.readouterr().out
@@ -248,12 +268,15 @@ def test_ratios_are_of_the_rows_that_they_name():
     def row(name, median, section="networks", which="train"):
         return {"name": name, "median_ms": median, "section": section, "pass": which, "error": None}
 
+    ours = contenders.OURS
     rows = [
-        row("planned, min_grid_sigma 1", 2.0),
-        row("planned, min_grid_sigma 1", 3.0, "batch 1", "inference"),
-        row("planned, min_grid_sigma 1.414", 1.0),
-        row("planned, min_grid_sigma 1, bfloat16", 0.1),
-        row("planned, no strides", 10.0),
+        row("baseline 17620ef", 3.0),
+        row("baseline 17620ef", 9.0, "batch 1", "inference"),
+        row(ours, 2.0),
+        row(ours, 3.0, "batch 1", "inference"),
+        row("ours, g 0.5", 1.0),
+        row(f"{ours}, bfloat16", 0.1),
+        row("grid image", 10.0),
         row("textbook", 400.0),
         row("CNN 3×3, contiguous", 5.0),
         row("CNN 3×3, channels-last", 4.0),
@@ -262,8 +285,13 @@ def test_ratios_are_of_the_rows_that_they_name():
         row("escnn C4, equal width", 20.0),
         row("escnn C8, equal width", None) | {"error": "out of memory"},
     ]
-    assert [line["ratio"] for line in headlines(rows)] == [200.0, 40.0, 0.5, 0.25, 0.1, 0.5]
-    assert headlines(rows[:-3])[3]["ratio"] is None
+    memory = [
+        {"name": name, "peak_bytes": peak, "error": None}
+        for name, peak in ((ours, 20), (f"{ours}, checkpointing", 10), ("baseline 17620ef", 30))
+    ]
+    assert [line["ratio"] for line in headlines(rows, memory)] == [1.5, 3.0, 1.5, 200.0, 5.0, 0.5, 0.25, 0.1, 0.5]
+    assert headlines(rows[:-3], memory)[6]["ratio"] is None
+    assert headlines(rows, memory[:2])[2]["ratio"] is None
 
 
 def test_what_does_not_fit_is_a_row_and_what_is_wrong_is_an_error():
@@ -304,17 +332,22 @@ def test_an_interrupted_run_leaves_the_earlier_file(command, monkeypatch, capsys
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(timing, "measure", interrupted)
+    monkeypatch.setattr(steps, "measure", interrupted)
     assert command() == 130
     assert command.path.read_text() == "earlier"
     assert str(command.path.parent) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["--threads", "0"], "threads"), (["--json", "/proc/nowhere/x.json"], "pass --json")]
+    ("arguments", "said"),
+    [
+        (["--threads", "0"], "threads"),
+        (["--json", "/proc/nowhere/x.json"], "pass --json"),
+        (["--baseline", "nowhere"], "git worktree add"),
+    ],
 )
 def test_bad_options_are_refused_before_anything_is_measured(command, monkeypatch, capsys, arguments, said):
-    monkeypatch.setattr(timing, "measure", lambda *_, **__: pytest.fail("it began to measure"))
+    monkeypatch.setattr(steps, "measure", lambda *_, **__: pytest.fail("it began to measure"))
     assert command(*arguments) == 2
     assert said in capsys.readouterr().err
 
@@ -331,6 +364,20 @@ def test_the_command_starts_itself_anew_once_where_the_allocator_is_not_set(monk
     allocator.keep_memory()
     assert started == [(sys.executable, sys.orig_argv)]
     assert allocator.NAME in capsys.readouterr().out
+
+
+# -- an older commit ---------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_that_fails_is_rows_that_say_so(checkout):
+    (checkout / "scalegroup" / "models.py").write_text("raise RuntimeError(f'too old: {__file__}')\n")
+    bench = speed.Bench(TINY, "cpu", 1, Console(quiet=True), Baseline.of(checkout))
+    rows = bench.time_baseline(bench.baseline, section="networks", passes=("train", "inference"))
+    assert [(row["pass"], row["median_ms"], row["error"]) for row in rows] == [
+        (which, None, "RuntimeError: too old: CHECKOUT/scalegroup/models.py") for which in ("train", "inference")
+    ]
+    with pytest.raises(SystemExit, match="from elsewhere"):  # the scalegroup of this process is no other commit's
+        steps.of_checkout(checkout=str(checkout), background=-0.8, batch=1, size=8, device="cpu", threads=1, seconds={})
 
 
 # -- escnn ------------------------------------------------------------------------------------------------------------

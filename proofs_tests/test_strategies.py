@@ -37,10 +37,10 @@ def test_simplest_of_everything_is_small() -> None:
     assert simplest(elements(G)) == G.identity
     window = simplest(windows(G))
     assert (window.channels, window.first) == (1, 0)
-    assert simplest(representations(G)).weights == (0,)
+    assert simplest(representations()).weights == (0,)
     field = simplest(fields())
     assert tuple(field.tensor.shape) == (1, 1, 1, 1, 1)
-    assert (field.type.group, field.spacing, field.background) == (G, 0, None)
+    assert (field.window.group, field.type.fibre.weights) == (G, (0,))
 
 
 @pytest.mark.parametrize("bound", [1, 3])

@@ -1,232 +1,139 @@
-"""The theorem, as a test: deep networks of 2-jet layers are scale-covariant, to rounding.
+"""The theorem, as a test: on self-similar grids every network is scale-covariant, whatever its layers and its γ.
 
-A finite network is covariant as far as its discretisation is. With sampled Gaussian derivatives, x² for the activation
-and smooth images nothing is lost: on fields of limited bandwidth their sums are the integrals, up to aliasing of
-exp(-2π²σ²w²/(σ² + w²)), 5e-13 at σ = σ₀ = 2 for the narrowest blobs there are here, w = ¾σ₀. What is left is the
-algebra of the paper (eq 12-20), and any slip in it shows, nearly ten orders of magnitude above the tolerance. Networks
-with the paper's kernels and ReLU cannot serve: their discretisation error hides such slips (last test).
+Two channels an element apart compute the same function of their lifted samples, so the lifting alone decides. At σ₀ ≥ 2
+pixels and for blobs of 1.5 pixels and more it errs by the spectrum that aliasing folds back, at the most
+exp(-(1.5² + 1.8²)π²/2) = 2e-12 of an amplitude, and the images end 7 widths from any blob, exp(-7²/2) = 2e-11. What is
+left is the algebra of the paper (eq 12-20), seven orders of magnitude above the tolerance; ReLU, batch norm, depth and
+the paper's own kernels cost nothing. `test_image_grid.py` has the theorem of the image's own grid.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from scalegroup import (
-    DiscreteGaussian,
-    Kernel,
-    Replicate,
-    SampledDerivatives,
-    ScaleGroup,
-    ScaleWindow,
-    functional,
-    jet,
-    nn,
-    steer,
-)
-from scalegroup.testing import Blobs, Polynomials
+from proofs_tests.comparison import RATIOS
+from proofs_tests.networks import after_a_batch, and_nothing, difference, jet_network
+from scalegroup import FieldType, Iso, SampledLifting, ScaleGroup, ScaleWindow, nn
+from scalegroup.testing.closed_form import Blobs
 
-Activation = Callable[[Tensor], Tensor]
-
-TOLERANCE = 1e-12  # of the signal; see above. Tails of 1e-14 cut the filters at 8σ
-G = ScaleGroup(2**0.5)
+TOLERANCE = 1e-9  # of the signal; see above
 SIGMA0 = 2.0
-KERNEL = SampledDerivatives(tail=1e-14)
-PADDED = 10.0  # half-width, in σ₀, of images that end before the filters do
 
 
-def network(depth: int, *, r: float, kernel: Kernel, activation: Activation, sigma0: float) -> nn.Sequential:
-    """2-jet layers of three features with σ_k = r^(k-1)·σ₀ (eq 13), twice the usual gain: x² shrinks what is small."""
-    layers: list = [nn.Lift(ScaleWindow(G, sigma0, channels=1), background=0.0)]
-    for k in range(depth):
-        layers += [partial(nn.Pointwise, function=activation)] if k else []
-        layers += [partial(nn.JetConv, out_type=3, beta=r**k, kernel=kernel)]
-    net = nn.Sequential(*layers, nn.ReadOut).double()
-    with torch.no_grad():
-        for layer in net.layers:
-            if isinstance(layer, nn.JetConv):
-                layer.coefficients.mul_(2)
-                layer.offset.normal_(std=0.5)
-    return net
+def residual(type: FieldType) -> nn.Layer:
+    return nn.Residual(nn.Sequential(nn.JetConv(type, 3), nn.BatchNorm, nn.ReLU, partial(nn.JetConv, out_type=3)))
 
 
-def covariance_error(
-    depth: int = 2,
-    power: int = 2,
+def forked(type: FieldType) -> nn.Layer:
+    """Branches of another reach, one of them on every second sample as the others are."""
+    return nn.Concat(nn.JetConv(type, 2, stride=2), nn.Sequential(nn.JetConv(type, 1, beta=1.5), nn.Subsample))
+
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "iso": {"kernel": Iso(tail=1e-3), "samples_per_sigma": 2.0},
+    "finer": {"samples_per_sigma": 1.0},
+    "coarser late layers": {"strides": (1, 2, 1, 2)},
+    "blocks": {"depth": 2, "behind": (residual, forked, residual)},
+}
+
+
+def covariance_errors(
+    ratio: float,
+    power: int = 1,
     *,
-    r: float = 1.25,
-    kernel: Kernel = KERNEL,
-    activation: Activation = torch.square,
     sigma0: float = SIGMA0,
-    half_width: float | None = None,
-) -> float:
-    """The centre pixel in the channel σ₀ against that of the image scaled by S = √2^power in the channel S·σ₀.
-
-    Signal-normalised: ‖difference‖ / ‖output - output of a blank image‖, the median over eight images of blobs. They
-    are large enough that the centre sees no boundary in any layer, or end `half_width`·σ₀ from it.
-    """
-    torch.manual_seed(0)
-    net = network(depth, r=r, kernel=kernel, activation=activation, sigma0=sigma0)
-    widest, extent = (1.5, 2.0) if half_width is None else (1.2, 0.5)
-    widths = (0.75 * sigma0, widest * sigma0)
-    generator = torch.Generator().manual_seed(1)
-    blobs = Blobs.random(8, 4, widths=widths, extent=extent * sigma0, generator=generator)
-
-    def centre(window: ScaleWindow, factor: float, *, blank: int = 0) -> Tensor:
-        sigma = factor * sigma0  # not the window's, which the bugs below falsify; 1.05: they stay inside the image
-        reach = sum(kernel.filters(1.05 * r**k * sigma).radius for k in range(depth)) + 1
-        half = reach if half_width is None else round(half_width * sigma)
-        samples = blobs.sample(2 * half + 1, 2 * half + 1, factor=factor)
-        net.lift.window = window
-        (channel,) = net.plan(samples.shape[-2:]).channels
-        assert (channel.entry.y.start > 0) == (half_width is None)  # regions end before the image does, or they do not
-        with torch.no_grad():
-            return net(torch.cat([samples, samples.new_zeros(blank, *samples.shape[1:])])).tensor.flatten(1)
-
-    window = net.lift.window
-    *before, nothing = centre(window, 1.0, blank=1)
-    after = centre(window.transform(G.element(power)), 2 ** (power / 2))
-    errors = [(a - b).norm() / (a - nothing).norm() for a, b in zip(before, after, strict=True)]
-    return torch.stack(errors).median().item()
+    widths: tuple[float, float] = (1.5, 2.0),
+    seed: int = 1,
+    **network: Any,
+) -> list[float]:
+    """Channel i of f against channel i + power of f scaled by γ^power, everywhere; one window of all channels."""
+    factor = ratio**power  # of the image; not the window's, which the bugs below falsify
+    net = jet_network(ScaleWindow(ScaleGroup(ratio), sigma0, 2 + power), **network)
+    blobs = Blobs.random(3, 4, widths=widths, extent=10, generator=torch.Generator().manual_seed(seed))
+    fine = and_nothing(blobs.sample(49, 49))
+    size = 2 * math.ceil(24 * factor) + 1
+    with torch.no_grad():
+        return difference(after_a_batch(net, fine)(fine), net(blobs.sample(size, size, factor=factor)), move=power)
 
 
-DEPTHS: dict[int, dict[str, float]] = {2: {}, 3: {}, 6: {"r": 1.1}}  # 1.25 holds at depth 6, too, and takes long
+every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
 
 
-@pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_deep_networks_are_covariant(depth: int, power: int) -> None:
-    assert covariance_error(depth, power, **DEPTHS[depth]) <= TOLERANCE
+@every_ratio
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_networks_are_covariant_in_all_samples_of_all_channels(ratio: float, network: dict) -> None:
+    errors = covariance_errors(ratio, **network)
+    assert len(errors) == 2
+    assert max(errors) <= TOLERANCE
 
 
-@pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
-def test_deep_networks_are_covariant_on_images_that_end_before_their_filters(power: int) -> None:
-    """On a known background. What the first layers still say of the object beyond 10σ₀ leaves 4e-13."""
-    assert covariance_error(3, power, half_width=PADDED) <= TOLERANCE
+@settings(max_examples=12)
+@given(st.floats(1.05, 2), st.floats(SIGMA0, 4), st.integers(1, 2), st.integers(0, 99))
+def test_networks_are_covariant_for_every_ratio_and_wherever_objects_are(
+    ratio: float, sigma0: float, power: int, seed: int
+) -> None:
+    assert max(covariance_errors(ratio, power, sigma0=sigma0, seed=seed, width=2)) <= TOLERANCE
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"kernel": DiscreteGaussian(tail=1e-14)},
-        {"kernel": SampledDerivatives(tail=1e-6)},
-        {"activation": torch.relu},
-        {"sigma0": 1.0},
-    ],
-    ids=["the paper's kernel", "shorter filters", "ReLU", "σ₀ = 1"],
-)
-def test_every_premise_of_the_theorem_is_needed(change: dict) -> None:
-    """Measured: 3e-2, 3e-7, 2e-3 and 2e-3."""
-    assert covariance_error(**change) > 1e4 * TOLERANCE
+@pytest.mark.parametrize("window", [True, False], ids=["moved along", "where it was"])
+def test_scores_of_a_scaled_object_are_the_same_in_the_window_moved_along(window: bool) -> None:
+    """`net(images, window=...)`: pooled over all of the channels, of which none is lost."""
+    net = jet_network(ScaleWindow(G := ScaleGroup(2), SIGMA0, 2), behind=(nn.ReadOut, nn.ScalePool))
+    blobs = Blobs.random(3, 4, widths=(1.5, 2), extent=4, generator=torch.Generator().manual_seed(1))
+    moved = net.window.transform(G.generator) if window else None
+    images = blobs.sample(49, 49)
+    with torch.no_grad():
+        ours = after_a_batch(net, images)(images)
+        theirs = net(blobs.sample(97, 97, factor=2.0), window=moved)
+    error = (ours - theirs).norm() / ours.norm()
+    assert error <= TOLERANCE if window else error > 1e-3
+
+
+def test_sampling_of_narrow_channels_is_all_that_is_lost() -> None:
+    """Below σ₀ = 2: the whole network errs as its lifting does, and the band-limited one serves below a pixel, too."""
+    band = {s: max(covariance_errors(2.0, sigma0=s)) for s in (0.5, 1.0, 2.0)}
+    sampled = {s: max(covariance_errors(2.0, sigma0=s, lifting=SampledLifting())) for s in (0.5, 1.0, 2.0)}
+    assert band[2.0] < band[1.0] < band[0.5] < 1e-5
+    assert sampled[2.0] < 1e-9 < 1e-6 < sampled[1.0] < sampled[0.5]
+    assert sampled[0.5] > 1e4 * band[0.5]
 
 
 # -- what would catch this --------------------------------------------------------------------------------------------
 
 
-def one_sigma_off_by_one_percent(patch: pytest.MonkeyPatch) -> None:
-    """In the channel 2σ₀ alone."""
-    sigmas_on = ScaleWindow.sigmas_on
-
-    def wrong(self: ScaleWindow, **grid: int) -> tuple[float, ...]:
-        sigmas = zip(self.labels, sigmas_on(self, **grid), strict=True)
-        return tuple(sigma * (1.01 if label == 2 else 1) for label, sigma in sigmas)
-
-    patch.setattr(ScaleWindow, "sigmas_on", wrong)
+def the_grid_of_the_image(_: pytest.MonkeyPatch) -> dict:
+    """In all channels: the paper's literal implementation."""
+    return {"grid": "image", "depth": 3, "behind": (nn.ReadOut,)}
 
 
-def wrong_ratio(patch: pytest.MonkeyPatch) -> None:
-    """γ is 1 % larger than √2."""
+def one_sigma_off_by_one_percent(patch: pytest.MonkeyPatch) -> dict:
+    """In one channel alone."""
+    sigmas = ScaleWindow.sigmas.fget  # type: ignore[attr-defined]
+    wrong = property(lambda self: tuple(s * (1.01 if n == 1 else 1) for n, s in enumerate(sigmas(self))))
+    patch.setattr(ScaleWindow, "sigmas", wrong)
+    return {}
+
+
+def wrong_ratio(patch: pytest.MonkeyPatch) -> dict:
+    """γ is 1 % larger."""
     factor = ScaleGroup.factor
     patch.setattr(ScaleGroup, "factor", lambda self, power: 1.01**power * factor(self, power))
+    return {}
 
 
-def unshifted_channel(patch: pytest.MonkeyPatch) -> None:
-    """Scaling the image leaves the scale channel where it was."""
-    patch.setattr(ScaleWindow, "transform", lambda self, _: self)
+BUGS = [the_grid_of_the_image, one_sigma_off_by_one_percent, wrong_ratio]
 
 
-def no_two_before_cxy(patch: pytest.MonkeyPatch) -> None:
-    """Eq 6 and 8 without their factor 2."""
-    normalisation = jet.normalisation
-    patch.setattr(jet, "normalisation", lambda sigma: normalisation(sigma) * [1, 1, 1, 0.5, 1])
-
-
-def zero_padding(patch: pytest.MonkeyPatch) -> None:
-    """Zeros around every map: right in the first layer, whose background is 0, and wrong behind it."""
-    patch.setattr(nn.JetConv, "_split", lambda _, channel: channel.relative_to(None, known=False))
-
-
-def jets(images: Polynomials, weights: Tensor) -> Tensor:
-    """The layer with C₀ = 0 at σ = 2, at the centre pixel of polynomials: `[batch]`."""
-    kernel = DiscreteGaussian(tail=1e-16)
-    radius = kernel.filters(2.0).radius
-    samples = images.sample(2 * radius + 1, 2 * radius + 1)
-    maps = functional.jet_conv(
-        samples, weights[None, None], weights.new_zeros(1), sigma=2.0, kernel=kernel, boundary=Replicate()
-    )
-    return maps[:, 0, radius, radius]
-
-
-def closed_form_error() -> float:
-    """Eq 6 on random polynomials: c₄xy has Lxy = c₄, so that 2·½σ²·Cxy·Lxy = 4·c₄·Cxy."""
-    weights = torch.arange(1.0, 6.0, dtype=torch.float64)
-    images = Polynomials.random(8, torch.Generator().manual_seed(0))
-    _, lx, ly, half_lxx, lxy, half_lyy = images.coefficients.T
-    cx, cy, cxx, cxy, cyy = weights
-    exact = 2 * (cx * lx + cy * ly) + 2**2 / 2 * (2 * cxx * half_lxx + 2 * cxy * lxy + 2 * cyy * half_lyy)
-    return ((jets(images, weights) - exact).norm() / exact.norm()).item()
-
-
-def steering_error() -> float:
-    """Lφφ at φ = 45° (eq 8) of x² turned by 45°, ½(x + y)², against Lxx of x²."""
-    second = torch.tensor([0, 0, 1, 0, 0], dtype=torch.float64)
-    straight, turned = torch.tensor([[0, 0, 0, 1, 0, 0], [0, 0, 0, 0.5, 1, 0.5]], dtype=torch.float64)
-    expected = jets(Polynomials(straight[None]), second)
-    return ((jets(Polynomials(turned[None]), steer(second, math.pi / 4)) - expected) / expected).abs().item()
-
-
-TESTS: dict[str, Callable[[], float]] = {
-    "theorem": covariance_error,  # all that the centre sees lies inside the image
-    "ends": partial(covariance_error, 3, half_width=PADDED),  # the image ends before the filters do
-    "xy": closed_form_error,  # jets of polynomials
-    "45°": steering_error,
-}
-
-# The error each test measures with the bug in the library; where it says nothing the test is blind to it. Without a
-# bug all of them stay below the tolerance, and a test that sees a bug does so by four orders of magnitude or more.
-WHAT_WOULD_CATCH_THIS: dict[Callable[[pytest.MonkeyPatch], None], dict[str, float]] = {
-    one_sigma_off_by_one_percent: {"theorem": 7.3e-3, "ends": 1.2e-2},
-    wrong_ratio: {"theorem": 1.5e-2, "ends": 2.3e-2},
-    unshifted_channel: {"theorem": 0.54, "ends": 0.6},
-    no_two_before_cxy: {"xy": 0.22, "45°": 0.25},
-    zero_padding: {"ends": 2e-4},
-}
-
-
-@pytest.mark.parametrize("test", TESTS)
-@pytest.mark.parametrize("bug", WHAT_WOULD_CATCH_THIS, ids=lambda bug: bug.__name__)
-def test_bugs_are_caught_by_the_tests_that_can_see_them(
-    bug: Callable, test: str, monkeypatch: pytest.MonkeyPatch
+@every_ratio
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_slips_show_six_orders_above_the_tolerance(
+    ratio: float, bug: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No cache hides them: they change no filter of a given σ, and every measurement plans a network of its own."""
-    assert TESTS[test]() <= TOLERANCE
-    bug(monkeypatch)
-    error, expected = TESTS[test](), WHAT_WOULD_CATCH_THIS[bug].get(test)
-    if expected is None:
-        assert error <= TOLERANCE
-    else:
-        assert max(expected / 2, 1e4 * TOLERANCE) <= error <= 2 * expected
-
-
-@pytest.mark.parametrize("depth", [2, 3])
-def test_wrong_sigma_is_invisible_with_the_kernels_and_the_activation_of_the_paper(
-    depth: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Why the theorem is tested with others: the error even falls, from 2.6 to 2.3 % and from 3.9 to 3.5 %."""
-    paper = partial(covariance_error, depth, kernel=DiscreteGaussian(), activation=torch.relu)
-    without = paper()
-    one_sigma_off_by_one_percent(monkeypatch)
-    assert paper() < without < 0.05
+    assert max(covariance_errors(ratio, **bug(monkeypatch))) > 1e6 * TOLERANCE

@@ -1,8 +1,6 @@
-"""The laws of scale windows, and of keeping one: channels that are not there are undefined, never zero."""
+"""The laws of scale windows, and of keeping one: channels that are not there are absent, never zero."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +9,10 @@ from hypothesis import strategies as st
 
 from proofs_tests.comparison import RATIOS, assert_same_field, same_bits
 from scalegroup import (
+    Axis,
     FieldType,
+    Grid,
+    Grids,
     LogSumExp,
     Max,
     Mean,
@@ -45,8 +46,14 @@ def windows_and_elements(draw: st.DrawFn, n_windows: int, n_elements: int) -> tu
 def restrictions(draw: st.DrawFn, n_windows: int) -> tuple:
     """A field, windows on its grid, and an element."""
     field = draw(fields(sigma0=1.0))
-    group = field.type.group
+    group = field.window.group
     return field, *(draw(windows(group, sigma0=1.0)) for _ in range(n_windows)), draw(elements(group))
+
+
+def kept(field: ScaleField, window: ScaleWindow) -> ScaleField:
+    """The field in another window, of examples that share a scale channel."""
+    assume(field.window.overlap(window) is not None)
+    return field.restrict(window)
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
@@ -77,32 +84,11 @@ def test_action_shifts_labels_by_the_power(ratio: float, channels: int, first: i
     assert moved.sigmas == tuple(0.9 * group.factor(label + power) for label in window.labels)
 
 
-@every_ratio
-@given(st.integers(1, 6), POWERS, POWERS, POWERS)
-def test_sigmas_on_the_grid_do_not_change_when_window_and_spacing_move_together(
-    ratio: float, channels: int, first: int, spacing: int, power: int
-) -> None:
-    group = ScaleGroup(ratio)
-    window = ScaleWindow(group, 0.9, channels, first)
-    moved = window.transform(group.element(power))
-    assert moved.sigmas_on(spacing=spacing + power) == window.sigmas_on(spacing=spacing)
-    if power:
-        assert moved.sigmas_on(spacing=spacing) != window.sigmas_on(spacing=spacing)
-
-
-@every_ratio
-def test_sigmas_on_the_grid_would_change_with_float_spacings(ratio: float) -> None:
-    group = ScaleGroup(ratio * 1.01)  # no root of an integer
-    sigmas = ScaleWindow(group, 0.9, 8).sigmas
-    assert any(sigma * group.factor(j) / group.factor(j) != sigma for sigma in sigmas for j in range(12))
-
-
-@given(windows_and_elements(1, 0), st.integers(1, 8))
-def test_sigmas_grow_by_the_ratio_and_shrink_by_the_stride(drawn: tuple, stride: int) -> None:
+@given(windows_and_elements(1, 0))
+def test_sigmas_grow_by_the_ratio(drawn: tuple) -> None:
     (window,) = drawn
     for low, high in zip(window.sigmas, window.sigmas[1:], strict=False):
         assert math.isclose(high / low, window.group.ratio, rel_tol=1e-14)
-    assert window.sigmas_on(spacing=0, stride=stride) == tuple(sigma / stride for sigma in window.sigmas)
 
 
 @pytest.mark.parametrize(("ratio", "steps"), [(2**0.5, 2), (2 ** (1 / 3), 3), (2.0, 1)])
@@ -150,128 +136,104 @@ def test_repr_never_raises(first: int) -> None:
 
 
 @given(restrictions(1))
-def test_undefined_channels_are_nan_and_marked_and_never_zero(drawn: tuple) -> None:
+def test_what_is_kept_are_the_channels_of_both_and_no_others(drawn: tuple) -> None:
     field, window, _ = drawn
-    kept = field.restrict(window)
-    assert kept.window == window
-    assert kept.defined == tuple(label in field.window.labels for label in window.labels)
-    assert kept.mask.flatten().tolist() == list(kept.defined)
-    for position, label in enumerate(window.labels):
-        if label in field.window.labels:
-            assert same_bits(kept.channel(position), field.channel(label - field.window.first))
-        else:
-            assert kept.channel(position).isnan().all()
+    overlap = field.window.overlap(window)
+    if overlap is None:
+        with pytest.raises(ScaleGroupError, match="a scale channel of both"):
+            field.restrict(window)
+        return
+    restricted = field.restrict(window)
+    assert restricted.window == overlap
+    assert (restricted.type, restricted.power, restricted.batch) == (field.type, field.power, field.batch)
+    for position, label in enumerate(overlap.labels):
+        assert restricted.grids.grids[position] == field.grids.grids[label - field.window.first]
+        assert restricted.grids.sigmas[position] == field.grids.sigmas[label - field.window.first]
+        assert same_bits(restricted.channel(position), field.channel(label - field.window.first))
 
 
 @given(restrictions(2))
-def test_restricting_twice_is_restricting_once_where_both_are_defined(drawn: tuple) -> None:
+def test_restricting_twice_is_restricting_once_to_what_both_have(drawn: tuple) -> None:
     field, a, b, _ = drawn
-    through_a, direct = field.restrict(a).restrict(b), field.restrict(b)
-    assert through_a.window == direct.window
-    for position, label in enumerate(b.labels):
-        assert through_a.defined[position] == (direct.defined[position] and label in a.labels)
-        if through_a.defined[position]:
-            assert same_bits(through_a.channel(position), direct.channel(position))
+    both = a.overlap(b)
+    assume(both is not None and field.window.overlap(both) is not None)
+    assert_same_field(kept(kept(field, a), b), field.restrict(both))
+    assert_same_field(kept(kept(field, b), a), field.restrict(both))
 
 
 @given(restrictions(1))
 def test_restriction_is_a_projection(drawn: tuple) -> None:
     field, window, _ = drawn
     assert_same_field(field.restrict(field.window), field)
-    assert_same_field(field.restrict(window).restrict(window), field.restrict(window))
+    assert_same_field(kept(field, window).restrict(window), field.restrict(window))
 
 
 @given(restrictions(1))
 def test_restriction_commutes_with_the_action(drawn: tuple) -> None:
     field, window, g = drawn
-    assert_same_field(field.restrict(window).transform(g), field.transform(g).restrict(window.transform(g)))
-    if g.power:
-        assert field.restrict(window).transform(g).window != field.transform(g).restrict(window).window
+    restricted = kept(field, window)
+    assert_same_field(restricted.transform(g), field.transform(g).restrict(window.transform(g)))
+    if g.power and len(restricted.window.labels) == window.channels:  # the control: the window stays
+        moved = field.transform(g)
+        shared = moved.window.overlap(window)
+        assert shared is None or moved.restrict(window).window != restricted.transform(g).window
 
 
-@given(restrictions(1))
-def test_fixed_window_and_the_action_have_no_inverse_together(drawn: tuple) -> None:
-    field, _, g = drawn
-    assume(g.power)
+@given(st.data(), fields())
+def test_fixed_window_and_the_action_have_no_inverse_together(data: st.DataObject, field: ScaleField) -> None:
+    channels = field.window.channels
+    g = field.window.group.element(data.draw(st.integers(1 - channels, channels - 1)))
     there = field.transform(g).restrict(field.window)
     back = there.transform(g.inverse()).restrict(field.window)
-    lost = min(abs(g.power), field.window.channels)
-    assert back.defined.count(False) == lost  # these would be zeros in a truncated shift
-    kept = [n for n, defined in enumerate(back.defined) if defined]
-    assert same_bits(back.tensor[:, :, kept], field.tensor[:, :, kept])
+    assert back.window.channels == channels - abs(g.power)  # the others would be zeros in a truncated shift
+    assert_same_field(back, field.restrict(back.window))
+
+
+@pytest.mark.parametrize("first", range(-3, 4))
+def test_channels_that_share_a_grid_are_kept_apart_and_together(first: int) -> None:
+    """Of four channels in runs of 3 and 1, any neighbours: what is kept stays folded as it was."""
+    shared, own = (Grid(Axis.within(n), Axis.within(2), 1.0) for n in (1, 3))
+    window = ScaleWindow(ROOT, 1.0, 4)
+    maps = torch.randn(6, 1, 3, 5), torch.randn(2, 1, 7, 5)
+    field = ScaleField(maps, FieldType.scalars(1), window, Grids((9, 9), window.sigmas, (shared,) * 3 + (own,)))
+    restricted = field.restrict(ScaleWindow(ROOT, 1.0, 4, first=first))
+    channels = range(max(0, first), min(4, 4 + first))
+    assert [run.stop - run.start for run in restricted.runs] == [
+        n for n in (sum(c < 3 for c in channels), sum(c == 3 for c in channels)) if n
+    ]
+    assert all(same_bits(restricted.channel(n), field.channel(c)) for n, c in enumerate(channels))
+    assert not same_bits(field.channel(0), field.channel(1))  # the control
 
 
 def lifted(channels: int = 3, features: int = 2) -> ScaleField:
     """A float64 field of random images, each channel its own."""
     window = ScaleWindow(ROOT, 1.0, channels)
-    return ScaleField(
-        torch.randn(2, features, channels, 5, 5, dtype=torch.float64), FieldType.scalars(ROOT, features), window
-    )
+    tensor = torch.randn(2, features, channels, 5, 5, dtype=torch.float64)
+    return ScaleField.of(tensor, FieldType.scalars(features), window)
 
 
-WIDER = ScaleWindow(ROOT, 1.0, 6, first=-2)  # two undefined channels below `lifted()`, one above
+WIDER = ScaleWindow(ROOT, 1.0, 6, first=-2)  # two channels below those of `lifted()`, one above
 POOLINGS = [Max(), Mean(), LogSumExp(), TopK(2)]
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
-def test_pooling_ignores_undefined_channels(pooling: Pooling) -> None:
+def test_pooling_sees_no_undefined_channels(pooling: Pooling) -> None:
     field = lifted()
-    pool = nn.ScalePool(field.type, pooling)
-    assert same_bits(pool(field.restrict(WIDER)).tensor, pool(field).tensor)
+    read = nn.ReadOut(field.type)(field)
+    pool = nn.ScalePool(read.type, pooling)
+    assert same_bits(pool(read.restrict(WIDER)).tensor, pool(read).tensor)
+    padded = torch.nn.functional.pad(read.tensor - 9, (0, 0, 0, 0, 2, 1))  # the control: zeros in their place
+    with_zeros = pooling.reduce(padded, 2)
+    assert not torch.allclose(with_zeros, pooling.reduce(read.tensor - 9, 2))
 
 
-@pytest.mark.parametrize("pooling", [Mean(), LogSumExp()], ids=repr)
-def test_pooling_over_zeros_in_their_place_differs(pooling: Pooling) -> None:
-    field = lifted()
-    pool = nn.ScalePool(field.type, pooling)
-    padded = replace(field.restrict(WIDER), tensor=field.restrict(WIDER).tensor.nan_to_num(0.0), defined=())
-    assert not torch.allclose(pool(padded).tensor, pool(field).tensor)
-
-
-def test_scale_selection_ignores_undefined_channels() -> None:
+def test_scale_selection_sees_no_undefined_channels() -> None:
     field = lifted(features=5)
     scores = nn.ReadOut(field.type)(field)
+    selected = functional.select_scale(scores.tensor, scores.window)
     wider = scores.restrict(WIDER)
-    selected = functional.select_scale(wider.tensor, wider.window)
-    torch.testing.assert_close(selected, functional.select_scale(scores.tensor, scores.window))
-    filled = functional.select_scale(wider.tensor.nan_to_num(9.0), wider.window)
+    assert same_bits(functional.select_scale(wider.tensor, wider.window), selected)
+    undefined = torch.nn.functional.pad(scores.tensor, (0, 0, 0, 0, 2, 1), value=math.nan)
+    assert same_bits(functional.select_scale(undefined, WIDER), selected)
+    filled = functional.select_scale(undefined.nan_to_num(9.0), WIDER)
     assert (filled < 1).all()  # the control: the finest of the undefined channels would win
-
-
-@pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
-@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_no_nan_of_an_undefined_channel_enters_a_value_or_a_gradient(pooling: Pooling, training: bool) -> None:
-    full, wide = (
-        _scores_and_gradients(lambda field: field, pooling, training),
-        _scores_and_gradients(lambda field: field.restrict(WIDER), pooling, training),
-    )
-    for with_undefined, without in zip(wide, full, strict=True):
-        assert with_undefined.isfinite().all()
-        torch.testing.assert_close(with_undefined, without)
-
-
-def test_nan_that_is_not_marked_enters_gradients() -> None:
-    def unmarked(field: ScaleField) -> ScaleField:
-        return replace(field.restrict(WIDER), defined=())
-
-    _, *gradients = _scores_and_gradients(unmarked, Max(), training=True)
-    assert not all(gradient.isfinite().all() for gradient in gradients)
-
-
-def _scores_and_gradients(
-    prepare: Callable[[ScaleField], ScaleField], pooling: Pooling, training: bool
-) -> list[torch.Tensor]:
-    """Scores of a small network on a field, and the gradients of its parameters and of the field."""
-    torch.manual_seed(1)
-    field = lifted()
-    leaf = field.tensor.requires_grad_()
-    first = nn.JetConv(field.type, 4)
-    layers = [first, nn.BatchNorm(first.out_type), nn.ReLU(first.out_type), nn.JetConv(first.out_type, 3, beta=1.25)]
-    layers += [nn.ReadOut(layers[-1].out_type)]
-    layers += [nn.ScalePool(layers[-1].out_type, pooling)]
-    net = torch.nn.Sequential(*layers).double().train(training)
-    result = net(prepare(replace(field, tensor=leaf))).tensor
-    result.square().sum().backward()
-    gradients = [parameter.grad for parameter in net.parameters()] + [leaf.grad]
-    assert all(gradient is not None for gradient in gradients)
-    return [result.detach(), *gradients]  # type: ignore[list-item]

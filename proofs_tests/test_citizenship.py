@@ -1,0 +1,350 @@
+"""Networks are ordinary PyTorch: hooks, double backward, torch.func, copies, threads, graphs, autocast, checkpoints."""
+
+import copy
+import gc
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from proofs_tests.comparison import ROUNDING, same_bits
+from scalegroup import (
+    Background,
+    Dense,
+    DiscreteGaussian,
+    FieldType,
+    Iso,
+    Kernel,
+    SampledDerivatives,
+    ScaleGroup,
+    ScaleWindow,
+    nn,
+)
+
+GROUP = ScaleGroup(2**0.5)
+WINDOW = ScaleWindow(GROUP, 0.9, 3)
+SHORT = DiscreteGaussian(tail=1e-2)
+jet = partial(nn.JetConv, kernel=SHORT)
+chain = nn.Sequential
+
+
+def residual(type_: FieldType) -> nn.Layer:
+    return nn.Residual(chain(jet(type_, 3), nn.BatchNorm, nn.ReLU, partial(jet, out_type=type_.size)))
+
+
+def across(type_: FieldType) -> nn.Layer:
+    return nn.ScaleConv(type_, 2, GROUP)
+
+
+def heads(type_: FieldType) -> nn.Layer:
+    return nn.Heads(
+        what=chain(jet(type_, 3), nn.ReadOut, nn.ScalePool),
+        where=chain(jet(type_, 2, beta=1.5), partial(nn.ReadOut, readout=Dense())),
+    )
+
+
+READ = (nn.ReadOut, nn.ScalePool)
+first, last = partial(jet, out_type=2), partial(jet, out_type=3, beta=1.25)
+LAYERS: dict[str, tuple[Any, ...]] = {
+    "plain": (first, nn.BatchNorm, nn.ReLU, last, *READ),
+    "strides": (partial(jet, out_type=2, stride=2), nn.BatchNorm, nn.ReLU, partial(jet, out_type=3, beta=2), *READ),
+    "residual": (first, residual, nn.ReLU, last, *READ),
+    "across scale": (first, nn.ReLU, across, nn.ReLU, last, *READ),
+    "heads": (first, nn.BatchNorm, nn.ReLU, heads),
+    "everything": (first, residual, across, heads),
+    "separate": (partial(jet, out_type=2, kernel=SampledDerivatives(tail=1e-2)), nn.ReLU, last, *READ),
+    "iso": (partial(jet, out_type=2, beta=1.5, kernel=Iso(tail=1e-2)), nn.ReLU, last, *READ),
+}
+every_network = pytest.mark.parametrize("name", LAYERS)
+
+
+def network(
+    name: str, dtype: torch.dtype = torch.float64, *, window: ScaleWindow = WINDOW, **options: Any
+) -> nn.Sequential:
+    torch.manual_seed(0)
+    lift = nn.Lift(window, boundary=Background(0.3), samples_per_sigma=1.0)
+    net = chain(lift, *LAYERS[name], **options).double()
+    with torch.no_grad():
+        for tensor in (*net.parameters(), *net.buffers()):
+            tensor.add_(torch.rand_like(tensor), alpha=0.2)
+    return net.to(dtype)
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def tensors(result: Any) -> list[Tensor]:
+    """Of class scores, of a field, or of several of them."""
+    if isinstance(result, dict):
+        return [tensor for part in result.values() for tensor in tensors(part)]
+    return [result] if isinstance(result, Tensor) else list(result.maps)
+
+
+def total(result: Any) -> Tensor:
+    parts = [(t * torch.linspace(-1, 1, t[0].numel(), dtype=t.dtype).view_as(t[0])).sum() for t in tensors(result)]
+    return torch.stack(parts).sum()
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    pairs = list(zip(tensors(ours), tensors(theirs), strict=True))
+    return all(same_bits(a.detach(), b.detach()) for a, b in pairs)
+
+
+def gap(ours: Any, theirs: Any) -> float:
+    pairs = list(zip(tensors(ours), tensors(theirs), strict=True))
+    return max(float((a.detach().double() - b.detach().double()).norm() / b.detach().double().norm()) for a, b in pairs)
+
+
+# -- hooks and derivatives --------------------------------------------------------------------------------------------
+
+
+@every_network
+def test_hooks_fire_once_on_every_layer_of_a_planned_run(name: str) -> None:
+    """A hook may also change what a layer gives, and that is what the next one gets."""
+    net, seen = network(name).eval(), []
+    images = random(2, 1, 9, 9)
+    for path, module in net.named_modules():
+        if isinstance(module, nn.Layer):
+            module.register_forward_hook(lambda *_, path=path: seen.append(path))
+    plain = net(images)
+    assert sorted(seen) == sorted(path for path, module in net.named_modules() if isinstance(module, nn.Layer))
+    net[1].register_forward_hook(lambda _, __, field: field.on_runs(lambda run: run.maps + 1))
+    assert not same(net(images), plain)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "separate", "strides", "across scale"])
+def test_second_derivatives_are_those_of_finite_differences(name: str) -> None:
+    """By images and parameters, of smooth networks: the backward pass is differentiable itself."""
+    net = network(name).eval()
+    for layer in net.modules():
+        if isinstance(layer, nn.Pointwise) and layer.function is torch.relu:
+            layer.function = torch.tanh
+    layer = next(part for part in net.modules() if isinstance(part, nn.JetConv))
+
+    def scores(images: Tensor, coefficients: Tensor) -> Tensor:
+        path = next(key for key, p in net.named_parameters() if p is layer.coefficients)
+        return torch.func.functional_call(net, {path: coefficients}, images)
+
+    leaves = random(1, 1, 3, 3).requires_grad_(), layer.coefficients.detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(scores, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(scores, leaves, fast_mode=True)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # of torch's own forward mode
+@every_network
+def test_torch_func_gives_the_derivatives_of_autograd(name: str) -> None:
+    """grad, vmap over images, jvp (forward mode) and vmap of grad, through functional_call."""
+    net = network(name).eval()
+    parameters = {key: p.detach() for key, p in net.named_parameters()}
+    images = random(3, 1, 7, 7)
+
+    def loss(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+        return total(torch.func.functional_call(net, parameters, images))
+
+    gradients = torch.func.grad(loss)(parameters, images)
+    expected = torch.autograd.grad(total(net(images)), list(net.parameters()))
+    for ours, theirs in zip(gradients.values(), expected, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-10 * max(1.0, float(theirs.abs().max()))
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, images[:, None])
+    for ours, theirs in zip(each.values(), expected, strict=True):
+        assert (ours.sum(0) - theirs).abs().max() <= 1e-10 * max(1.0, float(theirs.abs().max()))
+
+    direction = {key: random(*p.shape, seed=2) for key, p in parameters.items()}
+    _, slope = torch.func.jvp(lambda p: loss(p, images), (parameters,), (direction,))
+    along = sum((g * d).sum() for g, d in zip(expected, direction.values(), strict=True))
+    assert (slope - along).abs() <= 1e-10 * max(1.0, float(along.abs()))
+
+
+# -- copies and threads -----------------------------------------------------------------------------------------------
+
+
+@every_network
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copied", "pickled"])
+def test_copies_are_the_same_network_and_share_nothing(name: str, how: Callable) -> None:
+    net, images = network(name).eval(), random(2, 1, 9, 9)
+    before = net(images)
+    other = how(net)
+    assert same(other(images), before)
+    assert repr(other) == repr(net)
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    assert same(net(images), before)
+    assert not same(other(images), before)
+
+
+def test_eight_threads_at_once_give_the_same() -> None:
+    """Of one network, each with its own size of images and its own window: what is remembered is shared."""
+    net = network("plain").eval()
+    todo = [(random(2, 1, size, 9), WINDOW.select(n % 2, 3)) for n, size in enumerate((5, 7, 9, 11, 5, 8, 6, 12))]
+
+    def run(task: tuple[Tensor, ScaleWindow]) -> Tensor:
+        with torch.no_grad():
+            return net(task[0], window=task[1])
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(run, todo * 3))
+    assert all(same_bits(result, run(task)) for result, task in zip(results, todo * 3, strict=True))
+
+
+# -- graphs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["plain", "everything"])
+def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
+    """In training, compiled before anything of it was ever run; one graph for all batches of a shape."""
+    window = ScaleWindow(GROUP, 0.93 if name == "plain" else 0.94, 3)  # no other test has made its constants
+    nets = [network(name, window=window).train() for _ in range(2)]
+    torch.compiler.reset()
+    compiled = torch.compile(nets[0], fullgraph=True, backend="eager")
+    compiled(random(2, 1, 9, 9))
+    nets[0].load_state_dict(nets[1].state_dict())
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for seed in range(2):
+            images = random(2, 1, 9, 9, seed=seed)
+            assert gap(compiled(images), nets[1](images)) <= ROUNDING[torch.float64]
+    if name == "plain":  # another number of images, their size and the window are noticed
+        for other, options in ((random(3, 1, 6, 8), {}), (images, {"window": window.select(0, 2)})):
+            assert gap(compiled(other, **options), nets[1](other, **options)) <= ROUNDING[torch.float64]
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("heads", "everything")])
+def test_exported_networks_come_back_the_same(name: str, tmp_path) -> None:
+    net, images = network(name).eval(), random(2, 1, 9, 9)
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(net, (images,)), path)
+    restored = torch.export.load(path).module()
+    for other in (images, random(2, 1, 9, 9, seed=3)):
+        assert (restored(other) - net(other)).abs().max() <= ROUNDING[torch.float64]
+
+
+@every_network
+def test_on_the_meta_device_shapes_are_worked_out_and_nothing_else(name: str) -> None:
+    net, images = network(name).eval(), random(2, 1, 9, 9)
+    expected = [tensor.shape for tensor in tensors(net(images))]
+    result = tensors(net.to("meta")(images.to("meta")))
+    assert [tensor.shape for tensor in result] == expected
+    assert all(tensor.is_meta for tensor in result)
+
+
+# -- precision, memory formats and memory -----------------------------------------------------------------------------
+
+
+@every_network
+def test_float32_differs_by_rounding(name: str) -> None:
+    images = random(2, 1, 9, 9)
+    exact, single = network(name).eval()(images), network(name, torch.float32).eval()(images.float())
+    assert gap(single, exact) <= ROUNDING[torch.float32]
+    assert gap(network(name).eval()(images.flip(-1)), exact) > 1e-3  # the control: another image
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@every_network
+def test_autocast_smooths_in_float32(name: str, dtype: torch.dtype) -> None:
+    """What is smoothed is differentiated next, which half precision is too coarse for; the rest may be half."""
+    net, images = network(name, torch.float32).eval(), random(2, 1, 9, 9, dtype=torch.float32)
+    exact = net(images)
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
+        half = net(images)
+    layers = sum(isinstance(layer, nn.JetConv | nn.ScaleConv) for layer in net.modules())
+    assert 0 < gap(half, exact) <= 4 * layers * torch.finfo(dtype).eps
+    with torch.autocast("cpu", dtype=dtype):
+        sum(tensor.float().square().sum() for tensor in tensors(net.train()(images))).backward()  # type: ignore[union-attr]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("kernel", [SHORT, SampledDerivatives(tail=1e-2)], ids=["blur and stencil", "separate"])
+def test_smoothing_ignores_autocast_forward_and_backward(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bits of float32, where backward is called within autocast, too; the control: in half precision it would be seen."""
+    smooth = (lambda m: kernel._blur(m, 1.3, 0.0)) if kernel is SHORT else (lambda m: kernel._five(m, 1.3, 0.0))
+    maps = random(1, 2, 12, 12, dtype=torch.float32)
+    offset, coefficients = torch.zeros(2), random(2, 2, 5, dtype=torch.float32)
+    seen = []
+    name = "_blur" if kernel is SHORT else "_five"
+    inner = getattr(type(kernel), name)
+    monkeypatch.setattr(type(kernel), name, lambda *a: seen.append(result := inner(*a)) or result)
+    with torch.autocast("cpu", torch.bfloat16):
+        kernel.combine(maps, coefficients, offset, sigma=1.3)
+    assert torch.equal(seen[0], smooth(maps))
+    assert (seen[0] - seen[0].bfloat16()).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "across scale", "heads"])
+def test_checkpointing_changes_no_bit(name: str) -> None:
+    """Of scores, gradients and running statistics, which count every batch once."""
+    outcomes = []
+    for checkpointing in (False, True):
+        net = network(name, checkpointing=checkpointing).train()
+        result = net(random(3, 1, 9, 9))
+        total(result).backward()
+        outcomes.append([*tensors(result), *(p.grad for p in net.parameters()), *net.buffers()])
+    assert same({"": dict(enumerate(outcomes[0]))}, {"": dict(enumerate(outcomes[1]))})
+
+
+class Living(TorchDispatchMode):
+    """Counts the bytes of all storages made under it that still exist."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storages: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self.storages[storage.data_ptr()] = StorageWeakRef(storage), storage.nbytes()
+        return result
+
+    @property
+    def bytes(self) -> int:
+        gc.collect()
+        return sum(size for storage, size in self.storages.values() if not storage.expired())
+
+
+def test_checkpointing_keeps_half_for_the_backward_pass() -> None:
+    """Of a network deep enough."""
+    layers = [part for _ in range(6) for part in (partial(jet, out_type=16), nn.BatchNorm, nn.ReLU)]
+    images, kept = random(4, 1, 33, 33, dtype=torch.float32), []
+    for checkpointing in (False, True):
+        net = chain(nn.Lift(WINDOW), *layers, *READ, checkpointing=checkpointing).train()
+        net(images)  # what is made once
+        with Living() as living:
+            scores = net(images)
+            assert scores.requires_grad
+            kept.append(living.bytes)
+    assert kept[1] <= kept[0] / 2
+
+
+def test_nothing_grows_with_the_number_of_steps() -> None:
+    net = network("plain", torch.float32).train()
+    images, windows = random(2, 1, 9, 9, dtype=torch.float32), [WINDOW.select(n, 3) for n in range(3)]
+
+    def step(number: int) -> None:
+        net.zero_grad()
+        net(images, window=windows[number % 3]).square().sum().backward()
+
+    for number in range(3):
+        step(number)
+    with Living() as living:
+        sizes = []
+        for number in range(9):
+            step(number)
+            sizes.append(living.bytes)
+        assert sizes[6:] == sizes[3:6]
+
+
+def test_channels_last_images_give_the_same() -> None:
+    net = chain(nn.Lift(WINDOW, 3), *LAYERS["plain"]).eval()
+    images = random(2, 3, 10, 9, dtype=torch.float32)
+    with torch.no_grad():
+        assert F.mse_loss(net(images.contiguous(memory_format=torch.channels_last)), net(images)) <= 1e-12
