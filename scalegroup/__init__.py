@@ -36,7 +36,7 @@ from scalegroup.jets.kernels import (
     SampledGaussian,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "SAMPLES_PER_SIGMA",

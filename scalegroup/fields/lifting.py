@@ -125,14 +125,13 @@ class Sampling(ABC):
     def sample(self, images: Tensor, grids: Grids, boundary: Boundary) -> Iterator[Tensor]:
         """`[channels·batch, feature, y, x]` for every run of channels that share a grid; float32 for half precision.
 
-        Raises:
-            ScaleGroupError: if the boundary does not fit the images.
+        Raises `ScaleGroupError` if the boundary does not fit the images.
         """
         constant = boundary.constant(images)
         if constant is not None:
             constant = constant.to(working_dtype(images))[:, None, None]
         images = images.to(working_dtype(images))
-        batch, features, height, width = images.shape
+        batch, features = images.shape[:2]
         rest = images if constant is None else images - constant
         with without_autocast(images):
             for start, stop in grids.runs:
@@ -140,7 +139,7 @@ class Sampling(ABC):
                 along_y, along_x = (
                     # numbers, not the axis: torch.compile can hand these over
                     lifting_matrices(self, axis.first, axis.length, spacings, sigmas, size, boundary, like=images)
-                    for axis, size in ((grid.y, height), (grid.x, width))
+                    for axis, size in zip((grid.y, grid.x), grids.size, strict=True)
                 )
                 count, (rows, columns) = len(sigmas), grid.shape
                 vertical = along_y.flatten(0, 1) @ rest.flatten(0, 1)  # all channels at once: [batch·feature, …, x]
@@ -158,8 +157,7 @@ class SelfSimilar(Sampling):
         smoothed: κ, of the lifting's smoothing κσ₀.
         kernel: the lifting's.
 
-    Raises:
-        ScaleGroupError: if g or κ is not positive, or κ ≥ 1.
+    Raises `ScaleGroupError` if g or κ is not positive, or κ ≥ 1.
     """
 
     samples_per_sigma: float
@@ -215,8 +213,7 @@ class ImageGrid(Sampling):
 def sampling_of(grid: str, samples_per_sigma: float | None, kernel: LiftingKernel | None) -> Sampling:
     """The sampling of a name, `"self-similar"` or `"image"`.
 
-    Raises:
-        ScaleGroupError: for another name, or for what a grid of pixels does not take.
+    Raises `ScaleGroupError` for another name, or for what a grid of pixels does not take.
     """
     if grid == "self-similar":
         g = SAMPLES_PER_SIGMA if samples_per_sigma is None else samples_per_sigma

@@ -21,8 +21,7 @@ class Heads(Layer):
     Args:
         heads: layers of one input type.
 
-    Raises:
-        ScaleGroupError: if there are none, or they do not take one type.
+    Raises `ScaleGroupError` if there are none, or they do not take one type.
 
     >>> from scalegroup import FieldType
     >>> from scalegroup.nn import JetConv, ReadOut, Sequential
@@ -45,13 +44,15 @@ class Heads(Layer):
         super().__init__(first.in_type, types)
         self.heads = nn.ModuleDict(heads)
 
-    def forward(self, field: ScaleField) -> dict[str, Any]:
-        """What each head gives."""
-        return {name: head(field) for name, head in self.heads.items()}
+    def forward(self, field: ScaleField, *, wanted: Any = None) -> dict[str, Any]:
+        """What each head gives: the samples `wanted` of it, or all that those of the field suffice for."""
+        if wanted is None:
+            return {name: head(field) for name, head in self.heads.items()}
+        return {name: head.run(field, wanted[name]) for name, head in self._layers.items()}
 
     def run(self, field: ScaleField, wanted: Any) -> Any:
         """See `Layer`."""
-        return {name: head.run(field, wanted[name]) for name, head in self._layers.items()}
+        return self(field, wanted=wanted)
 
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
         """The union of what the heads need."""
