@@ -73,6 +73,7 @@ def difference(ours: ScaleField, theirs: ScaleField, *, move: int = 0) -> list[f
     for n in range(len(ours.grids.grids) - move):
         a, b = shared(ours, theirs, (n, n + move))
         gaps, signals = (a[:-1] - b[: len(a) - 1]).flatten(1), (a[:-1] - a[-1:]).flatten(1)
+        assert (signals.norm(dim=1) > 0).all()  # of a network that says nothing, nothing is shown
         errors.append((gaps.norm(dim=1) / signals.norm(dim=1)).max().item())
     return errors
 

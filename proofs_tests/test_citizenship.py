@@ -100,8 +100,8 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 def gap(ours: Any, theirs: Any) -> float:
-    pairs = list(zip(tensors(ours), tensors(theirs), strict=True))
-    return max(float((a.detach().double() - b.detach().double()).norm() / b.detach().double().norm()) for a, b in pairs)
+    pairs = [(a.detach().double(), b.detach().double()) for a, b in zip(tensors(ours), tensors(theirs), strict=True)]
+    return torch.stack([(a - b).norm() / b.norm() for a, b in pairs]).max().item()
 
 
 # -- hooks and derivatives --------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "SteerableJetConv": (partial(nn.SteerableJetConv, rotation=C4.regular), FieldType.rotating(C4.regular)),
     "Subsample": (nn.Subsample, None),
 }
-ABSTRACT_OR_OF_IMAGES = {"Branches", "Layer", "Lift", "PerChannel"}
+ABSTRACT_OR_OF_IMAGES = {"Branches", "Layer", "Lift", "PerChannel", "PerSample"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

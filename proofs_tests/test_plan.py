@@ -125,7 +125,7 @@ def outcome(net: nn.Sequential, images: Tensor, *, planned: bool) -> list[Tensor
 def gap(net: nn.Sequential, images: Tensor) -> float:
     """The largest difference of the two ways in any of those."""
     pairs = zip(outcome(net, images, planned=True), outcome(net, images, planned=False), strict=True)
-    return max(float((a - b).abs().max() / max(1.0, b.abs().max())) for a, b in pairs)
+    return torch.stack([(a - b).abs().max() / max(1.0, b.abs().max()) for a, b in pairs]).max().item()
 
 
 # -- regions ----------------------------------------------------------------------------------------------------------
@@ -344,7 +344,9 @@ def test_network_behind_a_change_of_grid_is_its_halves_and_the_reduction_compose
         return maps[..., rows : rows + result.tensor.shape[-2], columns : columns + result.tensor.shape[-1]]
 
     assert (result.channel(0) - centre(composed)).abs().max() <= TOLERANCE
-    assert (result.channel(0) - centre(wrong)).abs().max() > 0.1 * result.channel(0).abs().max()  # the control: σ in samples of the finer grid
+    assert (result.channel(0) - centre(wrong)).abs().max() > 0.1 * result.channel(
+        0
+    ).abs().max()  # the control: σ in samples of the finer grid
 
 
 def test_stride_is_the_layer_and_a_reduction_behind_it() -> None:

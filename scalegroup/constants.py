@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import cache, wraps
 from itertools import count
 from types import SimpleNamespace
 from typing import Any, ParamSpec
@@ -32,7 +32,7 @@ def constant_tensor(make: Callable[_P, np.ndarray]) -> Callable[..., Tensor]:
     tensor([0., 1., 2.])
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> str:
         # a real tensor, and fit for autograd, even where the first call comes from within export or inference mode
         with _disable_current_modes(), torch.inference_mode(False):

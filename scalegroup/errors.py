@@ -39,13 +39,12 @@ def check_instance(name: str, value: Any, kind: type[_T], *, mend: str) -> _T:
 def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
     """`value` as an int (anything with `__index__`, but no bool), or a `ScaleGroupError`."""
     expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
-    mend = f"pass {name} as a whole number"
-    if isinstance(value, bool):
-        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=mend)
     try:
-        result = operator.index(value)
+        result = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=mend) from None
+        result = None
+    if result is None:
+        raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a whole number")
     if at_least is not None and result < at_least:
         raise ScaleGroupError(f"{name} {result}", expected=expected, mend=f"pass {name}={at_least} or more")
     return result

@@ -43,8 +43,7 @@ def lift(
         sampling: `SelfSimilar(g)`, or `ImageGrid()` for the image's own pixels.
         wanted: the samples of each channel, inside the image or not; default: as far as the image reaches.
 
-    Raises:
-        ScaleGroupError: if the images are not such a tensor, or an argument does not fit them.
+    Raises `ScaleGroupError` if the images are not such a tensor, or an argument does not fit them.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, SelfSimilar
     >>> field = lift(torch.zeros(2, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 3), sampling=SelfSimilar(1.0))
@@ -78,8 +77,7 @@ def jet_maps(
         kernel: the discretisation.
         boundary: what the images are outside their border.
 
-    Raises:
-        ScaleGroupError: if the images or σ cannot be used.
+    Raises `ScaleGroupError` if the images or σ cannot be used.
 
     >>> ramp = torch.arange(33.).expand(1, 1, 33, 33)
     >>> jet_maps(ramp, sigma=2.0)[0, 0, :, 16, 16].round(decimals=4).abs().tolist()
@@ -111,8 +109,7 @@ def jet_conv(
         kernel: the discretisation.
         boundary: what the images are outside their border.
 
-    Raises:
-        ScaleGroupError: if the arguments do not fit together or σ cannot be used.
+    Raises `ScaleGroupError` if the arguments do not fit together or σ cannot be used.
 
     >>> jet_conv(torch.randn(2, 3, 16, 16), torch.randn(4, 3, 5), torch.zeros(4), sigma=1.0).shape
     torch.Size([2, 4, 16, 16])
@@ -161,8 +158,8 @@ def select_scale(
         window: the scale channels.
         classes: `[batch, …]`, the class to ask about; by default the one with the highest score of all.
 
-    Raises:
-        ScaleGroupError: if the scores have another number of scale channels than the window, or the classes do not fit.
+    Raises `ScaleGroupError` if the scores have another number of scale channels than the window, or the classes do not
+    fit.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow
     >>> select_scale(torch.tensor([[[0., 3., 1.], [2., 0., 0.]]]), ScaleWindow(ScaleGroup(2), 1.0, 3))

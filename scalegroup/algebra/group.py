@@ -36,8 +36,7 @@ class ScaleGroup:
     Args:
         ratio: γ > 1, the factor between neighbouring scale channels.
 
-    Raises:
-        ScaleGroupError: if the ratio is not a finite number greater than 1.
+    Raises `ScaleGroupError` if the ratio is not a finite number greater than 1.
 
     >>> G = ScaleGroup(2 ** 0.5)
     >>> G
@@ -82,8 +81,7 @@ class ScaleGroup:
     def factor(self, power: int) -> float:
         """γ^power as a float; exact wherever γ^power is an integer and γ its root.
 
-        Raises:
-            ScaleGroupError: if the factor is too large or too small for a float.
+        Raises `ScaleGroupError` if the factor is too large or too small for a float.
         """
         exact: tuple[int, int] | None = getattr(self, "_exact")  # noqa: B009 (set in __post_init__: frozen)
         try:
@@ -161,8 +159,7 @@ class GroupElement:
     def as_element_of(self, group: ScaleGroup) -> GroupElement:
         """The same scaling as an element of `group`: the inclusion of a subgroup.
 
-        Raises:
-            ScaleGroupError: if `group` does not contain this scaling.
+        Raises `ScaleGroupError` if `group` does not contain this scaling.
 
         >>> ScaleGroup(2).element(1).as_element_of(ScaleGroup(2 ** 0.5))
         scaling by 2 (power 2 of 1.41421)

@@ -22,8 +22,7 @@ from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 class Representation:
     """A direct sum of characters of the scalings; `weights[n]` is the homogeneity weight of the n-th dimension.
 
-    Raises:
-        ScaleGroupError: if there is no weight, or one is no integer.
+    Raises `ScaleGroupError` if there is no weight, or one is no integer.
 
     >>> from scalegroup import ScaleGroup
     >>> gradient = character(1) + character(1)

@@ -69,8 +69,7 @@ class RotationGroup:
     def from_escnn(self, representation: Any) -> RotationRepresentation:
         """A representation of escnn's, such as `gspace.regular_repr`: its matrices, in its order of features.
 
-        Raises:
-            ScaleGroupError: unless it is an orthogonal representation of the same C_N.
+        Raises `ScaleGroupError` unless it is an orthogonal representation of the same C_N.
         """
         try:
             of = representation.group
@@ -179,8 +178,7 @@ class RotationRepresentation:
         group: C_N.
         fields: (kind, how many fields of it), in the order of the features.
 
-    Raises:
-        ScaleGroupError: for matrices that are not an orthogonal representation.
+    Raises `ScaleGroupError` for matrices that are not an orthogonal representation.
 
     >>> C4 = RotationGroup(4)
     >>> 2 * C4.regular + C4.frequency(1)

@@ -75,8 +75,7 @@ class Background(Zero):
     Args:
         value: the background, one number or one per image channel.
 
-    Raises:
-        ScaleGroupError: if it is neither.
+    Raises `ScaleGroupError` if it is neither.
 
     >>> Background(torch.tensor([0.5, -1.0]))
     Background(value=(0.5, -1.0))
@@ -101,11 +100,7 @@ class Background(Zero):
         object.__setattr__(self, "value", value)
 
     def constant(self, images: Tensor) -> Tensor:
-        """See `Boundary`.
-
-        Raises:
-            ScaleGroupError: if the value is neither one number nor one per channel.
-        """
+        """See `Boundary`. Raises `ScaleGroupError` if the value is neither one number nor one per channel."""
         channels = images.shape[1]
         value = torch.tensor(self.value, dtype=images.dtype, device=images.device)
         if value.ndim == 1 and len(value) not in (1, channels):

@@ -45,8 +45,7 @@ class ScaleField:
         grids: where the samples lie, one grid per scale channel (one in all, once pooled over scale).
         power: the image has been scaled by γ^power, by relabelling, since it was lifted.
 
-    Raises:
-        ScaleGroupError: if the parts do not fit together.
+    Raises `ScaleGroupError` if the parts do not fit together.
     """
 
     maps: tuple[Tensor, ...]
@@ -91,8 +90,7 @@ class ScaleField:
     def of(tensor: Tensor, type: FieldType, window: ScaleWindow) -> ScaleField:
         """The field of a tensor `[batch, feature, scale, y, x]`, every scale channel on pixels of spacing 1.
 
-        Raises:
-            ScaleGroupError: if it has other axes than the type and window say.
+        Raises `ScaleGroupError` if it has other axes than the type and window say.
         """
         check_instance("tensor", tensor, Tensor, mend="make fields from images with functional.lift")
         check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
@@ -125,8 +123,7 @@ class ScaleField:
     def tensor(self) -> Tensor:
         """`[batch, feature, scale, y, x]`, where all scale channels hold as many samples.
 
-        Raises:
-            ScaleGroupError: if they do not, on grids of their own.
+        Raises `ScaleGroupError` if they do not, on grids of their own.
         """
         if len({maps.shape[1:] for maps in self.maps}) > 1:
             raise ScaleGroupError(
@@ -174,9 +171,8 @@ class ScaleField:
     def rotate(self, rotation: Rotation) -> ScaleField:
         """The field of the image turned by quarter turns: samples move to samples and features mix, exactly.
 
-        Raises:
-            ScaleGroupError: if the rotation is no quarter turn, or of another group than the features, or the samples
-                held do not lie symmetrically.
+        Raises `ScaleGroupError` if the rotation is no quarter turn, or of another group than the features, or the
+        samples held do not lie symmetrically.
 
         >>> from scalegroup import RotationGroup, ScaleGroup
         >>> C4 = RotationGroup(4)
@@ -206,8 +202,7 @@ class ScaleField:
     def restrict(self, window: ScaleWindow) -> ScaleField:
         """The field in the scale channels of another window: those that both have. Others are undefined, and not there.
 
-        Raises:
-            ScaleGroupError: if the windows share none, are of other groups or grids, or scale has been pooled away.
+        Raises `ScaleGroupError` if the windows share none, are of other groups or grids, or scale has been pooled away.
         """
         if not self.type.over_scale:
             raise ScaleGroupError(repr(self), expected="a field over scale", mend="restrict before pooling over scale")
@@ -227,11 +222,7 @@ class ScaleField:
         )
 
     def crop(self, grids: Grids) -> ScaleField:
-        """The samples of other grids, all of which must be held.
-
-        Raises:
-            ScaleGroupError: if they are not.
-        """
+        """The samples of other grids, all of which must be held. Raises `ScaleGroupError` if they are not."""
         if grids.grids == self.grids.grids:
             return self
         if not self.grids.contains(grids):
@@ -273,8 +264,7 @@ def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
 def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
     """The fields on the samples that all of them hold.
 
-    Raises:
-        ScaleGroupError: if they have other scale channels or images, or no sample in common.
+    Raises `ScaleGroupError` if they have other scale channels or images, or no sample in common.
     """
     first, *others = fields
     grids = first.grids

@@ -33,8 +33,7 @@ class FieldType:
         rotation: how the features transform with rotations C_N; None: nothing is said of it.
         smoothed: σ, in units of σ₀, of the smoothing that the lifting did and that the next 2-jet need not do again.
 
-    Raises:
-        ScaleGroupError: if the parts do not fit together.
+    Raises `ScaleGroupError` if the parts do not fit together.
 
     >>> FieldType.scalars(12)
     12 scalar feature(s) over scale and plane

@@ -50,14 +50,9 @@ class _Reduction(ReadOut):
         seen = field.crop(self.needs(field.grids, field.grids.canvas()))
         return tuple(self.reduce(maps) for maps in seen.maps), seen.grids.map(_one)
 
-    @abstractmethod
     def reduce(self, maps: Tensor) -> Tensor:
-        """`[..., y, x]` to `[..., 1, 1]`."""
-
-
-def _centre(grid: Grid) -> Grid:
-    """The central sample, or the central two on each axis."""
-    return grid.around(0.0)
+        """`[..., y, x]` to `[..., 1, 1]`; the mean."""
+        return maps.mean((-2, -1), keepdim=True)
 
 
 def _one(grid: Grid) -> Grid:
@@ -73,12 +68,8 @@ class CentrePixel(_Reduction):
     """
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """See `ReadOut`; the centre."""
-        return canvas.map(_centre)
-
-    def reduce(self, maps: Tensor) -> Tensor:
-        """See `ReadOut`."""
-        return maps.mean((-2, -1), keepdim=True)
+        """See `ReadOut`; the central sample, or the central two on each axis."""
+        return canvas.map(lambda grid: grid.around(0.0))
 
 
 @dataclass(frozen=True)
@@ -96,10 +87,6 @@ class SpatialMean(_Reduction):
 
     Not scale invariant for a compact object on a fixed canvas: the object's share of the area changes.
     """
-
-    def reduce(self, maps: Tensor) -> Tensor:
-        """See `ReadOut`."""
-        return maps.mean((-2, -1), keepdim=True)
 
 
 @dataclass(frozen=True)

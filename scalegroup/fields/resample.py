@@ -49,8 +49,7 @@ def support(wanted: Grid, factor: float, held: Grid) -> Grid:
 def supported(like: Grid, factor: float, held: Grid) -> Grid:
     """The other way round: the samples, on the grid of `like`, whose `support` is among those of `held`.
 
-    Raises:
-        ScaleGroupError: if there are none.
+    Raises `ScaleGroupError` if there are none.
     """
 
     def of(axis: Axis, like: Axis) -> Axis:

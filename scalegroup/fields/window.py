@@ -18,8 +18,7 @@ class ScaleWindow:
         channels: how many scale channels there are.
         first: the label of the finest channel.
 
-    Raises:
-        ScaleGroupError: if sigma0 ≤ 0, channels < 1, or a label is no integer.
+    Raises `ScaleGroupError` if sigma0 ≤ 0, channels < 1, or a label is no integer.
 
     >>> window = ScaleWindow(ScaleGroup(2 ** 0.5), sigma0=1.0, channels=4, first=-1)
     >>> window
@@ -61,8 +60,7 @@ class ScaleWindow:
     def positions_of(self, other: ScaleWindow) -> tuple[int | None, ...]:
         """For each channel of `other` its position in this window, or None where this window has no such channel.
 
-        Raises:
-            ScaleGroupError: if the windows are of different groups, or their σ₀ do not lie on one grid.
+        Raises `ScaleGroupError` if the windows are of different groups, or their σ₀ do not lie on one grid.
 
         >>> G = ScaleGroup(2)
         >>> ScaleWindow(G, 1.0, 3).positions_of(ScaleWindow(G, 2.0, 3))

@@ -44,25 +44,17 @@ def _outer(along_y: np.ndarray, along_x: np.ndarray, radius: int) -> np.ndarray:
     return np.pad(np.outer(along_y, along_x), ((pad_y, pad_y), (pad_x, pad_x)))
 
 
-def _central_differences() -> np.ndarray:
-    """§5.1's stencils, `[5, 3, 3]`: δx = (-½, 0, ½), δxx = (1, -2, 1), δxy = δx δy."""
-    pairs = [(_ONE, _FIRST), (_FIRST, _ONE), (_ONE, _SECOND), (_FIRST, _FIRST), (_SECOND, _ONE)]
-    return np.stack([_outer(y, x, 1) for y, x in pairs])
+def _stencils(radius: int, *pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """along_y ⊗ along_x of each pair, in squares of the given radius."""
+    return np.stack([_outer(along_y, along_x, radius) for along_y, along_x in pairs])
 
 
-def _isotropic_differences() -> np.ndarray:
-    """Stencils `[5, 5, 5]` whose leading error is isotropic, so that a blur of variance σ² - 1/3 absorbs it (`Iso`)."""
-    pairs = [
-        (_SMOOTH, _FIRST),
-        (_FIRST, _SMOOTH),
-        (_SMOOTH, _COMPACT_SECOND),
-        (_FIRST, _FIRST),
-        (_COMPACT_SECOND, _SMOOTH),
-    ]
-    return np.stack([_outer(y, x, 2) for y, x in pairs])
+CENTRAL_DIFFERENCES = _stencils(1, (_ONE, _FIRST), (_FIRST, _ONE), (_ONE, _SECOND), (_FIRST, _FIRST), (_SECOND, _ONE))
+"""§5.1's stencils, `[5, 3, 3]`: δx = (-½, 0, ½), δxx = (1, -2, 1), δxy = δx δy."""
 
-
-CENTRAL_DIFFERENCES, ISOTROPIC_DIFFERENCES = _central_differences(), _isotropic_differences()
+_SECONDS = ((_SMOOTH, _COMPACT_SECOND), (_FIRST, _FIRST), (_COMPACT_SECOND, _SMOOTH))
+ISOTROPIC_DIFFERENCES = _stencils(2, (_SMOOTH, _FIRST), (_FIRST, _SMOOTH), *_SECONDS)
+"""Stencils `[5, 5, 5]` whose leading error is isotropic, so that a blur of variance σ² - 1/3 absorbs it (`Iso`)."""
 
 
 def _components(jet: Tensor) -> tuple[Tensor, ...]:

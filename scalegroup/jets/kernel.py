@@ -29,8 +29,7 @@ class Kernel(ABC):
     Args:
         tail: the mass that truncation may lose, both sides together (for derivatives: of σᵏg⁽ᵏ⁾).
 
-    Raises:
-        ScaleGroupError: if the tail does not lie in (0, 1).
+    Raises `ScaleGroupError` if the tail does not lie in (0, 1).
 
     >>> from scalegroup import DiscreteGaussian
     >>> DiscreteGaussian(tail=1e-6).reach(1.0)
@@ -54,8 +53,7 @@ class Kernel(ABC):
     def taps(self, sigma: float, smoothed: float = 0.0) -> np.ndarray:
         """The 1-D kernels, of odd length along the last axis, for maps that a Gaussian of `smoothed` has smoothed.
 
-        Raises:
-            ScaleGroupError: if nothing is left to be smoothed, or less than this discretisation exists for.
+        Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for.
         """
         return _taps(self, sigma, smoothed)
 

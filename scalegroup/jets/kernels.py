@@ -54,13 +54,12 @@ class SampledGaussian(BlurThenStencil):
 
 
 @dataclass(frozen=True)
-class NormalisedSampledGaussian(BlurThenStencil):
+class NormalisedSampledGaussian(SampledGaussian):
     """The Gaussian at the integers, brought to unit mass; central differences."""
 
     def build(self, sigma: float) -> np.ndarray:
         """See `Kernel`."""
-        radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, sigma, self.tail)
-        return gaussian.normalised(gaussian.sampled_gaussian(sigma, radius))
+        return gaussian.normalised(super().build(sigma))
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class SampledDerivatives(SeparableOrders):
 
 
 @dataclass(frozen=True)
-class Iso(BlurThenStencil):
+class Iso(NormalisedSampledGaussian):
     """A normalised sampled Gaussian of variance σ² - 1/3, then isotropic differences; exists for σ ≥ 0.8."""
 
     smallest_sigma, stencil_radius = 0.8, 2
@@ -92,6 +91,4 @@ class Iso(BlurThenStencil):
 
     def build(self, sigma: float) -> np.ndarray:
         """See `Kernel`."""
-        remaining = math.sqrt(sigma**2 - 1 / 3)  # the stencils bring 1/3 of variance themselves
-        radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, remaining, self.tail)
-        return gaussian.normalised(gaussian.sampled_gaussian(remaining, radius))
+        return super().build(math.sqrt(sigma**2 - 1 / 3))  # the stencils bring 1/3 of variance themselves

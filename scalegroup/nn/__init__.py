@@ -6,7 +6,7 @@ from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
-from scalegroup.nn.layer import Layer, PerChannel
+from scalegroup.nn.layer import Layer, PerChannel, PerSample
 from scalegroup.nn.lift import Lift
 from scalegroup.nn.mix import Mix
 from scalegroup.nn.pointwise import Identity, Pointwise, ReLU, Subsample
@@ -30,6 +30,7 @@ __all__ = [
     "Lift",
     "Mix",
     "PerChannel",
+    "PerSample",
     "Pointwise",
     "ReLU",
     "ReadOut",

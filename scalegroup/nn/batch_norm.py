@@ -32,8 +32,7 @@ class BatchNorm(Layer):
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics.
 
-    Raises:
-        ScaleGroupError: if an argument cannot be used.
+    Raises `ScaleGroupError` if an argument cannot be used.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
     >>> field = functional.lift(torch.randn(8, 1, 9, 9), ScaleWindow(ScaleGroup(2), 1.0, 1))

@@ -1,11 +1,12 @@
-"""Branches from one field that are put together again."""
+"""Layers side by side, and branches from one field that are put together again."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,25 +18,52 @@ from scalegroup.nn.layer import Layer
 from scalegroup.planning.plan import Step
 
 
-class Branches(Layer):
+class Parallel(Layer):
+    """Layers side by side on one field: what `Branches` and `Heads` share."""
+
+    @abstractmethod
+    def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
+        """Each layer with its name in a plan and what is wanted of it."""
+
+    def needs(self, wanted: Any, canvas: Grids) -> Grids:
+        """The union of what the layers need."""
+        needed = [layer.needs(part, canvas) for _, layer, part in self.of_each(wanted)]
+        return reduce(lambda a, b: a.combine(b, Grid.union), needed)
+
+    def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
+        """See `Layer`."""
+        for key, layer, part in self.of_each(wanted):
+            yield from layer.steps(part, canvas, f"{name or type(self).__name__}{key}.{type(layer).__name__}")
+
+    @property
+    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As far as any of the layers."""
+        return max(layer.across_scale for layer in self.within)
+
+
+def check_alike(name: str, layers: Sequence[Any]) -> None:
+    """Raise `ScaleGroupError` unless these are layers, one or more, of one input type."""
+    for layer in layers or (None,):
+        check_instance(name, layer, Layer, mend="pass layers: nn.JetConv(type, 16)")
+    if any(layer.in_type != layers[0].in_type for layer in layers):
+        raise ScaleGroupError(
+            f"{name} types {[layer.in_type for layer in layers]}",
+            expected="one type",
+            mend="build them for the same in_type",
+        )
+
+
+class Branches(Parallel):
     """Layers side by side, from one field to the samples that all of them give.
 
     Args:
         branches: layers of one input type.
 
-    Raises:
-        ScaleGroupError: if there are none, or they do not fit together.
+    Raises `ScaleGroupError` if there are none, or they do not fit together.
     """
 
     def __init__(self, *branches: Layer) -> None:
-        for branch in branches or (None,):
-            check_instance("branch", branch, Layer, mend="pass layers: nn.JetConv(type, 16)")
-        if any(branch.in_type != branches[0].in_type for branch in branches):
-            raise ScaleGroupError(
-                f"branches that take {[branch.in_type for branch in branches]}",
-                expected="one type",
-                mend="build them for the same in_type",
-            )
+        check_alike("branch", branches)
         super().__init__(branches[0].in_type, self.joined_type([branch.out_type for branch in branches]))
         self.branches = nn.ModuleList(branches)
 
@@ -53,10 +81,9 @@ class Branches(Layer):
         maps = tuple(self.join(parts) for parts in zip(*(part.maps for part in fields), strict=True))
         return replace(fields[0], maps=maps, type=self.out_type)
 
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """The union of what the branches need."""
-        needed = [branch.needs(wanted, canvas) for branch in self.within]
-        return reduce(lambda a, b: a.combine(b, Grid.union), needed)
+    def of_each(self, wanted: Grids) -> Iterable[tuple[str, Layer, Grids]]:
+        """See `Parallel`."""
+        return [(f"[{number}]", branch, wanted) for number, branch in enumerate(self.within)]
 
     def canvas(self, canvas: Grids) -> Grids:
         """See `Layer`. Raises `ScaleGroupError` if the branches sample it differently."""
@@ -68,17 +95,6 @@ class Branches(Layer):
                 mend="put nn.Subsample into those without a stride",
             )
         return first
-
-    def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """See `Layer`."""
-        for number, branch in enumerate(self.within):
-            inner = f"{name or type(self).__name__}[{number}].{type(branch).__name__}"
-            yield from branch.steps(wanted, canvas, inner)
-
-    @property
-    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As far as any branch."""
-        return max(branch.across_scale for branch in self.within)
 
     @property
     def within(self) -> Sequence[Layer]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import reduce
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import nn
 
-from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
+from scalegroup.nn.branches import Parallel, check_alike
 from scalegroup.nn.layer import Layer
-from scalegroup.planning.plan import Step
 
 
-class Heads(Layer):
+class Heads(Parallel):
     """Several read-outs of one field, by name: the last layer of a network, which then gives a dictionary.
 
     Args:
@@ -31,52 +29,31 @@ class Heads(Layer):
     """
 
     def __init__(self, **heads: Layer) -> None:
-        for head in heads.values() or (None,):
-            check_instance("head", head, Layer, mend="pass layers by name: Heads(what=nn.Sequential(...))")
-        first = next(iter(heads.values()))
-        if any(head.in_type != first.in_type for head in heads.values()):
-            raise ScaleGroupError(
-                f"heads that take {[head.in_type for head in heads.values()]}",
-                expected="one type",
-                mend="build them for the same in_type",
-            )
+        check_alike("head", list(heads.values()))
         types: Any = {name: head.out_type for name, head in heads.items()}
-        super().__init__(first.in_type, types)
+        super().__init__(next(iter(heads.values())).in_type, types)
         self.heads = nn.ModuleDict(heads)
 
-    def forward(self, field: ScaleField, *, wanted: Any = None) -> dict[str, Any]:
-        """What each head gives: the samples `wanted` of it, or all that those of the field suffice for."""
-        if wanted is None:
-            return {name: head(field) for name, head in self.heads.items()}
-        return {name: head.run(field, wanted[name]) for name, head in self._layers.items()}
+    def forward(self, field: ScaleField) -> dict[str, Any]:
+        """What each head gives."""
+        return {name: head(field) for name, head in self.heads.items()}
 
     def run(self, field: ScaleField, wanted: Any) -> Any:
         """See `Layer`."""
-        return self(field, wanted=wanted)
+        return {name: head.run(field, wanted[name]) for name, head in self._layers.items()}
 
-    def needs(self, wanted: Any, canvas: Grids) -> Grids:
-        """The union of what the heads need."""
-        needed = [head.needs(wanted[name], canvas) for name, head in self._layers.items()]
-        return reduce(lambda a, b: a.combine(b, Grid.union), needed)
+    def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
+        """See `Parallel`."""
+        return [(f".{name}", head, wanted[name]) for name, head in self._layers.items()]
 
     def canvas(self, canvas: Grids) -> Any:
         """What each head's is."""
         return {name: head.canvas(canvas) for name, head in self._layers.items()}
 
-    def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """See `Layer`."""
-        for key, head in self._layers.items():
-            yield from head.steps(wanted[key], canvas, f"{name or 'Heads'}.{key}.{type(head).__name__}")
-
-    @property
-    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As far as any head."""
-        return max(head.across_scale for head in self._layers.values())
-
     @property
     def keeps_scale(self) -> bool:
         """Whether all heads do."""
-        return all(head.keeps_scale for head in self._layers.values())
+        return all(head.keeps_scale for head in self.within)
 
     @property
     def within(self) -> Sequence[Layer]:
@@ -86,7 +63,3 @@ class Heads(Layer):
     @property
     def _layers(self) -> dict[str, Layer]:
         return dict(self.heads.items())  # type: ignore[arg-type]
-
-    def extra_repr(self) -> str:
-        """Nothing beside the heads."""
-        return ""

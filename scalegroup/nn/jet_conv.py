@@ -32,8 +32,7 @@ class JetConv(PerChannel):
         coefficients: `[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy.
         offset: `[out]`, C₀; one per output is the same function as the paper's one per pair.
 
-    Raises:
-        ScaleGroupError: if the types do not fit, or beta is not more than what is smoothed already.
+    Raises `ScaleGroupError` if the types do not fit, or beta is not more than what is smoothed already.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
     >>> field = functional.lift(torch.randn(2, 1, 33, 33), ScaleWindow(ScaleGroup(2), 1.0, 2))

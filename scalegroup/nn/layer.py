@@ -55,8 +55,7 @@ class Layer(nn.Module, ABC):
     def run(self, field: Any, wanted: Grids) -> Any:
         """The samples `wanted` of the output, from no more than what they need.
 
-        Raises:
-            ScaleGroupError: if that does not suffice: the layer needs more than it says.
+        Raises `ScaleGroupError` if that does not suffice: the layer needs more than it says.
         """
         self.check_input(field)
         result = self(field.crop(self.needs(wanted, field.grids.canvas())))
@@ -118,13 +117,16 @@ class Layer(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """The features in and out, for `print(layer)`."""
+        """The features in and out, for `print(layer)`; nothing beside the layers within."""
+        if self.within:
+            return ""
         size = self.in_type.channels if isinstance(self.in_type, ImageType) else self.in_type.size
         return f"{size} → {self.out_type.size} features"
 
 
 class PerChannel(Layer):
-    """A layer that treats every scale channel alike and for itself: `maps` and `reach` are all there is to write.
+    """A layer that treats every scale channel alike and for itself: `maps` is all there is to write, and `reach`
+    where it is not 0.
 
     Args:
         in_type, out_type: of the fields.
@@ -196,6 +198,14 @@ def _with_centre(grid: Grid) -> Grid:
             mend="use self-similar grids, an odd size, or stride=1",
         )
     return grid
+
+
+class PerSample(PerChannel):
+    """A `PerChannel` that looks at one sample at a time."""
+
+    def reach(self, samples_per_sigma: float) -> int:
+        """None."""
+        return 0
 
 
 def check_map_type(name: str, type_: Any) -> FieldType:

@@ -33,8 +33,7 @@ class Lift(Layer):
             implementation, for reference).
         kernel: of the lifting; default `BandLimited()`.
 
-    Raises:
-        ScaleGroupError: if an argument cannot be used.
+    Raises `ScaleGroupError` if an argument cannot be used.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow
     >>> lift = Lift(ScaleWindow(ScaleGroup(2), 1.0, 3), samples_per_sigma=1.0)

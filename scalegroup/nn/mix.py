@@ -11,10 +11,10 @@ from torch.nn import functional as F
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid
-from scalegroup.nn.layer import PerChannel
+from scalegroup.nn.layer import PerSample
 
 
-class Mix(PerChannel):
+class Mix(PerSample):
     """Learnt linear combinations of the features at each place, the same in all scale channels: intertwiners.
 
     Only features of one homogeneity weight mix. Typically the shortcut of a `Residual` whose body changes the width.
@@ -26,8 +26,7 @@ class Mix(PerChannel):
     Attributes:
         weight: `[out, in]`; where weights differ it is masked.
 
-    Raises:
-        ScaleGroupError: if the types do not fit, or leave no way from the one to a feature of the other.
+    Raises `ScaleGroupError` if the types do not fit, or leave no way from the one to a feature of the other.
 
     >>> layer = Mix(FieldType.scalars(3), 5)
     >>> layer.weight.shape
@@ -52,10 +51,6 @@ class Mix(PerChannel):
         nn.init.normal_(self.weight, std=math.sqrt(1 / in_type.size))
 
     mask: Tensor
-
-    def reach(self, samples_per_sigma: float) -> int:
-        """See `PerChannel`."""
-        return 0
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         """See `PerChannel`."""

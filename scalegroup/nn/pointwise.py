@@ -9,10 +9,10 @@ from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError
 from scalegroup.fields.field_type import FieldType
-from scalegroup.nn.layer import PerChannel, check_map_type, check_permuted
+from scalegroup.nn.layer import PerSample, check_map_type, check_permuted
 
 
-class Pointwise(PerChannel):
+class Pointwise(PerSample):
     """Any pointwise function of the values, a module's parameters included.
 
     Args:
@@ -35,10 +35,6 @@ class Pointwise(PerChannel):
                 f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"
             )
         self.function = function
-
-    def reach(self, samples_per_sigma: float) -> int:
-        """See `PerChannel`."""
-        return 0
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         """See `PerChannel`."""
@@ -67,7 +63,7 @@ def _itself(maps: Tensor) -> Tensor:
     return maps
 
 
-class Subsample(PerChannel):
+class Subsample(PerSample):
     """Every second sample, from the centre on: the shortcut around a layer of stride 2.
 
     >>> from scalegroup import ScaleField, ScaleGroup, ScaleWindow
@@ -78,10 +74,6 @@ class Subsample(PerChannel):
 
     def __init__(self, type: FieldType) -> None:
         super().__init__(type, type, stride=2)
-
-    def reach(self, samples_per_sigma: float) -> int:
-        """See `PerChannel`."""
-        return 0
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         """See `PerChannel`."""

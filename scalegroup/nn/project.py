@@ -84,11 +84,7 @@ class ScalePool(Layer):
         self.pooling = pooling
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """The pooled field.
-
-        Raises:
-            ScaleGroupError: if the scale channels' samples do not lie at the same places.
-        """
+        """The pooled field. Raises `ScaleGroupError` if the scale channels' samples do not lie at the same places."""
         self.check_input(field)
         if field.type.over_plane and len(set(field.grids.spacings)) > 1:
             raise ScaleGroupError(

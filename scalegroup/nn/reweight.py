@@ -22,8 +22,7 @@ class Reweight(Layer):
         in_type: features over scale.
         fibre: how they shall transform; default: not at all.
 
-    Raises:
-        ScaleGroupError: if the fibre has another dimension, or the features are not over scale.
+    Raises `ScaleGroupError` if the fibre has another dimension, or the features are not over scale.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, character
     >>> type = FieldType(character(1))

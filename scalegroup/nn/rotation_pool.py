@@ -10,18 +10,17 @@ from torch import Tensor
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.pooling import Max, Pooling
-from scalegroup.nn.layer import PerChannel
+from scalegroup.nn.layer import PerSample
 
 
-class RotationPool(PerChannel):
+class RotationPool(PerSample):
     """Pooling over the features of each field that rotations permute: the projection to trivial fields.
 
     Args:
         type: regular fields (or trivial ones, which stay).
         pooling: `Max()`, `Mean()`, `LogSumExp()` or `TopK(k)`.
 
-    Raises:
-        ScaleGroupError: for features that rotations do not permute.
+    Raises `ScaleGroupError` for features that rotations do not permute.
 
     >>> from scalegroup import RotationGroup, ScaleField, ScaleGroup, ScaleWindow
     >>> type = FieldType.rotating(3 * RotationGroup(4).regular)
@@ -43,10 +42,6 @@ class RotationPool(PerChannel):
         super().__init__(type, replace(type.unsmoothed, fibre=pooled.fibre, rotation=pooled.rotation))
         self.pooling = pooling
         self.sizes = [kind.dimension for kind, count in rotation.fields for _ in range(count)]
-
-    def reach(self, samples_per_sigma: float) -> int:
-        """See `PerChannel`."""
-        return 0
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         """See `PerChannel`."""

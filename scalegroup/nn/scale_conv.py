@@ -36,8 +36,7 @@ class ScaleConv(Layer):
     Attributes:
         weight: `[2·neighbours + 1, out, in]`, finest neighbour first.
 
-    Raises:
-        ScaleGroupError: if an argument cannot be used; later, for windows of another group.
+    Raises `ScaleGroupError` if an argument cannot be used; later, for windows of another group.
 
     >>> layer = ScaleConv(FieldType.scalars(1), 4, ScaleGroup(2))
     >>> layer.weight.shape, layer.across_scale

@@ -31,8 +31,7 @@ class Sequential(Layer):
         layers: layers, or functions that make a layer for the type before it (layer classes are).
         checkpointing: keep the maps of about every √n-th layer for the backward pass, and make the others again there.
 
-    Raises:
-        ScaleGroupError: if a layer does not take what the one before it gives.
+    Raises `ScaleGroupError` if a layer does not take what the one before it gives.
 
     >>> from functools import partial
     >>> from scalegroup import ScaleGroup, ScaleWindow, nn
@@ -85,8 +84,7 @@ class Sequential(Layer):
             wanted: samples of the output; then a field is given whatever it is. Default: for images what the image
                 covers, for fields what they suffice for.
 
-        Raises:
-            ScaleGroupError: if the input cannot be used.
+        Raises `ScaleGroupError` if the input cannot be used.
         """
         result = self._through(list(self), field, window, wanted)
         return result if wanted is not None else plain(result)
@@ -192,10 +190,6 @@ class Sequential(Layer):
         for layer, before in zip(reversed(layers), reversed(canvases), strict=True):
             regions.append(layer.needs(regions[-1], before))
         return regions[::-1]
-
-    def extra_repr(self) -> str:
-        """Nothing beside the layers."""
-        return ""
 
 
 def plain(result: Any) -> Any:

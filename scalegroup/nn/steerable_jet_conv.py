@@ -34,8 +34,7 @@ class SteerableJetConv(JetConv):
     Attributes:
         weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
 
-    Raises:
-        ScaleGroupError: if the types do not fit, or rotations leave no way from the one to the other.
+    Raises `ScaleGroupError` if the types do not fit, or rotations leave no way from the one to the other.
 
     >>> from scalegroup import RotationGroup, ScaleGroup, ScaleWindow, functional
     >>> G, C4 = ScaleGroup(2), RotationGroup(4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
 from scalegroup.fields.lifting import ImageGrid
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.kernels import SampledDerivatives
@@ -63,11 +63,11 @@ class ErrorBudget:
         heads = ("observed", *self.sources)
         widths = [max(len(head), 8) for head in heads]
         first = max(map(len, self.layers))
-        lines = [f"error budget for scaling by {self.factor:.4g}, as fractions of the signal"]
-        lines.append(" ".join([" " * first, *(head.rjust(width) for head, width in zip(heads, widths, strict=True))]))
+        table = [("", *heads)]
         for layer, total, row in zip(self.layers, self.observed, self.parts, strict=True):
-            cells = (f"{value:.1e}".rjust(width) for value, width in zip((total, *row), widths, strict=True))
-            lines.append(" ".join([layer.ljust(first), *cells]))
+            table.append((layer, *(f"{value:.1e}" for value in (total, *row))))
+        lines = [f"error budget for scaling by {self.factor:.4g}, as fractions of the signal"]
+        lines += [" ".join([name.ljust(first), *map(str.rjust, cells, widths)]) for name, *cells in table]
         suspect = _SUSPECT_ON_PIXELS if "discretisation" in self.sources else _SUSPECT
         if self.parts[-1][-1] > max(self.observed[-1] / 2, suspect):
             lines.append("most of the error is left over: it comes from none of these sources; look for a mistake")
@@ -144,7 +144,7 @@ def error_budget(
         images = object_images(size, element.scale_factor, count=4)
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
-        background = getattr(getattr(next(_chain(net)), "boundary", None), "value", 0.0)
+        background = getattr(getattr(_chain(net)[0], "boundary", None), "value", 0.0)
     bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)
     sources = [source for source in SOURCES if on_pixels(net) or source != "discretisation"]
     errors = [bench.errors(sources[:count]) for count in range(len(sources) + 1)]
@@ -173,16 +173,13 @@ def on_pixels(net: torch.nn.Module) -> bool:
     return any(isinstance(getattr(part, "sampling", None), ImageGrid) for part in net.modules())
 
 
-def _chain(layer: Any) -> Iterator[Any]:
+def _chain(layer: Any) -> list[Any]:
     """The layers of a network one by one, those of chains within it as well."""
-    if not hasattr(layer, "__iter__"):
-        yield layer
-    else:
-        for part in layer:
-            yield from _chain(part)
+    return [one for part in layer for one in _chain(part)] if hasattr(layer, "__iter__") else [layer]
 
 
-def _kernel_layers(net: torch.nn.Module) -> list[Any]:
+def kernel_layers(net: torch.nn.Module) -> list[Any]:
+    """All layers with a kernel, wherever in a network."""
     return [part for part in net.modules() if hasattr(part, "kernel")]
 
 
@@ -203,9 +200,9 @@ class _Bench:
         if "rounding" in off:
             net.double()
         if "discretisation" in off:
-            for layer in _kernel_layers(net):
+            for layer in kernel_layers(net):
                 layer.kernel = _EXACT
-        layers = list(_chain(net))
+        layers = _chain(net)
         apart = next((n for n, layer in enumerate(layers) if not layer.keeps_scale), len(layers))
         body, pool, window = nn.Sequential(*layers[:apart]), layers[apart:], self.net.window
         channels = [self._run(body, window, n, off) for n in range(window.channels)]
@@ -213,12 +210,10 @@ class _Bench:
         before, after = ([pair[side] for pair in self.pairs] for side in (0, 1))
         count = len(rows[-1]) // 2
         every = [row.split([count, count, 1]) for row in rows]
-        shared: list[tuple[Tensor, ...]] = [
-            (one[:, :, before], other[:, :, after], blank[:, :, after]) for one, other, blank in every
-        ]
+        shared = [[part[:, :, at] for part, at in zip(row, (before, after, after), strict=True)] for row in every]
         if pool:
             seen = shared[-1] if "scale boundary" in off else every[-1]
-            shared[-1] = tuple(_pooled(pool, values, window) for values in seen)
+            shared[-1] = [_pooled(pool, values, window) for values in seen]
         return [signal_normalised(*(values.flatten(1) for values in row)) for row in shared]
 
     @torch.no_grad()
@@ -246,12 +241,14 @@ class _Bench:
         values: list[Tensor] = []
         handles = [
             layer.register_forward_hook(lambda *call: values.append(_centre(call[-1], channel - start)))
-            for layer in _kernel_layers(body)
+            for layer in kernel_layers(body)
         ]
         try:
             dtype = next((parameter.dtype for parameter in body.parameters()), both.dtype)
             canvas = body.canvas(Grids.of_pixels((size, size), near.sigmas))
-            field = body(both.to(dtype), window=near, wanted=canvas.map(_centre_of))
+            field = body(
+                both.to(dtype), window=near, wanted=canvas.map(lambda grid: grid.around(0.0).intersection(grid))
+            )
             values.append(_centre(field, channel - start))
         finally:
             for handle in handles:
@@ -259,15 +256,10 @@ class _Bench:
         return values
 
 
-def _centre_of(grid: Grid) -> Grid:
-    """The central samples of those that there are."""
-    return grid.around(0.0).intersection(grid)
-
-
 def _centre(field: ScaleField, channel: int) -> Tensor:
     """`[batch, feature]` of one scale channel at the centre, in units of its σ₀: features of weight w times σ₀^w."""
     grid = field.grids.grids[channel]
-    centre = grid.crop(field.channel(channel), _centre_of(grid)).mean((-2, -1)).double()
+    centre = grid.crop(field.channel(channel), grid.around(0.0).intersection(grid)).mean((-2, -1)).double()
     sigma = field.grids.sigmas[channel]
     return centre * centre.new_tensor([sigma**weight for weight in field.type.fibre.weights])
 

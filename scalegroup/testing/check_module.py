@@ -15,7 +15,7 @@ from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.bounds import CovarianceCheck, covariance_check
-from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels, on_pixels
+from scalegroup.testing.budget import ErrorBudget, error_budget, kernel_layers, moved_channels, on_pixels
 from scalegroup.testing.equivariance import TOLERANCE, EquivarianceReport, equivariance_error
 from scalegroup.testing.outputs import OutputType
 
@@ -30,10 +30,9 @@ class Verdict:
         module: its class.
         tolerance: a convention where no bound exists.
         reports: of the module's output, one for each factor.
-        channels: of the scale channels before pooling, where the module holds a network of this library (but is not one
-            that gives them).
-        layers: on the image's own grid every 2-jet layer alone, at its finest σ, against the derived bound of its
-            kernel, where it has one; on self-similar grids layers have no error of their own.
+        channels: of the scale channels before pooling, where the module holds a network that has them and pools them.
+        layers: on the image's own grid every 2-jet layer alone, at its finest σ, against its kernel's derived bound, if
+            it has one; on self-similar grids layers have no error of their own.
         budget: where the error comes from, where the layers can be seen.
     """
 
@@ -47,28 +46,24 @@ class Verdict:
     @property
     def worst(self) -> EquivarianceReport:
         """The report with the largest error."""
-        return max((*self.reports, *self.channels), key=lambda report: report.error)
+        return max(self.reports + self.channels, key=lambda report: report.error)
 
     @property
     def passed(self) -> bool:
         """Whether every error is within the tolerance (NaN is not)."""
-        return all(report.error <= self.tolerance for report in (*self.reports, *self.channels))
+        return all(report.error <= self.tolerance for report in self.reports + self.channels)
 
     def __str__(self) -> str:
-        lines = [f"{self.module}, output: {self.reports[0].output}"]
-        lines += [f"  {report}" for report in self.reports]
-        if self.channels:
-            lines.append("before pooling over scale, channel by channel:")
-            lines += [f"  {report}" for report in self.channels]
-        if self.layers:
-            lines.append("each layer alone, on sinusoids, at its finest σ (there is no bound for the whole network):")
-            lines += [f"  {name}: {check}" for name, check in self.layers.items()]
-        if self.budget is not None:
-            lines.append(str(self.budget))
-        else:
-            lines.append(
-                "without an error budget (of a scalegroup network with scale channels that scaling sends to each other)"
-            )
+        layers = [f"{name}: {check}" for name, check in self.layers.items()]
+        lines = []
+        for head, rows in (
+            (f"{self.module}, output: {self.reports[0].output}", self.reports),
+            ("before pooling over scale, channel by channel:", self.channels),
+            ("each layer alone, on sinusoids, at its finest σ (there is no bound for the whole network):", layers),
+        ):
+            lines += [head, *(f"  {row}" for row in rows)] if rows else []
+        none = "without an error budget (of a scalegroup network with scale channels that scaling sends to each other)"
+        lines.append(none if self.budget is None else str(self.budget))
         word = "scale equivariant" if self.passed else "NOT scale equivariant"
         lines.append(
             f"verdict: {word}: worst error {self.worst.error:.2e} of the signal (scaling by {self.worst.factor:.4g}), "
@@ -100,7 +95,7 @@ def check_module(
         module: from images to class scores, maps or fields.
         group: γ.
         powers: default: all positive ones up to a factor of 2, at least one.
-        channels: how many scale channels the output must have; None: as found.
+        channels: how many scale channels the network must have; None: as found.
         size: rows and columns of the images.
         in_channels: image channels.
         background: the value around the objects.
@@ -125,11 +120,13 @@ def check_module(
     if len(networks) != 1:
         return Verdict(type(module).__name__, tolerance, reports, (), {}, None)
     (net,) = networks
-    _check_channels(net.window.channels, channels)
+    if channels is not None and channels != net.window.channels:
+        mend = "pass --channels as the module has them"
+        raise ScaleGroupError(f"a module with {net.window.channels} scale channels", expected=f"{channels}", mend=mend)
     shared = [element for element in elements if moved_channels(net.window, element)]
     before_pooling = _BeforePooling(net)
     shown = module is net and getattr(net, "keeps_scale", False)  # the reports of the output are of its channels
-    visible = budget and bool(shared) and isinstance(net, nn.Sequential)
+    visible = budget and bool(shared) and isinstance(net, nn.Layer)
     return Verdict(
         module=type(module).__name__,
         tolerance=tolerance,
@@ -166,18 +163,9 @@ def _layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]
     if not on_pixels(net):
         return {}
     factor = max(element.scale_factor, element.inverse().scale_factor)
-    jets = [part for part in net.modules() if hasattr(part, "kernel") and hasattr(part, "beta")]
+    jets = [layer for layer in kernel_layers(net) if hasattr(layer, "beta")]
     return {
         f"layer {number}": covariance_check(layer.beta * net.window.sigmas[0], factor)
         for number, layer in enumerate(jets, start=1)
         if isinstance(layer.kernel, DiscreteGaussian)
     }
-
-
-def _check_channels(found: int, expected: int | None) -> None:
-    if expected is not None and found != expected:
-        raise ScaleGroupError(
-            f"a module with {found} scale channels",
-            expected=f"{expected}",
-            mend="pass --channels as the module has them",
-        )

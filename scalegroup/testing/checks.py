@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -74,10 +75,8 @@ def checks(
     group = ScaleGroup(ratio)
     images = object_images(size, count=2).sample(size, size).expand(-1, in_channels, -1, -1)
     found: dict[str, Check] = {
-        "output_is_finite": lambda module: _output_is_finite(module, images),
-        "output_repeats": lambda module: _output_repeats(module, images),
-        "images_do_not_mix": lambda module: _images_do_not_mix(module, images),
-        "gradients_are_finite": lambda module: _gradients_are_finite(module, images),
+        law.__name__[1:]: partial(law, images=images)
+        for law in (_output_is_finite, _output_repeats, _images_do_not_mix, _gradients_are_finite)
     }
     for power in powers:
         element = group.element(check_integer("power", power))
@@ -98,9 +97,8 @@ def _values(module: nn.Module, images: Tensor) -> Tensor:
     if parameter is not None:
         images = images.to(parameter.device, parameter.dtype)
     result = module(images)
-    if not isinstance(result, ScaleField):
-        return result
-    return torch.cat([result.channel(n).flatten(1) for n in range(len(result.grids.grids))], dim=1)
+    is_field = isinstance(result, ScaleField)
+    return torch.cat([result.channel(n).flatten(1) for n in range(len(result.grids.grids))], 1) if is_field else result
 
 
 def _output_is_finite(module: nn.Module, images: Tensor) -> None:

@@ -25,7 +25,6 @@ from scalegroup.testing.outputs import (
     MAPS,
     SCORES,
     OutputType,
-    Pairs,
     grids_of,
     moved_samples,
     place_of,
@@ -69,13 +68,12 @@ class EquivarianceReport:
         return math.nan if any(map(math.isnan, self.errors)) else max(self.errors)
 
     def __str__(self) -> str:
-        pairs = zip(self.channels, self.errors, strict=True)
-        each = ", ".join(f"{name}: {error:.2e}" for name, error in pairs) if len(self.channels) > 1 else ""
+        each = ", ".join(f"{name}: {error:.2e}" for name, error in zip(self.channels, self.errors, strict=True))
         return (
             f"scaling by {self.factor:.4g}: error {self.error:.2e} of the signal, largest difference "
             f"{self.maximum:.2e}, {self.output}, {self.channels_compared:.0%} of the channels and "
             f"{self.pixels_compared:.0%} of the pixels compared on {self.images} images"
-            + (f" [{each}]" if each else "")
+            + (f" [{each}]" if len(self.channels) > 1 else "")
         )
 
 
@@ -91,9 +89,8 @@ def equivariance_error(
 ) -> EquivarianceReport:
     """Measure how far `module` is from equivariance (for class scores: invariance) under a scaling.
 
-    The module is run as it is: in its mode, dtype and device. Outputs are compared at the samples that scaling about
-    the centre sends to samples, and in the scale channels that it sends to channels of the output. In pixels these are
-    all n with S·n an integer (the centre for every S); on self-similar grids all that both channels have.
+    The module is run as it is: in its mode, dtype and device. In pixels the samples compared are all n with S·n an
+    integer (the centre for every S).
 
     Args:
         module: from images `[batch, channel, y, x]` to class scores, scores per scale channel, maps, or fields
@@ -140,10 +137,12 @@ def equivariance_error(
         )
     errors, maximum = [], 0.0
     for (before, after), (y, x) in zip(pairs, shared, strict=True):
-        a = _pick(original[before], y, x, 0)
-        b, nothing = (_pick(result[after], y, x, 1) for result in (scaled, empty))
+        (rows, below), (columns, beside) = zip(*y, strict=True), zip(*x, strict=True)
+        a = original[before][:, :, rows][..., columns].flatten(1)
+        b, nothing = (result[after][:, :, below][..., beside].flatten(1) for result in (scaled, empty))
         errors.append(signal_normalised(a, b, nothing))
         maximum = max(maximum, _fraction((a - b).abs().max(), (b - nothing).abs().max()).item())
+    whole = sum(math.prod(grids.grids[after].shape) for _, after in pairs)
     return EquivarianceReport(
         factor=factor,
         output=kind.name if isinstance(kind, OutputType) else "scale fields",
@@ -151,8 +150,7 @@ def equivariance_error(
         errors=tuple(errors),
         maximum=maximum,
         channels_compared=len(pairs) / len(scaled),
-        pixels_compared=sum(len(y) * len(x) for y, x in shared)
-        / sum(math.prod(grids.grids[after].shape) for _, after in pairs),
+        pixels_compared=sum(len(y) * len(x) for y, x in shared) / whole,
         images=len(scaled[0]),
     )
 
@@ -162,11 +160,8 @@ def assert_equivariant(
 ) -> None:
     """Raise `AssertionError` with the report if `equivariance_error` exceeds `tolerance` in any channel.
 
-    Args:
-        module: as for `equivariance_error`.
-        element: the same.
-        **options: the same.
-        tolerance: of the signal. The default is a convention: deep networks with ReLU have no derived bound.
+    The other arguments are those of `equivariance_error`. The default tolerance is a convention, a fraction of the
+    signal: deep networks with ReLU have no derived bound.
 
     >>> from scalegroup import ScaleGroup
     >>> assert_equivariant(torch.nn.ReLU(), ScaleGroup(2).element(1))
@@ -227,9 +222,3 @@ def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count:
     generator = torch.Generator().manual_seed(seed)
     blobs = Blobs.random(count, 4, widths=(unit, 2 * unit), extent=4 * unit, generator=generator)
     return blobs.without_mass()
-
-
-def _pick(maps: Float[Tensor, "b c y x"], y: Pairs, x: Pairs, side: int) -> Float[Tensor, "b n"]:
-    """The shared samples of one side, flat."""
-    rows, columns = ([pair[side] for pair in pairs] for pairs in (y, x))
-    return maps[:, :, rows][:, :, :, columns].flatten(1)
