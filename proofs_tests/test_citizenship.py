@@ -202,7 +202,7 @@ def test_eight_threads_at_once_give_the_same() -> None:
 @pytest.mark.parametrize("name", ["plain", "everything"])
 def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
     """In training, compiled before anything of it was ever run; one graph for all batches of a shape."""
-    window = ScaleWindow(GROUP, 0.93 if name == "plain" else 0.94, 3)  # no other test has made its constants
+    window = ScaleWindow(GROUP, 0.93 if name == "plain" else 0.94, 2)  # no other test has made its constants
     nets = [network(name, window=window).train() for _ in range(2)]
     torch.compiler.reset()
     compiled = torch.compile(nets[0], fullgraph=True, backend="eager")
@@ -213,11 +213,11 @@ def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
             images = random(2, 1, 9, 9, seed=seed)
             assert gap(compiled(images), nets[1](images)) <= ROUNDING[torch.float64]
     if name == "plain":  # another number of images, their size and the window are noticed
-        for other, options in ((random(3, 1, 6, 8), {}), (images, {"window": window.select(0, 2)})):
-            assert gap(compiled(other, **options), nets[1](other, **options)) <= ROUNDING[torch.float64]
+        other, moved = random(3, 1, 6, 8), window.select(0, 1)
+        assert gap(compiled(other, window=moved), nets[1](other, window=moved)) <= ROUNDING[torch.float64]
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("heads", "everything")])
+@pytest.mark.parametrize("name", ["plain", "residual", "across scale"])
 def test_exported_networks_come_back_the_same(name: str, tmp_path) -> None:
     net, images = network(name).eval(), random(2, 1, 9, 9)
     path = tmp_path / "net.pt2"
@@ -263,8 +263,8 @@ def test_autocast_smooths_in_float32(name: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("kernel", [SHORT, SampledDerivatives(tail=1e-2)], ids=["blur and stencil", "separate"])
-def test_smoothing_ignores_autocast_forward_and_backward(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bits of float32, where backward is called within autocast, too; the control: in half precision it would be seen."""
+def test_smoothing_ignores_autocast(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bits of float32; the control: in half precision it would be seen."""
     smooth = (lambda m: kernel._blur(m, 1.3, 0.0)) if kernel is SHORT else (lambda m: kernel._five(m, 1.3, 0.0))
     maps = random(1, 2, 12, 12, dtype=torch.float32)
     offset, coefficients = torch.zeros(2), random(2, 2, 5, dtype=torch.float32)
@@ -337,10 +337,11 @@ def test_nothing_grows_with_the_number_of_steps() -> None:
         step(number)
     with Living() as living:
         sizes = []
-        for number in range(9):
-            step(number)
+        for _ in range(3):
+            for number in range(3):
+                step(number)
             sizes.append(living.bytes)
-        assert sizes[6:] == sizes[3:6]
+        assert sizes[1] == sizes[2]
 
 
 def test_channels_last_images_give_the_same() -> None:

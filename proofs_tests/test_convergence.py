@@ -1,7 +1,7 @@
 """As the samples per σ₀ grow, networks converge to the continuous ones: as g⁻² with the paper's kernels.
 
-Covariance cannot see what is wrong in all scale channels alike, a σ that is 1 % too large in every one of them: they are
-the same network then as well. It is another network, though, than the continuous one, and here it shows.
+Covariance cannot see what is wrong in all scale channels alike, a σ that is 1 % too large in every one of them: they
+are the same network then as well. It is another network, though, than the continuous one, and here it shows.
 """
 
 import math
@@ -53,7 +53,7 @@ def continuous_layer(layer: nn.JetConv) -> Tensor:
 
 
 def error(kernel: str, g: float, depth: int, activation: Activation = torch.tanh) -> float:
-    """Of the centre, relative to the signal: one layer against the closed form, more against `exact` ones on a fine grid."""
+    """Of the centre, relative to the signal: one layer against its closed form, more against `exact` on a fine grid."""
     errors = []
     for seed in (0, 1):
         result, net = centre(kernel, g, depth, activation, seed)

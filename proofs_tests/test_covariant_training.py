@@ -1,4 +1,4 @@
-"""Training commutes with scaling: gradients are covariant, so f and the scaled f give the same weights, step by step."""
+"""Training commutes with scaling: gradients are covariant, so f and the scaled f give the same weights each step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +15,8 @@ from proofs_tests.networks import jet_network
 from scalegroup import FieldType, LogSumExp, ScaleGroup, ScaleWindow, nn
 from scalegroup.testing.closed_form import Blobs
 
-# The lifting errs by less than 1e-11 (test_theorem.py), gradients by about as much of theirs, and Adam divides by their
-# size. Offsets in front of batch norm change nothing: their gradient is zero, and Adam would make steps of its rounding.
+# The lifting errs by less than 1e-11 (test_theorem.py), gradients by about as much, and Adam divides by their size.
+# Offsets in front of batch norm change nothing: their gradient is zero, and Adam would make steps of its rounding.
 TOLERANCE = 1e-7
 SIGMA0, STEPS = 2.0, 10
 BLOBS = Blobs.random(6, 3, widths=(1.5, 2.0), extent=5, generator=torch.Generator().manual_seed(5))

@@ -51,7 +51,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "strides": {"depth": 4, "strides": (1, 2, 2), "r": 2**0.5, "behind": READ},
     "blocks": {"depth": 2, "behind": (residual, forked, nn.ReLU, partial(nn.Mix, out_type=4), *READ)},
     "across scale": {"depth": 2, "behind": (nn.ReLU, across, nn.ReLU, partial(nn.JetConv, out_type=2))},
-    "the grid of the image": {"depth": 2, "grid": "image", "behind": (nn.ReLU, partial(nn.ReadOut, readout=Dense()), nn.ScalePool)},
+    "the grid of the image": {
+        "depth": 2, "grid": "image", "behind": (nn.ReLU, partial(nn.ReadOut, readout=Dense()), nn.ScalePool)
+    },
 }  # fmt: skip
 every_network = pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
 by_every_element = pytest.mark.parametrize("power", [-3, 1, 4])

@@ -60,10 +60,10 @@ def nested(type: FieldType) -> nn.Layer:
 
 # name: (how to make it, for which type)
 LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
-    "Add": (lambda type: nn.Add(nn.JetConv(type, 3), nn.JetConv(type, 3, beta=1.25)), None),
+    "Add": (lambda t: nn.Add(nn.JetConv(t, 3), nn.JetConv(t, 3, beta=1.25)), None),
     "BatchNorm": (nn.BatchNorm, None),
     "BatchNorm of rotating fields": (nn.BatchNorm, FieldType.rotating(C4.regular + C4.trivial)),
-    "Concat": (lambda type: nn.Concat(nn.JetConv(type, 2), nn.Mix(type, 1)), None),
+    "Concat": (lambda t: nn.Concat(nn.JetConv(t, 2), nn.Mix(t, 1)), None),
     "Heads": (heads, None),
     "Identity": (nn.Identity, None),
     "JetConv": (partial(nn.JetConv, out_type=3), None),
@@ -75,7 +75,7 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "JetConv of sampled derivatives": (partial(nn.JetConv, out_type=3, kernel=SampledDerivatives(), stride=2), None),
     "Mix": (partial(nn.Mix, out_type=3), None),
     "Mix of weights": (
-        lambda type: nn.Mix(type, FieldType(character(1) + character(0) + character(1))),
+        lambda t: nn.Mix(t, FieldType(character(1) + character(0) + character(1))),
         FieldType(character(0) + character(1)),
     ),
     "Pointwise": (partial(nn.Pointwise, function=torch.tanh), None),

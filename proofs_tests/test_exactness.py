@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -103,12 +103,14 @@ def transfer_error(name: str, transfer: Callable, sigma: float, weights: Tensor,
 
 
 @pytest.mark.parametrize("sigma", [0.5, 0.71, 1.0, 2.0, 8.0])
+@settings(max_examples=15)
 @given(coefficients)
 def test_discrete_layer_equals_its_transfer_function(sigma: float, weights: Tensor) -> None:
     assert transfer_error("discrete", discrete_transfer, sigma, weights) <= TOLERANCE
 
 
 @every_kernel
+@settings(max_examples=15)
 @given(st.floats(0.8, 8), coefficients)
 def test_layer_equals_the_transfer_function_of_its_taps(name: str, sigma: float, weights: Tensor) -> None:
     assert transfer_error(name, transfer_of_taps(name), sigma, weights) <= TOLERANCE

@@ -40,35 +40,36 @@ jet = partial(nn.JetConv, kernel=SHORT)
 chain = nn.Sequential
 soft = partial(nn.Pointwise, function=F.softplus)  # of everything something is seen behind it
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), 0.9, 3)
+two, mean = partial(jet, out_type=2), partial(nn.ScalePool, pooling=Mean())
 
 # layers behind the lifting, with every kind of region
 LAYERS: dict[str, list[Any]] = {
-    "chain": [partial(jet, out_type=3), nn.BatchNorm, soft, partial(jet, out_type=2, beta=1.25)],
-    "nested": [lambda t: chain(jet(t, 2), soft, lambda t: chain(jet(t, 2), nn.BatchNorm)), soft, partial(jet, out_type=2)],
-    "iso": [partial(jet, out_type=2, beta=1.5, kernel=Iso(tail=1e-2)), soft, partial(jet, out_type=2, kernel=Iso(tail=1e-2))],
-    "separate": [partial(jet, out_type=2, kernel=SampledDerivatives(tail=1e-2)), soft, partial(jet, out_type=2)],
-    "residual": [partial(jet, out_type=2), lambda t: nn.Residual(chain(jet(t, 3), nn.BatchNorm, soft, partial(jet, out_type=2)))],
+    "chain": [partial(jet, out_type=3), nn.BatchNorm, soft, partial(two, beta=1.25)],
+    "nested": [lambda t: chain(jet(t, 2), soft, lambda t: chain(jet(t, 2), nn.BatchNorm)), soft, two],
+    "iso": [partial(two, beta=1.5, kernel=Iso(tail=1e-2)), soft, partial(two, kernel=Iso(tail=1e-2))],
+    "separate": [partial(two, kernel=SampledDerivatives(tail=1e-2)), soft, two],
+    "residual": [two, lambda t: nn.Residual(chain(jet(t, 3), nn.BatchNorm, soft, two))],
     "shortcut": [
-        partial(jet, out_type=2),
+        two,
         lambda t: nn.Residual(chain(jet(t, 3, stride=2), soft), chain(nn.Mix(t, 3), nn.Subsample)),
-        partial(jet, out_type=2),
+        two,
     ],
-    "concat": [lambda t: nn.Concat(jet(t, 2), jet(t, 1, beta=2.0)), soft, partial(jet, out_type=2)],
-    "add": [partial(jet, out_type=2), lambda t: nn.Add(jet(t, 2), nn.Identity(t), jet(t, 2, beta=1.5)), soft],
+    "concat": [lambda t: nn.Concat(jet(t, 2), jet(t, 1, beta=2.0)), soft, two],
+    "add": [two, lambda t: nn.Add(jet(t, 2), nn.Identity(t), jet(t, 2, beta=1.5)), soft],
     "strides": [
-        partial(jet, out_type=2, stride=2), nn.BatchNorm, soft,
-        partial(jet, out_type=2, beta=2.0, stride=2), soft, partial(jet, out_type=2, beta=4.0),
+        partial(two, stride=2), nn.BatchNorm, soft,
+        partial(two, beta=2.0, stride=2), soft, partial(two, beta=4.0),
     ],
-    "centre": [partial(jet, out_type=2), soft, partial(jet, out_type=2, beta=1.25), nn.ReadOut, partial(nn.ScalePool, pooling=Mean())],
-    "maximum": [partial(jet, out_type=2, stride=2), nn.BatchNorm, soft, partial(nn.ReadOut, readout=SpatialMax())],
-    "mean": [partial(jet, out_type=2), soft, partial(nn.ReadOut, readout=SpatialMean())],
-    "dense": [partial(jet, out_type=2), soft, partial(nn.ReadOut, readout=Dense()), nn.ScalePool],
-    "coarser dense": [partial(jet, out_type=2, stride=2), soft, partial(nn.ReadOut, readout=Dense())],
+    "centre": [two, soft, partial(two, beta=1.25), nn.ReadOut, mean],
+    "maximum": [partial(two, stride=2), nn.BatchNorm, soft, partial(nn.ReadOut, readout=SpatialMax())],
+    "mean": [two, soft, partial(nn.ReadOut, readout=SpatialMean())],
+    "dense": [two, soft, partial(nn.ReadOut, readout=Dense()), nn.ScalePool],
+    "coarser dense": [partial(two, stride=2), soft, partial(nn.ReadOut, readout=Dense())],
     "across scale": [
-        partial(jet, out_type=2), lambda t: nn.ScaleConv(t, 2, ScaleGroup(2**0.5)), soft, partial(jet, out_type=2)
+        two, lambda t: nn.ScaleConv(t, 2, ScaleGroup(2**0.5)), soft, two
     ],
     "heads": [
-        partial(jet, out_type=2), soft,
+        two, soft,
         lambda t: nn.Heads(a=chain(jet(t, 2), nn.ReadOut), b=jet(t, 1, beta=2.0), c=nn.Heads(d=nn.Mix(t, 2))),
     ],
 }  # fmt: skip
@@ -89,15 +90,21 @@ def random_images(*size: int) -> Tensor:
     return torch.randn(2, 1, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def lifted(net: nn.Sequential, images: Tensor, more: int) -> ScaleField:
-    """With that many samples around the image."""
-    canvas = Grids.of_pixels(tuple(images.shape[-2:]), net.window.sigmas)
-    return net[0](images, wanted=net[0].canvas(canvas).map(lambda grid: grid.dilated(more)))
+def regions(net: nn.Sequential, images: Tensor) -> tuple[Grids, Any]:
+    """(the samples that the layers behind the lifting need, those that they give) for the whole image."""
+    canvas = net[0].canvas(Grids.of_pixels(tuple(images.shape[-2:]), net.window.sigmas))
+    wanted = net[1:].canvas(canvas)
+    return net[1:].needs(wanted, canvas), wanted
+
+
+def lifted(net: nn.Sequential, images: Tensor) -> ScaleField:
+    """A larger part of the world: 12 samples more on every side than the plan says."""
+    return net[0](images, wanted=regions(net, images)[0].map(lambda grid: grid.dilated(12)))
 
 
 def whole(net: nn.Sequential, images: Tensor) -> Any:
-    """What the layers give of a much larger part of the world, one after the other, knowing of no plan."""
-    field: Any = lifted(net, images, 60)
+    """What the layers give of a larger part of the world, one after the other, knowing of no plan."""
+    field: Any = lifted(net, images)
     for layer in net[1:]:
         field = layer(field)
     return field
@@ -175,10 +182,8 @@ def test_lifted_region_is_exactly_what_the_result_depends_on(name: str, training
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm) and not training:
             layer.half_width = 1e-6  # the domain of the statistics, which evaluation does not use
-    canvas = lifted(net, images, 0).grids
-    wanted = net[1:].canvas(canvas)
-    needed = net[1:].needs(wanted, canvas)
-    field = lifted(net, images, 60)
+    needed, wanted = regions(net, images)
+    field = lifted(net, images)
     leaf = ScaleField(tuple(m.requires_grad_() for m in field.maps), field.type, field.window, field.grids)
     layers: Any = leaf
     for layer in net[1:]:
@@ -200,11 +205,8 @@ def test_lifted_region_is_exactly_what_the_result_depends_on(name: str, training
 @every_network
 def test_nothing_beyond_the_region_is_looked_at_and_one_sample_less_is_refused(name: str) -> None:
     net, images = network(name).eval(), random_images(7, 9)
-    canvas = lifted(net, images, 0).grids
-    layers = net[1:]
-    wanted = layers.canvas(canvas)
-    needed = layers.needs(wanted, canvas)
-    field = lifted(net, images, 60)
+    needed, wanted = regions(net, images)
+    layers, field = net[1:], lifted(net, images)
     beyond = field.on_runs(lambda run: _fill(run.maps, run.grid, needed.grids[run.start]))
     assert not any(maps.isfinite().all() for maps in beyond.maps)
     for ours, theirs in zip(parts(layers(beyond, wanted=wanted)), parts(layers(field, wanted=wanted)), strict=True):
@@ -333,7 +335,7 @@ def test_network_behind_a_change_of_grid_is_its_halves_and_the_reduction_compose
         partial(jet, out_type=2, beta=beta),
     ).double()
     images = random_images(*size)
-    result, field = net(images), lifted(net, images, 40)
+    result, field = net(images), lifted(net, images)
     composed = by_hand(net[1], net[3], field)
     wrong = by_hand(net[1], net[3], field, wrong=2.0)
 

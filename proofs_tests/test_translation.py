@@ -41,7 +41,7 @@ def moved_by(maps: Tensor, right: int, down: int) -> Tensor:
 
 @pytest.mark.parametrize("pixels", [(8, 0), (-8, 16)], ids=str)
 def test_maps_move_to_rounding_with_pixels_that_are_whole_samples(pixels: tuple[int, int]) -> None:
-    """σ₀ = 2, 4 and 8 with g = 1: samples are as many pixels apart. The lifting's rows are the same ones, moved along."""
+    """σ₀ = 2, 4 and 8 with g = 1: samples are as many pixels apart. The lifting's rows are the same, moved along."""
     net = network(ScaleWindow(ScaleGroup(2), SIGMA0, 3), 1.0)
     with torch.no_grad():
         ours, theirs = net(sampled(0, 0)), net(sampled(*pixels))

@@ -63,7 +63,7 @@ class ErrorBudget:
         heads = ("observed", *self.sources)
         widths = [max(len(head), 8) for head in heads]
         first = max(map(len, self.layers))
-        table = [("", *heads)]
+        table: list[tuple[str, ...]] = [("", *heads)]
         for layer, total, row in zip(self.layers, self.observed, self.parts, strict=True):
             table.append((layer, *(f"{value:.1e}" for value in (total, *row))))
         lines = [f"error budget for scaling by {self.factor:.4g}, as fractions of the signal"]

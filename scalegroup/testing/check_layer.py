@@ -228,9 +228,9 @@ class _Bench:
             moved = replace(central, y=replace(central.y, first=central.y.first + off_centre))
             return moved if min(central.shape) > 1 else central
 
-        whole = layer.canvas(canvas)
+        whole: Any = layer.canvas(canvas)
         heads = isinstance(whole, dict)
-        wanted = {name: one.map(part) for name, one in whole.items()} if heads else whole.map(part)
+        wanted: Any = {name: one.map(part) for name, one in whole.items()} if heads else whole.map(part)
         return wanted, layer.needs(wanted, canvas)
 
     def _wider(self, grid: Grid) -> Grid:

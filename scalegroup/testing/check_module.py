@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from scalegroup import nn
 from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
@@ -126,7 +125,7 @@ def check_module(
     shared = [element for element in elements if moved_channels(net.window, element)]
     before_pooling = _BeforePooling(net)
     shown = module is net and getattr(net, "keeps_scale", False)  # the reports of the output are of its channels
-    visible = budget and bool(shared) and isinstance(net, nn.Layer)
+    visible = budget and bool(shared) and hasattr(net, "plan")
     return Verdict(
         module=type(module).__name__,
         tolerance=tolerance,
