@@ -51,6 +51,14 @@ def heads(type_: FieldType) -> nn.Layer:
     )
 
 
+def block(type_: FieldType) -> nn.Layer:
+    return nn.Residual(chain(jet(type_, 2), nn.BatchNorm, nn.ReLU))
+
+
+def ends(type_: FieldType) -> nn.Layer:
+    return nn.Heads(what=chain(nn.ReadOut(type_), nn.ScalePool), where=nn.Mix(type_, 3))
+
+
 READ = (nn.ReadOut, nn.ScalePool)
 first, last = partial(jet, out_type=2), partial(jet, out_type=3, beta=1.25)
 LAYERS: dict[str, tuple[Any, ...]] = {
@@ -59,7 +67,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "residual": (first, residual, nn.ReLU, last, *READ),
     "across scale": (first, nn.ReLU, across, nn.ReLU, last, *READ),
     "heads": (first, nn.BatchNorm, nn.ReLU, heads),
-    "everything": (first, residual, across, heads),
+    "everything": (first, block, across, ends),
     "separate": (partial(jet, out_type=2, kernel=SampledDerivatives(tail=1e-2)), nn.ReLU, last, *READ),
     "iso": (partial(jet, out_type=2, beta=1.5, kernel=Iso(tail=1e-2)), nn.ReLU, last, *READ),
 }

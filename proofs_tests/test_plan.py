@@ -190,14 +190,9 @@ def test_lifted_region_is_exactly_what_the_result_depends_on(name: str, training
         layers = layer(layers)
     cropped = [part.crop(grids) for part, grids in zip(parts(layers), parts(wanted), strict=True)]
     weighted = [(m * torch.rand_like(m)).sum() for part in cropped for m in part.maps]
-    for maps, held, region in zip(
-        torch.autograd.grad(sum(weighted), leaf.maps),
-        field.grids.grids,
-        needed.grids,
-        strict=True,  # type: ignore[arg-type]
-    ):
-        seen = maps.abs().amax((0, 1)) > 0
-        for axis, of, along in ((held.y, region.y, seen.any(1)), (held.x, region.x, seen.any(0))):
+    for maps, run in zip(torch.autograd.grad(sum(weighted), leaf.maps), field.runs, strict=True):  # type: ignore[arg-type]
+        seen, region = maps.abs().amax((0, 1)) > 0, needed.grids[run.start]
+        for axis, of, along in ((run.grid.y, region.y, seen.any(1)), (run.grid.x, region.x, seen.any(0))):
             first, *_, last = along.nonzero().flatten().tolist()
             assert (axis.first + first, last - first + 1) == (of.first, of.length)
 

@@ -37,7 +37,7 @@ def forked(type: FieldType) -> nn.Layer:
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "iso": {"kernel": Iso(tail=1e-3), "samples_per_sigma": 2.0},
+    "iso": {"kernel": Iso(tail=1e-3), "samples_per_sigma": 2.0, "depth": 3},
     "finer": {"samples_per_sigma": 1.0},
     "coarser late layers": {"strides": (1, 2, 1, 2)},
     "blocks": {"depth": 2, "behind": (residual, forked, residual)},
