@@ -62,6 +62,7 @@ def ends(type_: FieldType) -> nn.Layer:
 READ = (nn.ReadOut, nn.ScalePool)
 first, last = partial(jet, out_type=2), partial(jet, out_type=3, beta=1.25)
 LAYERS: dict[str, tuple[Any, ...]] = {
+    "shallow": (first, nn.BatchNorm, nn.ReLU, *READ),
     "plain": (first, nn.BatchNorm, nn.ReLU, last, *READ),
     "strides": (partial(jet, out_type=2, stride=2), nn.BatchNorm, nn.ReLU, partial(jet, out_type=3, beta=2), *READ),
     "residual": (first, residual, nn.ReLU, last, *READ),
@@ -207,10 +208,10 @@ def test_eight_threads_at_once_give_the_same() -> None:
 # -- graphs -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["plain", "everything"])
+@pytest.mark.parametrize("name", ["shallow", "everything"])
 def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
     """In training, compiled before anything of it was ever run; one graph for all batches of a shape."""
-    window = ScaleWindow(GROUP, 0.93 if name == "plain" else 0.94, 2)  # no other test has made its constants
+    window = ScaleWindow(GROUP, 0.93 if name == "shallow" else 0.94, 2)  # no other test has made its constants
     nets = [network(name, window=window).train() for _ in range(2)]
     torch.compiler.reset()
     compiled = torch.compile(nets[0], fullgraph=True, backend="eager")
@@ -220,7 +221,7 @@ def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
         for seed in range(2):
             images = random(2, 1, 9, 9, seed=seed)
             assert gap(compiled(images), nets[1](images)) <= ROUNDING[torch.float64]
-    if name == "plain":  # another number of images, their size and the window are noticed
+    if name == "shallow":  # another number of images, their size and the window are noticed
         other, moved = random(3, 1, 6, 8), window.select(0, 1)
         assert gap(compiled(other, window=moved), nets[1](other, window=moved)) <= ROUNDING[torch.float64]
 

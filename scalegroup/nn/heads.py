@@ -34,13 +34,14 @@ class Heads(Parallel):
         super().__init__(next(iter(heads.values())).in_type, types)
         self.heads = nn.ModuleDict(heads)
 
-    def forward(self, field: ScaleField) -> dict[str, Any]:
-        """What each head gives."""
-        return {name: head(field) for name, head in self.heads.items()}
+    def forward(self, field: ScaleField, *, wanted: Any = None) -> dict[str, Any]:
+        """What each head gives: the samples `wanted` of it, or all that those of the field suffice for."""
+        heads = self._layers.items()
+        return {name: head(field) if wanted is None else head.run(field, wanted[name]) for name, head in heads}
 
     def run(self, field: ScaleField, wanted: Any) -> Any:
         """See `Layer`."""
-        return {name: head.run(field, wanted[name]) for name, head in self._layers.items()}
+        return self(field, wanted=wanted)
 
     def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
         """See `Parallel`."""
