@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
         rows.append(measure(sampled, sigmas, ratios) | {"inference_ms": time_of(sampled, quick=options.quick)})
     content = {
         "benchmark": "covariance",
+        "quick": options.quick,
         "sigmas": list(sigmas),
         "ratios": ratios,
         "widths": list(_WIDTHS),
@@ -216,7 +217,8 @@ def table(content: dict[str, Any]) -> str:
         "",
         f"With a convolution over scale (g = 1), by channel; at the window's ends neighbours are missing: {each}.",
     ]
-    made = f"Commit `{content['commit']}`, machine {content['machine']}, command `python -m benchmarks covariance`."
+    made = f"Commit `{content['commit']}`, machine {content['machine']}, command `python -m benchmarks "
+    made += f"covariance{' --quick' if content['quick'] else ''}`."
     return "\n".join([*lines, "", made, ""])
 
 
