@@ -125,8 +125,7 @@ class Layer(nn.Module, ABC):
 
 
 class PerChannel(Layer):
-    """A layer that treats every scale channel alike and for itself: `maps` is all there is to write, and `reach`
-    where it is not 0.
+    """A layer that treats every scale channel alike and for itself: `maps` and `reach` are all there is to write.
 
     Args:
         in_type, out_type: of the fields.
