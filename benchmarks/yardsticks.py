@@ -52,7 +52,6 @@ class TextbookLayer(JetLayer):
     radius = 4.0
 
     def forward(self, images: Tensor, sigma0: float) -> Tensor:
-        """See `JetLayer`."""
         sigma, blur = self.sigma_and_blur(sigma0)
         first, second = np.array([-0.5, 0.0, 0.5]), np.array([1.0, -2.0, 1.0])
         smooth = _along_y(_along_x(images, blur), blur)
@@ -74,7 +73,6 @@ class DenseLayer(JetLayer):
     radius = 3.0
 
     def forward(self, images: Tensor, sigma0: float) -> Tensor:
-        """See `JetLayer`."""
         sigma, blur = self.sigma_and_blur(sigma0)
         kernels = torch.as_tensor(dense_kernels(sigma, len(blur) // 2), dtype=images.dtype, device=images.device)
         weights = (self.coefficients @ kernels.flatten(1)).unflatten(2, kernels.shape[1:])

@@ -18,6 +18,7 @@ from scalegroup.errors import ScaleGroupError, check_instance, check_integer, ch
 from scalegroup.fields import boundary, lifting, pooling, readout
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
+from scalegroup.jets.kernel import Kernel
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -85,7 +86,7 @@ class Architecture:
     num_classes: int = 10
     rotations: int | None = None
     r: float = 1.25
-    kernel: kernels.Kernel = field(default_factory=lambda: kernels.DiscreteGaussian(tail=5e-3))
+    kernel: Kernel = field(default_factory=lambda: kernels.DiscreteGaussian(tail=5e-3))
     activation: Callable[[Tensor], Tensor] = torch.relu
     boundary: boundary.Boundary = field(default_factory=boundary.Reflect)
     grid: str = "self-similar"

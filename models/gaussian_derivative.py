@@ -69,7 +69,6 @@ class GaussianDerivativeNet(nn.Sequential):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def extra_repr(self) -> str:
-        """The architecture and the parameter counts."""
         paper = self.paper_parameter_count
         counts = f"{self.parameter_count} parameters" + (f" ({paper} as the paper counts)" if paper else "")
         return f"{self.architecture!r}, {counts}"

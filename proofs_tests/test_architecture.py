@@ -218,13 +218,14 @@ def test_names_that_the_specification_relies_upon_are_public() -> None:
 
 
 def documented(thing: Any) -> Iterator[tuple[str, str | None]]:
-    """(name, own docstring) of a function, or of a class and the public methods and properties that it defines."""
+    """(name, docstring) of a function, or of a class and its public methods and properties, of which those that
+    override others may have theirs from these: as `help` shows it."""
     yield thing.__qualname__, thing.__doc__
     if inspect.isclass(thing):
         for name, member in vars(thing).items():
             function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
             if not name.startswith("_") and inspect.isfunction(function):
-                yield f"{thing.__qualname__}.{name}", function.__doc__
+                yield f"{thing.__qualname__}.{name}", inspect.getdoc(getattr(thing, name))
 
 
 def undocumented(module: ModuleType) -> list[str]:
@@ -257,6 +258,18 @@ def test_missing_docstrings_are_found() -> None:
     source = "from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\n    def f(self): ...\ndef g(): ...\n"
     exec(compile(source, "bare", "exec"), vars(module))
     assert undocumented(module) == ["A", "A.f", "g"]
+
+
+def test_docstrings_of_a_base_are_those_of_what_overrides_its_methods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("half_bare", "A module.")
+    monkeypatch.setitem(sys.modules, "half_bare", module)
+    source = (
+        "class A:\n    'A.'\n    def f(self): 'f.'\nclass B(A):\n    'B.'\n    def f(self): ...\n    def g(self): ..."
+    )
+    exec(compile(source, "half_bare", "exec"), vars(module))
+    assert undocumented(module) == ["B.g"]
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -144,7 +144,6 @@ REFUSALS = [
     Refusal("ratio", ScaleGroup, 2.0, [1.0, 0.5, *NOT_POSITIVE], "ratio"),
     Refusal("power", G.element, -2, NOT_INTEGERS, "power"),
     Refusal("exponent", lambda n: G.generator**n, -2, NOT_INTEGERS, "exponent"),
-    Refusal("index of a subgroup", G.subgroup, 2, NOT_COUNTS, "index"),
     Refusal("factor beyond floats", G.factor, 1000, [2000, -2000, 10**400, -(10**400)], "power"),
     Refusal("factor of a power", G.power_of, 2.0, ["two", None, [2.0]], "factor"),
     Refusal("product", lambda g: G.generator * g, G.generator, [OTHER.generator], "GroupElement"),
@@ -176,7 +175,6 @@ REFUSALS = [
         )
         for name, compare in {
             "overlap": WINDOW.overlap,
-            "positions": WINDOW.positions_of,
             "restriction": FIELD.restrict,
         }.items()
     ),

@@ -232,7 +232,7 @@ def test_channels_that_are_asked_for_lie_on_the_windows_own_grid():
     window = data.digits().window
     wider = networks.window_for(window, 0.35, 11)
     assert (wider.first, wider.channels) == (-3, 11)
-    assert wider.positions_of(window) == (*range(1, 9),)
+    assert wider.overlap(window) == wider.select(1, 9)
     assert networks.window_for(window, None, None) == window
 
 

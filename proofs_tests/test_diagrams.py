@@ -152,7 +152,7 @@ def sampled_twice() -> Twice:
     net = jet_network(SIGMAS, depth=6)
     blobs = Blobs.random(3, 4, widths=(1.5, 2.0), extent=4, generator=torch.Generator().manual_seed(3))
     x, y = and_nothing(blobs.sample(41, 41)), and_nothing(blobs.sample(57, 57, factor=2**0.5))
-    region = Grids.self_similar((9, 9), SIGMAS.sigmas, net[0].sampling.samples_per_sigma)
+    region = net[0].sampling.canvas((9, 9), SIGMAS.sigmas)
 
     def fields(images: Tensor) -> list[ScaleField]:
         canvas = Grids.of_pixels(tuple(images.shape[-2:]), SIGMAS.sigmas)

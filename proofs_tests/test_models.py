@@ -310,7 +310,7 @@ def test_initial_coefficients_have_the_variance_that_keeps_features_in_range(pre
     torch.manual_seed(0)
     for layer in jet_layers(gaussian_derivative_net(preset)):
         count = layer.coefficients.numel()
-        ratio = layer.coefficients.square().mean().item() / (2 / (5 * layer.map_type.size))
+        ratio = layer.coefficients.square().mean().item() / (2 / (5 * layer.in_type.size))
         assert abs(ratio - 1) <= 5 * (2 / count) ** 0.5
         assert not layer.offset.any()
 

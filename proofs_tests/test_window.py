@@ -107,15 +107,14 @@ def test_overlap_is_an_intersection_and_moves_with_the_windows(drawn: tuple) -> 
     assert a.overlap(a) == a
     moved = a.transform(g).overlap(b.transform(g))
     assert moved == (overlap and overlap.transform(g))
-    assert a.positions_of(b) == tuple(i - a.first if i in a.labels else None for i in b.labels)
 
 
 def test_windows_anchored_differently_on_one_grid_are_compared() -> None:
     window = ScaleWindow(ROOT, 1.0, 4)
-    assert window.positions_of(ScaleWindow(ROOT, 2.0, 3, first=-1)) == (1, 2, 3)
+    assert window.overlap(ScaleWindow(ROOT, 2.0, 3, first=-1)) == window.select(1, 4)
     assert window.overlap(ScaleWindow(ROOT, 2.0, 9)).sigmas == pytest.approx((2.0, 2 * 2**0.5))  # type: ignore[union-attr]
     with pytest.raises(ScaleGroupError, match="anchor both windows"):
-        window.positions_of(ScaleWindow(ROOT, 1.1, 3))
+        window.overlap(ScaleWindow(ROOT, 1.1, 3))
 
 
 @pytest.mark.parametrize(("channels", "sentence"), [(1, "1 scale channel with σ₀ = 1 by"), (3, "σ₀ from 1 to 2 by")])

@@ -26,11 +26,11 @@ from scalegroup.fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from scalegroup.fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.jet import directional_derivatives, steer
+from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import (
     DiscreteGaussian,
     IntegratedGaussian,
     Iso,
-    Kernel,
     NormalisedSampledGaussian,
     SampledDerivatives,
     SampledGaussian,

@@ -1,7 +1,5 @@
 """`python -m scalegroup check package.module:factory`: is a module scale equivariant, and if not, why not?"""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Tensors that follow from settings alone: made once, kept on their device, and constants to `torch.compile`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, wraps
 from itertools import count

@@ -1,7 +1,5 @@
 """The one error of this library, and the checks that every public entrance shares."""
 
-from __future__ import annotations
-
 import math
 import operator
 from typing import Any, TypeVar

@@ -3,8 +3,6 @@
 The modules of `scalegroup.nn` are thin layers over these.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -19,7 +17,8 @@ from scalegroup.fields.grid import Grids
 from scalegroup.fields.lifting import SAMPLES_PER_SIGMA, ImageGrid, Sampling, SelfSimilar
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import jet
-from scalegroup.jets.kernels import DiscreteGaussian, Kernel
+from scalegroup.jets.kernel import Kernel
+from scalegroup.jets.kernels import DiscreteGaussian
 
 _KERNEL = DiscreteGaussian(tail=1e-6)
 _BOUNDARY = Reflect()
@@ -84,8 +83,8 @@ def jet_maps(
     [2.0, 0.0, 0.0, 0.0, 0.0]
     """
     sigma = check_positive("sigma", sigma)
-    maps = _checked(kernel).maps(_extended(images, kernel.reach(sigma), boundary), sigma)
-    return maps * images.new_tensor([sigma, sigma, sigma**2, sigma**2, sigma**2])[:, None, None]
+    extended = _extended(images, sigma, kernel, boundary)
+    return kernel.maps(extended, sigma) * images.new_tensor([sigma, sigma, sigma**2, sigma**2, sigma**2])[:, None, None]
 
 
 def jet_conv(
@@ -130,19 +129,16 @@ def jet_conv(
             f"an offset of shape {list(offset.shape)}", expected=f"[{expected[0]}]", mend="one C₀ per output"
         )
     sigma = check_positive("sigma", sigma)
-    reach = _checked(kernel).reach(sigma)
-    return kernel.combine(_extended(images, reach, boundary), coefficients, offset, sigma=sigma)
+    extended = _extended(images, sigma, kernel, boundary)
+    return kernel.combine(extended, coefficients, offset, sigma=sigma)
 
 
-def _checked(kernel: Kernel) -> Kernel:
-    """A kernel, or a `ScaleGroupError`."""
-    return check_instance("kernel", kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
-
-
-def _extended(images: Tensor, reach: int, boundary: Boundary) -> Tensor:
-    """The images with that many more pixels on every side."""
+def _extended(images: Tensor, sigma: float, kernel: Kernel, boundary: Boundary) -> Tensor:
+    """The images with as many more pixels on every side as the kernel reaches."""
     check_images(images)
+    check_instance("kernel", kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
     check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Reflect()")
+    reach = kernel.reach(sigma)
     grids = Grids.of_pixels((images.shape[2], images.shape[3]), (1.0,)).map(lambda grid: grid.dilated(reach))
     (extended,) = ImageGrid().sample(images, grids, boundary)
     return extended

@@ -65,7 +65,6 @@ class ScaleChannelCNN(torch.nn.Module):
         return torch.stack(scores.chunk(len(views)), dim=2)
 
     def extra_repr(self) -> str:
-        """What the scale channels see."""
         factors = ", ".join(f"{factor:g}" for factor in self.scale_factors)
         return f"view={self.view}, scale_factors=({factors}), pooling={self.pooling}, background={self.background:g}"
 

@@ -32,5 +32,4 @@ class Plain(Source):
         return Labelled(pictures.images.float() / 255, pictures.labels)
 
     def first(self, *, train: int | None = None, test: int | None = None) -> Plain:
-        """See `Source`."""
         return replace(self, train=self.train.first(train, "train"), test=self.test.first(test, "test"))

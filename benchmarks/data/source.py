@@ -105,5 +105,4 @@ class Drawn(Source):
         return Labelled(*cache.cached(self.cache, wanted, draw))
 
     def first(self, *, train: int | None = None, test: int | None = None) -> Drawn:
-        """See `Source`."""
         return replace(self, train=self.train.first(train, "train"), test=self.test.first(test, "test"))

@@ -70,14 +70,6 @@ class ScaleGroup:
         """γ itself."""
         return GroupElement(self, 1)
 
-    def subgroup(self, index: int) -> ScaleGroup:
-        """The subgroup {γ^(index·i)}, as a group of its own with ratio γ^index.
-
-        >>> ScaleGroup(2 ** 0.5).subgroup(2) == ScaleGroup(2)
-        True
-        """
-        return ScaleGroup(self.element(check_integer("index", index, at_least=1)).scale_factor)
-
     def factor(self, power: int) -> float:
         """γ^power as a float; exact wherever γ^power is an integer and γ its root.
 

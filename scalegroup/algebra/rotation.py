@@ -72,25 +72,18 @@ class RotationGroup:
         Raises `ScaleGroupError` unless it is an orthogonal representation of the same C_N.
         """
         try:
-            of = representation.group
-            steps = [of.element(step) for step in range(of.order())]
-            matrices = [torch.as_tensor(representation(step), dtype=torch.float64) for step in steps]
-            name = str(representation.name)
-        except (AssertionError, AttributeError, TypeError, ValueError) as error:
+            of, name = representation.group, str(representation.name)
+            matrices = [torch.as_tensor(representation(of.element(n)), dtype=torch.float64) for n in range(of.order())]
+            generator = matrices[1 % len(matrices)]
+            powers = [torch.matrix_power(generator, n) for n in range(self.order)]
+            if not torch.allclose(torch.stack(powers), torch.stack(matrices), atol=_ROUNDING):
+                raise ValueError(f"of {of}")
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise ScaleGroupError(
                 f"{representation!r} ({error})",
-                expected=f"an escnn representation of C{self.order}",
+                expected=f"an escnn representation of C{self.order}, the rotations",
                 mend=f"take it from gspaces.rot2dOnR2({self.order})",
             ) from None
-        generator = matrices[1 % len(matrices)]
-        powers = zip(range(len(matrices)), matrices, strict=True)
-        cyclic = all(torch.allclose(torch.matrix_power(generator, n), m, atol=_ROUNDING) for n, m in powers)
-        if len(matrices) != self.order or not cyclic:
-            raise ScaleGroupError(
-                f"a representation of {of}",
-                expected=f"one of C{self.order}, the rotations",
-                mend=f"take it from gspaces.rot2dOnR2({self.order})",
-            )
         whole = generator.round()  # escnn's permutations are such to rounding only
         return self._one(name, torch.where((generator - whole).abs() < _ROUNDING, whole, generator))
 
@@ -157,13 +150,10 @@ class Kind:
     @property
     def orbits(self) -> tuple[int, ...] | None:
         """For each feature the number of its orbit, or None unless rotations permute the features."""
-        rows = [[index for index, value in enumerate(row) if value] for row in self.generator]
-        if any(len(row) != 1 for row in rows) or any(
-            value not in (0.0, 1.0) for row in self.generator for value in row
-        ):
+        if any(sorted(row) != [0.0] * (self.dimension - 1) + [1.0] for row in self.generator):
             return None
-        source, number = [row[0] for row in rows], [-1] * len(rows)
-        for first in range(len(rows)):
+        source, number = [row.index(1.0) for row in self.generator], [-1] * self.dimension
+        for first in range(self.dimension):
             orbit, index = max(number) + 1, first
             while number[index] < 0:
                 number[index], index = orbit, source[index]
@@ -212,14 +202,7 @@ class RotationRepresentation:
     @property
     def orbits(self) -> tuple[int, ...] | None:
         """For each feature the number of its orbit, or None unless rotations permute the features."""
-        numbers: list[int] = []
-        for kind, count in self.fields:
-            if kind.orbits is None:
-                return None
-            for _ in range(count):
-                first = max(numbers, default=-1) + 1
-                numbers += [first + orbit for orbit in kind.orbits]
-        return tuple(numbers)
+        return Kind("all", tuple(map(tuple, self.matrix(self.group.element(1)).tolist()))).orbits
 
     def matrix(self, rotation: Rotation) -> Float[Tensor, "n n"]:
         """ρ(rotation), in float64."""

@@ -6,8 +6,6 @@ angle: no filter is interpolated. A layer is equivariant to C_N if its coefficie
 this basis and changing the features before and behind them; the projection onto these is a mean over the group.
 """
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

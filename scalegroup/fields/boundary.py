@@ -4,8 +4,6 @@ Reflect and replicate scale exactly when N' = S(N - 1) + 1. A background is an i
 it is the right choice wherever the value of the background is known.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -44,7 +42,6 @@ class Zero(Boundary):
     """Zeros outside, an edge wherever the image is not zero there: here as the control that tests must catch."""
 
     def source(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """See `Boundary`."""
         return np.where((positions >= 0) & (positions < size), positions, -1)
 
 
@@ -53,7 +50,6 @@ class Replicate(Boundary):
     """The nearest pixel of the image."""
 
     def source(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """See `Boundary`."""
         return np.clip(positions, 0, size - 1)
 
 
@@ -62,7 +58,6 @@ class Reflect(Boundary):
     """The mirror image about the border pixel, folded again and again where the reach exceeds the image."""
 
     def source(self, positions: np.ndarray, size: int) -> np.ndarray:
-        """See `Boundary`."""
         period = max(2 * (size - 1), 1)
         folded = np.mod(positions, period)
         return np.minimum(folded, period - folded) if size > 1 else folded

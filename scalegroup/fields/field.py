@@ -206,20 +206,19 @@ class ScaleField:
         """
         if not self.type.over_scale:
             raise ScaleGroupError(repr(self), expected="a field over scale", mend="restrict before pooling over scale")
-        shared = [position for position in self.window.positions_of(window) if position is not None]
-        if not shared:
+        shared = self.window.overlap(window)
+        if shared is None:
             raise ScaleGroupError(
                 f"{window!r} for {self.window!r}", expected="a scale channel of both", mend="use windows that overlap"
             )
-        start, stop, batch = shared[0], shared[-1] + 1, self.batch
+        start, batch = shared.first - self.window.first, self.batch
+        stop = start + shared.channels
         maps = [
-            run.maps[(max(start, run.start) - run.start) * batch : (min(stop, run.stop) - run.start) * batch]
+            run.maps[max(start - run.start, 0) * batch : (stop - run.start) * batch]
             for run in self.runs
             if run.start < stop and start < run.stop
         ]
-        return replace(
-            self, maps=tuple(maps), window=self.window.select(start, stop), grids=self.grids.select(start, stop)
-        )
+        return replace(self, maps=tuple(maps), window=shared, grids=self.grids.select(start, stop))
 
     def crop(self, grids: Grids) -> ScaleField:
         """The samples of other grids, all of which must be held. Raises `ScaleGroupError` if they are not."""
@@ -273,5 +272,5 @@ def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
             raise ScaleGroupError(
                 f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
             )
-        grids = grids.combine(other.grids, Grid.intersection)
+        grids = grids.map(Grid.intersection, other.grids)
     return [field.crop(grids) for field in fields]

@@ -177,12 +177,6 @@ class Grids:
         y, x = (Axis.pixels(length) for length in size)
         return Grids(tuple(size), tuple(sigmas), tuple(Grid(y, x, sigma) for sigma in sigmas))  # type: ignore[arg-type]
 
-    @staticmethod
-    def self_similar(size: tuple[int, int], sigmas: Sequence[float], samples_per_sigma: float) -> Grids:
-        """Every channel on a grid of spacing σ₀/samples_per_sigma, as far as the image reaches."""
-        centre = Grid(Axis.within(0), Axis.within(0), samples_per_sigma)
-        return Grids(tuple(size), tuple(sigmas), (centre,) * len(sigmas)).canvas()  # type: ignore[arg-type]
-
     @property
     def spacings(self) -> tuple[float, ...]:
         """The distance between neighbouring samples of each channel, in pixels."""
@@ -199,26 +193,21 @@ class Grids:
                 runs.append((channel, channel + 1))
         return runs
 
-    def map(self, change: Callable[[Grid], Grid]) -> Grids:
-        """The same change of every channel's grid."""
-        return self._with([self.grids], lambda grids: change(*grids))
+    def map(self, change: Callable[..., Grid], *others: Grids) -> Grids:
+        """The same change of every channel's grid, or combination with those of others: `a.map(Grid.union, b)`.
 
-    def combine(self, other: Grids, change: Callable[[Grid, Grid], Grid]) -> Grids:
-        """The same combination of every channel's two grids."""
-        return self._with([self.grids, other.grids], lambda grids: change(*grids))
-
-    def _with(self, sides: Sequence[tuple[Grid, ...]], change: Callable[[tuple[Grid, ...]], Grid]) -> Grids:
-        """Equal ones become one object, so that what all channels share is worked out once."""
+        Equal ones become one object, so that what all channels share is worked out once.
+        """
         made: dict[tuple[int, ...], Grid] = {}
         equal: dict[Grid, Grid] = {}
         result = []
-        for grids in zip(*sides, strict=True):
+        for grids in zip(self.grids, *(other.grids for other in others), strict=True):
             key = tuple(map(id, grids))
             if key not in made:
-                grid = change(grids)
+                grid = change(*grids)
                 made[key] = equal.setdefault(grid, grid)
             result.append(made[key])
-        return Grids(self.size, self.sigmas, tuple(result))
+        return replace(self, grids=tuple(result))
 
     def canvas(self) -> Grids:
         """The whole image, sampled as these grids are."""

@@ -5,8 +5,6 @@ product per axis, whose rows are a Gaussian about these positions. Behind it all
 so the lifting's error is the only one that scaling sees (`scalegroup.testing.lifting_bound`).
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from torch import Tensor
 from scalegroup.constants import constant_tensor, working_dtype
 from scalegroup.errors import ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
-from scalegroup.fields.grid import Axis, Grids
+from scalegroup.fields.grid import Axis, Grid, Grids
 
 SAMPLES_PER_SIGMA = 2**-0.5
 """The default g, from the table of `python -m benchmarks covariance`."""
@@ -85,7 +83,6 @@ class SampledLifting(LiftingKernel):
     """
 
     def rows(self, offsets: np.ndarray, sigma: float) -> np.ndarray:
-        """See `LiftingKernel`."""
         exponents = -(offsets**2) / (2 * sigma**2)
         weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
@@ -175,11 +172,10 @@ class SelfSimilar(Sampling):
             )
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
-        """See `Sampling`."""
-        return Grids.self_similar(size, sigmas, self.samples_per_sigma)
+        centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
+        return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
     def matrix(self, axis: Axis, spacing: float, sigma: float, size: int, boundary: Boundary) -> np.ndarray:
-        """See `Sampling`."""
         positions = axis.positions * spacing + (size - 1) / 2
         whole = size + _REACH * sigma  # no tail is touched as long as it may be within the image
         low, high = math.floor(positions[0] - whole) - _TAPER, math.ceil(positions[-1] + whole) + _TAPER
@@ -201,11 +197,9 @@ class ImageGrid(Sampling):
     smoothed = 0.0
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
-        """See `Sampling`."""
         return Grids.of_pixels(size, sigmas)
 
     def matrix(self, axis: Axis, spacing: float, sigma: float, size: int, boundary: Boundary) -> np.ndarray:
-        """See `Sampling`."""
         positions = np.rint(axis.positions * spacing + (size - 1) / 2).astype(int)[:, None]
         return boundary.fold(positions, np.ones(positions.shape), size)
 

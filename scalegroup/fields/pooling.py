@@ -4,8 +4,6 @@ A permutation-invariant reduction is the projection of the regular representatio
 moves the values along the scale axis (eq 22 and 23).
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -36,7 +34,6 @@ class Max(Pooling):
     """
 
     def reduce(self, values: Tensor, dim: int) -> Tensor:
-        """See `Pooling`."""
         return values.amax(dim, keepdim=True)
 
 
@@ -49,7 +46,6 @@ class Mean(Pooling):
     """
 
     def reduce(self, values: Tensor, dim: int) -> Tensor:
-        """See `Pooling`."""
         return values.mean(dim, keepdim=True)
 
 
@@ -70,7 +66,6 @@ class LogSumExp(Pooling):
         object.__setattr__(self, "temperature", check_positive("temperature", self.temperature))
 
     def reduce(self, values: Tensor, dim: int) -> Tensor:
-        """See `Pooling`."""
         total = torch.logsumexp(values / self.temperature, dim, keepdim=True)
         return self.temperature * (total - math.log(values.shape[dim]))
 
@@ -101,6 +96,5 @@ class TopK(Pooling):
             )
 
     def reduce(self, values: Tensor, dim: int) -> Tensor:
-        """See `Pooling`."""
         self.check(values.shape[dim])
         return values.topk(self.k, dim=dim).values.mean(dim, keepdim=True)

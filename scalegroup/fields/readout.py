@@ -3,8 +3,6 @@
 What a read-out looks at decides how far the layers before it have to compute.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -38,7 +36,6 @@ class _Reduction(ReadOut):
     """One value per feature and scale channel, held as a map of one sample."""
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `ReadOut`."""
         return canvas.map(_one)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
@@ -46,7 +43,6 @@ class _Reduction(ReadOut):
         return canvas
 
     def read(self, field: ScaleField) -> tuple[tuple[Tensor, ...], Grids]:
-        """See `ReadOut`."""
         seen = field.crop(self.needs(field.grids, field.grids.canvas()))
         return tuple(self.reduce(maps) for maps in seen.maps), seen.grids.map(_one)
 
@@ -77,7 +73,6 @@ class SpatialMax(_Reduction):
     """The maximum over the image, for objects off the centre."""
 
     def reduce(self, maps: Tensor) -> Tensor:
-        """See `ReadOut`."""
         return maps.amax((-2, -1), keepdim=True)
 
 
@@ -99,11 +94,9 @@ class Dense(ReadOut):
     keeps_plane = True
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `ReadOut`."""
         return canvas.pixels()
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """See `ReadOut`."""
         grids = [
             pixel if _is_pixels(grid, pixel) else support(pixel, _factor(grid, pixel), grid)
             for pixel, grid in zip(wanted.grids, canvas.grids, strict=True)

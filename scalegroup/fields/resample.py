@@ -1,7 +1,5 @@
 """From one grid to another: samples of maps at real positions, by a Kaiser-windowed sinc. Approximate."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

@@ -57,14 +57,14 @@ class ScaleWindow:
         """The window of the channels `start` … `stop - 1`."""
         return replace(self, channels=stop - start, first=self.first + start)
 
-    def positions_of(self, other: ScaleWindow) -> tuple[int | None, ...]:
-        """For each channel of `other` its position in this window, or None where this window has no such channel.
+    def overlap(self, other: ScaleWindow) -> ScaleWindow | None:
+        """The window of the channels that both have, or None.
 
         Raises `ScaleGroupError` if the windows are of different groups, or their σ₀ do not lie on one grid.
 
         >>> G = ScaleGroup(2)
-        >>> ScaleWindow(G, 1.0, 3).positions_of(ScaleWindow(G, 2.0, 3))
-        (1, 2, None)
+        >>> ScaleWindow(G, 1.0, 3).overlap(ScaleWindow(G, 2.0, 3))
+        2 scale channels with σ₀ from 2 to 4 by powers of 2
         """
         self.group.check_same(other, ScaleWindow)
         offset = self.group.power_of(other.sigma0 / self.sigma0)
@@ -74,13 +74,8 @@ class ScaleWindow:
                 expected=f"σ₀ on the grid {self.sigma0:g}·{self.group.ratio:g}^i",
                 mend=f"anchor both windows at sigma0={self.sigma0:g} and move them with first=",
             )
-        positions = (label + offset - self.first for label in other.labels)
-        return tuple(position if 0 <= position < self.channels else None for position in positions)
-
-    def overlap(self, other: ScaleWindow) -> ScaleWindow | None:
-        """The window of the channels that both have, or None."""
-        shared = [position for position in self.positions_of(other) if position is not None]
-        return self.select(shared[0], shared[-1] + 1) if shared else None
+        first, stop = max(self.first, other.first + offset), min(self.labels.stop, other.labels.stop + offset)
+        return replace(self, first=first, channels=stop - first) if first < stop else None
 
     def __repr__(self) -> str:
         low, high = (self.group.text(label, self.sigma0) for label in (self.labels[0], self.labels[-1]))

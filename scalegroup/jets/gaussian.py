@@ -4,8 +4,6 @@
 may be lost on both sides together; every radius below follows from a bound, not from a rule of thumb.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -20,19 +18,10 @@ def integers(radius: int) -> np.ndarray:
     return np.arange(-radius, radius + 1)
 
 
-def density(x: np.ndarray, sigma: float) -> np.ndarray:
-    """The continuous Gaussian g(x; σ) (eq 5 in one dimension)."""
-    return np.exp(-0.5 * (x / sigma) ** 2) / (_SQRT_2PI * sigma)
-
-
-def density_slope(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Its derivative g'(x; σ)."""
-    return -x / sigma**2 * density(x, sigma)
-
-
-def density_curvature(x: np.ndarray, sigma: float) -> np.ndarray:
-    """Its second derivative g''(x; σ)."""
-    return ((x / sigma) ** 2 - 1) / sigma**2 * density(x, sigma)
+def derivatives(x: np.ndarray, sigma: float) -> np.ndarray:
+    """The continuous Gaussian g(x; σ) (eq 5 in one dimension), g' and g'', stacked."""
+    g = np.exp(-0.5 * (x / sigma) ** 2) / (_SQRT_2PI * sigma)
+    return np.stack([g, -x / sigma**2 * g, ((x / sigma) ** 2 - 1) / sigma**2 * g])
 
 
 def discrete_gaussian(sigma: float, radius: int) -> np.ndarray:
@@ -44,33 +33,21 @@ def discrete_gaussian(sigma: float, radius: int) -> np.ndarray:
     return ive(abs(integers(radius)), sigma**2)
 
 
-def sampled_gaussian(sigma: float, radius: int) -> np.ndarray:
-    """g(n; σ), not normalised: at small σ its sum is not 1."""
-    return density(integers(radius), sigma)
-
-
 def normalised(kernel: np.ndarray) -> np.ndarray:
     """The kernel with unit mass."""
     return kernel / kernel.sum()
 
 
 def sampled_derivatives(sigma: float, radius: int) -> np.ndarray:
-    """g, g' and g'' at the integers, `[3, 2·radius + 1]`."""
-    n = integers(radius)
-    return np.stack([density(n, sigma), density_slope(n, sigma), density_curvature(n, sigma)])
+    """g, g' and g'' at the integers, `[3, 2·radius + 1]`; not normalised: at small σ the sum of g is not 1."""
+    return derivatives(integers(radius), sigma)
 
 
 def integrated_derivatives(sigma: float, radius: int) -> np.ndarray:
     """g, g' and g'' averaged over each pixel [n - ½, n + ½], `[3, 2·radius + 1]`."""
-    n = integers(radius)
-    upper, lower = n + 0.5, n - 0.5
-    return np.stack(
-        [
-            ndtr(upper / sigma) - ndtr(lower / sigma),
-            density(upper, sigma) - density(lower, sigma),
-            density_slope(upper, sigma) - density_slope(lower, sigma),
-        ]
-    )
+    upper, lower = integers(radius) + 0.5, integers(radius) - 0.5
+    mass = ndtr(upper / sigma) - ndtr(lower / sigma)
+    return np.stack([mass, *(derivatives(upper, sigma) - derivatives(lower, sigma))[:2]])
 
 
 def discrete_tail_bound(sigma: float, radius: int) -> float:

@@ -5,8 +5,6 @@ runs along the last axis of an image and y along the one before it. Derivatives 
 turns them into the terms of eq 6.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -38,15 +36,9 @@ def normalisation(sigma: float) -> np.ndarray:
     return np.array([first, first, second, 2 * second, second])
 
 
-def _outer(along_y: np.ndarray, along_x: np.ndarray, radius: int) -> np.ndarray:
-    """along_y ⊗ along_x in a square of the given radius."""
-    pad_y, pad_x = (radius - len(taps) // 2 for taps in (along_y, along_x))
-    return np.pad(np.outer(along_y, along_x), ((pad_y, pad_y), (pad_x, pad_x)))
-
-
 def _stencils(radius: int, *pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """along_y ⊗ along_x of each pair, in squares of the given radius."""
-    return np.stack([_outer(along_y, along_x, radius) for along_y, along_x in pairs])
+    return np.stack([np.outer(*(np.pad(taps, radius - len(taps) // 2) for taps in pair)) for pair in pairs])
 
 
 CENTRAL_DIFFERENCES = _stencils(1, (_ONE, _FIRST), (_FIRST, _ONE), (_ONE, _SECOND), (_FIRST, _FIRST), (_SECOND, _ONE))

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.linalg import convolution_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,8 +42,8 @@ class Kernel(ABC):
     smallest_sigma = 0.0
     """What is left to be smoothed must be at least this many samples."""
 
-    stencil_radius = 0
-    """By how much the jet reaches further than the taps."""
+    stencils = np.ones((jet.SIZE, 1, 1))
+    """`[5, k, k]`, behind the taps."""
 
     def __post_init__(self) -> None:
         tail = check_positive("tail", self.tail)
@@ -50,12 +51,22 @@ class Kernel(ABC):
             raise ScaleGroupError(f"tail {tail:g}", expected="a mass in (0, 1)", mend="try tail=1e-6")
         object.__setattr__(self, "tail", tail)
 
+    @lru_cache(maxsize=1024)  # noqa: B019 (kernels are settings, a handful)
     def taps(self, sigma: float, smoothed: float = 0.0) -> np.ndarray:
         """The 1-D kernels, of odd length along the last axis, for maps that a Gaussian of `smoothed` has smoothed.
 
         Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for.
         """
-        return _taps(self, sigma, smoothed)
+        sigma = check_positive("sigma", sigma)
+        left = math.sqrt(max(0.0, sigma**2 - smoothed**2))
+        if left <= self.smallest_sigma * (1 - 1e-12):
+            name = type(self).__name__
+            raise ScaleGroupError(
+                f"σ = {sigma:.4g} samples" + (f", of which {smoothed:.4g} are smoothed already" if smoothed else ""),
+                expected=f"at least {self.smallest_sigma:g} samples left for {name}, and more than 0",
+                mend="use more samples_per_sigma, or the kernel DiscreteGaussian, which exists for every σ",
+            )
+        return self.build(left)
 
     def reach(self, sigma: float, smoothed: float = 0.0) -> int:
         """How many samples beyond its own place a value of the jet depends on."""
@@ -74,14 +85,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def combine(
-        self,
-        maps: Tensor,
-        coefficients: Tensor,
-        offset: Tensor,
-        *,
-        sigma: float,
-        smoothed: float = 0.0,
-        stride: int = 1,
+        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
     ) -> Tensor:
         """offset[o] + Σ coefficients[o, i, j]·(j-th derivative, eq 6): `[b, o, y - 2·reach, x - 2·reach]`.
 
@@ -95,23 +99,9 @@ class Kernel(ABC):
         """Of `combine`, for one image whose result has that shape."""
 
 
-@lru_cache(maxsize=1024)
-def _taps(kernel: Kernel, sigma: float, smoothed: float) -> np.ndarray:
-    sigma = check_positive("sigma", sigma)
-    left = math.sqrt(max(0.0, sigma**2 - smoothed**2))
-    if left <= kernel.smallest_sigma * (1 - 1e-12):
-        name = type(kernel).__name__
-        raise ScaleGroupError(
-            f"σ = {sigma:.4g} samples" + (f", of which {smoothed:.4g} are smoothed already" if smoothed else ""),
-            expected=f"at least {kernel.smallest_sigma:g} samples left for {name}, and more than 0",
-            mend="use more samples_per_sigma, or the kernel DiscreteGaussian, which exists for every σ",
-        )
-    return kernel.build(left)
-
-
 @torch.compiler.assume_constant_result
 def _reach(kernel: Kernel, sigma: float, smoothed: float) -> int:
-    return kernel.taps(sigma, smoothed).shape[-1] // 2 + kernel.stencil_radius
+    return kernel.taps(sigma, smoothed).shape[-1] // 2 + kernel.stencils.shape[-1] // 2
 
 
 @constant_tensor
@@ -122,23 +112,14 @@ def _taps_like(kernel: Kernel, sigma: float, smoothed: float) -> np.ndarray:
 
 @constant_tensor
 def _banded(kernel: Kernel, sigma: float, smoothed: float, size: int) -> np.ndarray:
-    """`_taps_like` as matrices `[…, size - 2·radius, size]` that correlate an axis of that size, where they fit."""
-    taps = kernel.taps(sigma, smoothed)[..., ::-1]
-    length = taps.shape[-1]
-    matrix = np.zeros((*taps.shape[:-1], size - length + 1, size))
-    for row in range(size - length + 1):
-        matrix[..., row, row : row + length] = taps
-    return matrix
+    """Matrices `[…, size - 2·radius, size]` that convolve an axis of that size with the taps, where they fit."""
+    taps = kernel.taps(sigma, smoothed)
+    return np.apply_along_axis(convolution_matrix, -1, taps, size, "valid")
 
 
 @constant_tensor
-def _normalised_stencils(kernel: BlurThenStencil, sigma: float) -> np.ndarray:
+def _normalised_stencils(kernel: Kernel, sigma: float) -> np.ndarray:
     return jet.normalisation(sigma)[:, None, None] * kernel.stencils
-
-
-@constant_tensor
-def _normalisation(sigma: float) -> np.ndarray:
-    return jet.normalisation(sigma)
 
 
 @dataclass(frozen=True)
@@ -146,34 +127,23 @@ class BlurThenStencil(Kernel):
     """One separable blur `[n]`, then one small convolution, whose weights are a fixed linear function of stencils."""
 
     stencils = jet.CENTRAL_DIFFERENCES
-    """`[5, k, k]`."""
-
-    stencil_radius = 1
 
     def combine(
-        self,
-        maps: Tensor,
-        coefficients: Tensor,
-        offset: Tensor,
-        *,
-        sigma: float,
-        smoothed: float = 0.0,
-        stride: int = 1,
+        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
     ) -> Tensor:
         """See `Kernel`. No five-fold intermediate is ever built."""
         with without_autocast(maps):
             blurred = self._blur(maps, sigma, smoothed)
             stencils = _normalised_stencils(self, sigma, like=coefficients).to(coefficients.dtype)
             fused = torch.einsum("oij,jvu->oivu", coefficients, stencils)
-        if not _is_autocast(maps):
+        if maps.is_meta or not torch.is_autocast_enabled(maps.device.type):
             blurred = blurred.to(coefficients.dtype)
         return F.conv2d(blurred, fused, offset, stride=stride)
 
     def multiply_adds(
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
     ) -> int:
-        """See `Kernel`."""
-        rows, columns = (stride * (length - 1) + 1 + 2 * self.stencil_radius for length in shape)
+        rows, columns = (stride * (length - 1) + 1 + self.stencils.shape[-1] - 1 for length in shape)
         taps = len(self.taps(sigma, smoothed))
         blur = taps * rows * (columns + taps - 1) + taps * rows * columns
         return inputs * (blur + outputs * self.stencils.shape[-1] ** 2 * math.prod(shape))
@@ -183,7 +153,9 @@ class BlurThenStencil(Kernel):
             along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
             return along_y @ maps @ along_x.mT
         taps, channels = _taps_like(self, sigma, smoothed, like=maps), maps.shape[1]
-        maps = _channels_last(maps.to(taps.dtype))
+        maps = maps.to(taps.dtype)
+        if not is_transformed(maps):  # within torch.func there is no choice; else others are several times slower
+            maps = maps.contiguous(memory_format=torch.channels_last)
         rows = F.conv2d(maps, taps[:, None].expand(channels, 1, -1, 1), groups=channels)
         return F.conv2d(rows, taps.expand(channels, 1, 1, -1), groups=channels)
 
@@ -193,25 +165,16 @@ class SeparableOrders(Kernel):
     """Separate 1-D kernels `[3, n]` for the derivatives of order 0, 1 and 2."""
 
     def combine(
-        self,
-        maps: Tensor,
-        coefficients: Tensor,
-        offset: Tensor,
-        *,
-        sigma: float,
-        smoothed: float = 0.0,
-        stride: int = 1,
+        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
     ) -> Tensor:
-        """See `Kernel`."""
         with without_autocast(maps):
             five = self._five(maps, sigma, smoothed)[..., ::stride, ::stride].to(coefficients.dtype)
-            weights = coefficients * _normalisation(sigma, like=coefficients).to(coefficients.dtype)
+            weights = coefficients * _normalised_stencils(self, sigma, like=coefficients).to(coefficients).flatten()
             return torch.einsum("oij,bijyx->boyx", weights, five) + offset[:, None, None]
 
     def multiply_adds(
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
     ) -> int:
-        """See `Kernel`."""
         rows, columns = (stride * (length - 1) + 1 for length in shape)
         taps = self.taps(sigma, smoothed).shape[1]
         maps = rows * (3 * taps * (columns + taps - 1) + jet.SIZE * columns * taps)
@@ -221,12 +184,3 @@ class SeparableOrders(Kernel):
         along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
         vertical = [matrix @ maps.to(matrix.dtype) for matrix in along_y]
         return torch.stack([vertical[n] @ along_x[m].mT for n, m in jet.ORDERS], dim=2)
-
-
-def _is_autocast(maps: Tensor) -> bool:
-    return not maps.is_meta and torch.is_autocast_enabled(maps.device.type)
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    """Contiguous convolutions of so many channels are several times slower; within torch.func there is no choice."""
-    return maps if is_transformed(maps) else maps.contiguous(memory_format=torch.channels_last)

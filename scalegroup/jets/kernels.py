@@ -12,25 +12,13 @@
 The first three and the last are *one blur and one small convolution*, whatever the number of features.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from scalegroup.jets import gaussian, jet
-from scalegroup.jets.kernel import BlurThenStencil, Kernel, SeparableOrders
-
-__all__ = [
-    "DiscreteGaussian",
-    "IntegratedGaussian",
-    "Iso",
-    "Kernel",
-    "NormalisedSampledGaussian",
-    "SampledDerivatives",
-    "SampledGaussian",
-]
+from scalegroup.jets.kernel import BlurThenStencil, SeparableOrders
 
 
 @dataclass(frozen=True)
@@ -38,7 +26,6 @@ class DiscreteGaussian(BlurThenStencil):
     """The paper's: T(n; s) = e^(-s) Iₙ(s), cut by its tail bound and brought to unit mass; central differences."""
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         radius = gaussian.smallest_radius(gaussian.discrete_tail_bound, sigma, self.tail)
         return gaussian.normalised(gaussian.discrete_gaussian(sigma, radius))
 
@@ -48,9 +35,8 @@ class SampledGaussian(BlurThenStencil):
     """The Gaussian at the integers as it is (its mass is not 1 at small σ); central differences."""
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, sigma, self.tail)
-        return gaussian.sampled_gaussian(sigma, radius)
+        return gaussian.sampled_derivatives(sigma, radius)[0]
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,6 @@ class NormalisedSampledGaussian(SampledGaussian):
     """The Gaussian at the integers, brought to unit mass; central differences."""
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         return gaussian.normalised(super().build(sigma))
 
 
@@ -67,7 +52,6 @@ class IntegratedGaussian(SeparableOrders):
     """The Gaussian and its derivatives averaged over pixels, one 1-D kernel per order."""
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         radius = gaussian.smallest_radius(gaussian.derivative_tail_bound, sigma, self.tail)
         return gaussian.integrated_derivatives(sigma, radius)
 
@@ -77,7 +61,6 @@ class SampledDerivatives(SeparableOrders):
     """The Gaussian and its derivatives at the integers, one 1-D kernel per order, not renormalised: that is worse."""
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         radius = gaussian.smallest_radius(gaussian.derivative_tail_bound, sigma, self.tail)
         return gaussian.sampled_derivatives(sigma, radius)
 
@@ -86,9 +69,8 @@ class SampledDerivatives(SeparableOrders):
 class Iso(NormalisedSampledGaussian):
     """A normalised sampled Gaussian of variance σ² - 1/3, then isotropic differences; exists for σ ≥ 0.8."""
 
-    smallest_sigma, stencil_radius = 0.8, 2
+    smallest_sigma = 0.8
     stencils = jet.ISOTROPIC_DIFFERENCES
 
     def build(self, sigma: float) -> np.ndarray:
-        """See `Kernel`."""
         return super().build(math.sqrt(sigma**2 - 1 / 3))  # the stencils bring 1/3 of variance themselves

@@ -1,7 +1,5 @@
 """Sums of branches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -21,7 +19,6 @@ class Add(Branches):
     """
 
     def joined_type(self, types: Sequence[FieldType]) -> FieldType:
-        """See `Branches`."""
         if any(type.unsmoothed != types[0].unsmoothed for type in types):
             raise ScaleGroupError(
                 f"a sum of {list(types)}", expected="one type", mend="put nn.Mix into the shortcut to change its width"
@@ -29,5 +26,4 @@ class Add(Branches):
         return types[0].unsmoothed
 
     def join(self, maps: Sequence[Tensor]) -> Tensor:
-        """See `Branches`."""
         return sum(maps[1:], start=maps[0])

@@ -1,8 +1,7 @@
 """Batch normalisation, shared by the scale channels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +42,7 @@ class BatchNorm(Layer):
 
     running_mean: Tensor
     running_variance: Tensor
-    orbits: Tensor | None
+    orbits: Any
     """Of each feature the number of its orbit under rotations; None where every feature is one."""
 
     join: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
@@ -79,7 +78,7 @@ class BatchNorm(Layer):
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """The statistics domain as well as what is wanted."""
-        return wanted.combine(self.domain(canvas), Grid.union)
+        return wanted.map(Grid.union, self.domain(canvas))
 
     def domain(self, canvas: Grids) -> Grids:
         """The samples that statistics are taken of."""
@@ -89,7 +88,7 @@ class BatchNorm(Layer):
 
     def _joint(self, field: ScaleField) -> tuple[Tensor, Tensor]:
         """Joint mean and variance, each scale channel with the same weight; updates the running statistics."""
-        domain = self.domain(field.grids.canvas()).combine(field.grids, Grid.intersection)
+        domain = self.domain(field.grids.canvas()).map(Grid.intersection, field.grids)
         moments, weights = [], []
         for run in field.crop(domain).runs:
             pixels = run.maps.permute(0, 2, 3, 1).flatten(0, 2)  # fast on channels-last maps
@@ -112,11 +111,8 @@ class BatchNorm(Layer):
 
     def _over_orbits(self, values: Tensor) -> Tensor:
         """The mean over the features of each orbit."""
-        orbits = self.orbits
-        assert orbits is not None
-        sums = values.new_zeros(len(self.weight)).index_add(0, orbits, values)
-        return sums / values.new_zeros(len(self.weight)).index_add(0, orbits, torch.ones_like(values))
+        sums = values.new_zeros(len(self.weight)).index_add(0, self.orbits, values)
+        return sums / values.new_zeros(len(self.weight)).index_add(0, self.orbits, torch.ones_like(values))
 
     def extra_repr(self) -> str:
-        """The features and the statistics domain."""
         return f"{self.out_type.size} features, half_width={self.half_width:g}"

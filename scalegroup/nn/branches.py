@@ -1,7 +1,5 @@
 """Layers side by side, and branches from one field that are put together again."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -28,10 +26,9 @@ class Parallel(Layer):
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
         """The union of what the layers need."""
         needed = [layer.needs(part, canvas) for _, layer, part in self.of_each(wanted)]
-        return reduce(lambda a, b: a.combine(b, Grid.union), needed)
+        return reduce(lambda a, b: a.map(Grid.union, b), needed)
 
     def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """See `Layer`."""
         for key, layer, part in self.of_each(wanted):
             yield from layer.steps(part, canvas, f"{name or type(self).__name__}{key}.{type(layer).__name__}")
 
@@ -65,7 +62,7 @@ class Branches(Parallel):
     def __init__(self, *branches: Layer) -> None:
         check_alike("branch", branches)
         super().__init__(branches[0].in_type, self.joined_type([branch.out_type for branch in branches]))
-        self.branches = nn.ModuleList(branches)
+        self.branches: Any = nn.ModuleList(branches)
 
     @abstractmethod
     def joined_type(self, types: Sequence[FieldType]) -> FieldType:
@@ -76,13 +73,11 @@ class Branches(Parallel):
         """The maps `[n, feature, y, x]` of all branches, put together."""
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """See `Layer`."""
         fields = shared_samples([branch(field) for branch in self.within])
         maps = tuple(self.join(parts) for parts in zip(*(part.maps for part in fields), strict=True))
         return replace(fields[0], maps=maps, type=self.out_type)
 
     def of_each(self, wanted: Grids) -> Iterable[tuple[str, Layer, Grids]]:
-        """See `Parallel`."""
         return [(f"[{number}]", branch, wanted) for number, branch in enumerate(self.within)]
 
     def canvas(self, canvas: Grids) -> Grids:
@@ -99,4 +94,4 @@ class Branches(Parallel):
     @property
     def within(self) -> Sequence[Layer]:
         """The branches."""
-        return list(self.branches)  # type: ignore[arg-type]
+        return list(self.branches)

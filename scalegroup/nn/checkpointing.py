@@ -1,7 +1,5 @@
 """Less memory for more time: layers whose maps are not kept for the backward pass, but made again there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar

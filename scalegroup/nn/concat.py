@@ -1,7 +1,5 @@
 """Concatenations of branches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import reduce
 
@@ -24,7 +22,6 @@ class Concat(Branches):
     """
 
     def joined_type(self, types: Sequence[FieldType]) -> FieldType:
-        """See `Branches`."""
         axes = {(type.over_scale, type.over_plane, type.rotation is None) for type in types}
         if len(axes) > 1 or types[0].rotation is not None:
             raise ScaleGroupError(
@@ -36,5 +33,4 @@ class Concat(Branches):
         return FieldType(fibre, types[0].over_scale, types[0].over_plane)
 
     def join(self, maps: Sequence[Tensor]) -> Tensor:
-        """See `Branches`."""
         return torch.cat(list(maps), dim=1)

@@ -1,7 +1,5 @@
 """Several ends of one network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,35 +30,24 @@ class Heads(Parallel):
         check_alike("head", list(heads.values()))
         types: Any = {name: head.out_type for name, head in heads.items()}
         super().__init__(next(iter(heads.values())).in_type, types)
-        self.heads = nn.ModuleDict(heads)
+        self.heads: Any = nn.ModuleDict(heads)
 
     def forward(self, field: ScaleField, *, wanted: Any = None) -> dict[str, Any]:
         """What each head gives: the samples `wanted` of it, or all that those of the field suffice for."""
-        heads = self._layers.items()
+        heads = self.heads.items()
         return {name: head(field) if wanted is None else head.run(field, wanted[name]) for name, head in heads}
 
     def run(self, field: ScaleField, wanted: Any) -> Any:
-        """See `Layer`."""
         return self(field, wanted=wanted)
 
     def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
-        """See `Parallel`."""
-        return [(f".{name}", head, wanted[name]) for name, head in self._layers.items()]
+        return [(f".{name}", head, wanted[name]) for name, head in self.heads.items()]
 
     def canvas(self, canvas: Grids) -> Any:
         """What each head's is."""
-        return {name: head.canvas(canvas) for name, head in self._layers.items()}
-
-    @property
-    def keeps_scale(self) -> bool:
-        """Whether all heads do."""
-        return all(head.keeps_scale for head in self.within)
+        return {name: head.canvas(canvas) for name, head in self.heads.items()}
 
     @property
     def within(self) -> Sequence[Layer]:
         """The heads."""
-        return list(self._layers.values())
-
-    @property
-    def _layers(self) -> dict[str, Layer]:
-        return dict(self.heads.items())  # type: ignore[arg-type]
+        return list(self.heads.values())

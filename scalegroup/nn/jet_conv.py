@@ -1,7 +1,5 @@
 """The Gaussian 2-jet layer."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -11,8 +9,10 @@ from scalegroup.errors import ScaleGroupError, check_instance, check_integer, ch
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets import jet
-from scalegroup.jets.kernels import DiscreteGaussian, Kernel
+from scalegroup.jets.kernel import Kernel
+from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.nn.layer import PerChannel, check_map_type
+from scalegroup.planning.plan import ends
 
 
 class JetConv(PerChannel):
@@ -66,7 +66,7 @@ class JetConv(PerChannel):
         self.reset_parameters()
 
     def _make_parameters(self) -> None:
-        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self.map_type.size, jet.SIZE))
+        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self.in_type.size, jet.SIZE))
         self.offset: Tensor = nn.Parameter(torch.empty(self.out_type.size))
 
     def reset_parameters(self) -> None:
@@ -76,39 +76,33 @@ class JetConv(PerChannel):
         nn.init.zeros_(self.offset)
 
     def reach(self, samples_per_sigma: float) -> int:
-        """See `PerChannel`."""
         return self.kernel.reach(*self._sigmas(samples_per_sigma))
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """See `PerChannel`."""
         sigma, smoothed = self._sigmas(samples_per_sigma)
         return self.kernel.combine(
             maps, self.coefficients, self.offset, sigma=sigma, smoothed=smoothed, stride=self.stride
         )
 
     def multiply_adds(self, wanted: Grid) -> int:
-        """See `Layer`."""
         sigmas = self._sigmas(wanted.samples_per_sigma * self.stride)
-        return self.kernel.multiply_adds(*sigmas, self.map_type.size, self.out_type.size, wanted.shape, self.stride)
+        return self.kernel.multiply_adds(*sigmas, self.in_type.size, self.out_type.size, wanted.shape, self.stride)
 
     def detail(self, wanted: Grids) -> str:
-        """See `Layer`."""
-        densities = dict.fromkeys(grid.samples_per_sigma * self.stride for grid in wanted.grids)
-        ends = list(densities)[:: max(1, len(densities) - 1)]
-        sigmas, reaches = ("…".join(f"{of(g):.3g}" for g in ends) for of in (lambda g: self.beta * g, self.reach))
+        densities = [grid.samples_per_sigma * self.stride for grid in wanted.grids]
+        sigmas, reaches = (ends(f"{of(g):.3g}" for g in densities) for of in (lambda g: self.beta * g, self.reach))
         stride = "" if self.stride == 1 else f", every {self.stride}nd sample"
         return f"{type(self.kernel).__name__}, σ {sigmas}, reach {reaches}{stride}"
 
     @property
     def paper_parameter_count(self) -> int:
         """Six per pair of an input and an output feature, C₀ among them."""
-        return 6 * self.out_type.size * self.map_type.size
+        return 6 * self.out_type.size * self.in_type.size
 
     def _sigmas(self, samples_per_sigma: float) -> tuple[float, float]:
         """Its σ, and what is smoothed already, in samples."""
-        return self.beta * samples_per_sigma, self.map_type.smoothed * samples_per_sigma
+        return self.beta * samples_per_sigma, self.in_type.smoothed * samples_per_sigma
 
     def extra_repr(self) -> str:
-        """The types, beta, kernel and stride."""
         stride = "" if self.stride == 1 else f", stride={self.stride}"
         return f"{super().extra_repr()}, beta={self.beta:g}, kernel={self.kernel!r}{stride}"

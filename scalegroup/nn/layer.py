@@ -24,7 +24,7 @@ class Layer(nn.Module, ABC):
     from what all layers need. Most layers are `PerChannel` or `Pointwise`, which answer for themselves.
     """
 
-    in_type: FieldType | ImageType
+    in_type: Any  # a FieldType, or an ImageType where images are lifted
     out_type: FieldType
 
     across_scale = 0
@@ -92,15 +92,8 @@ class Layer(nn.Module, ABC):
 
     @property
     def keeps_scale(self) -> bool:
-        """Whether scale channels are still apart behind it."""
-        return self.out_type.over_scale
-
-    @property
-    def map_type(self) -> FieldType:
-        """The input type of a layer that takes fields."""
-        if isinstance(self.in_type, ImageType):
-            raise ScaleGroupError(repr(self), expected="a layer that takes fields", mend="leave nn.Lift out")
-        return self.in_type
+        """Whether scale channels are still apart behind it: behind all that it is made of."""
+        return all(layer.keeps_scale for layer in self.within) if self.within else self.out_type.over_scale
 
     def check_input(self, field: Any) -> None:
         """Raise `ScaleGroupError` unless `field` is a field of this layer's input type."""
@@ -117,7 +110,6 @@ class Layer(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """The features in and out, for `print(layer)`; nothing beside the layers within."""
         if self.within:
             return ""
         size = self.in_type.channels if isinstance(self.in_type, ImageType) else self.in_type.size
@@ -152,7 +144,6 @@ class PerChannel(Layer):
         """How many samples of the input beyond its own place a value depends on."""
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """See `Layer`."""
         self.check_input(field)
         seen = field if self.stride == 1 else field.crop(field.grids.map(self._from_even))
         return seen.on_runs(
@@ -162,11 +153,9 @@ class PerChannel(Layer):
         )
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return wanted.map(self._needed)
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return canvas if self.stride == 1 else canvas.map(lambda grid: _with_centre(grid).every_second())
 
     def _needed(self, wanted: Grid) -> Grid:

@@ -1,7 +1,5 @@
 """From images to fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +15,7 @@ from scalegroup.fields.grid import Grids
 from scalegroup.fields.lifting import LiftingKernel, sampling_of
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.layer import Layer
-from scalegroup.planning.plan import Step
+from scalegroup.planning.plan import Step, ends
 
 
 class Lift(Layer):
@@ -40,8 +38,6 @@ class Lift(Layer):
     >>> [lift(torch.zeros(2, 1, 9, 9)).channel(n).shape for n in range(3)]
     [torch.Size([2, 1, 9, 9]), torch.Size([2, 1, 5, 5]), torch.Size([2, 1, 3, 3])]
     """
-
-    in_type: ImageType  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -80,23 +76,17 @@ class Lift(Layer):
         return canvas
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return self.sampling.canvas(canvas.size, canvas.sigmas)
 
     def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """See `Layer`."""
         rows, columns = canvas.size
         work = [grid.shape[0] * columns * (rows + grid.shape[1]) * self.out_type.size for grid in wanted.grids]
         yield Step(name or "Lift", self.detail(wanted), wanted, self.out_type.size, tuple(work))
 
     def detail(self, wanted: Grids) -> str:
-        """See `Layer`."""
         pairs = zip(wanted.grids, self.canvas(wanted).grids, strict=True)
-        outside = dict.fromkeys(f"{max(0, int(inside.y.first - grid.y.first))}" for grid, inside in pairs)
-        return (
-            f"{self.sampling!r}, {'…'.join([*outside][:: max(1, len(outside) - 1)])} samples outside: {self.boundary!r}"
-        )
+        outside = ends(f"{max(0, int(inside.y.first - grid.y.first))}" for grid, inside in pairs)
+        return f"{self.sampling!r}, {outside} samples outside: {self.boundary!r}"
 
     def extra_repr(self) -> str:
-        """The types, the window, the grids and the boundary."""
         return f"{super().extra_repr()}, {self.window!r}, {self.sampling!r}, {self.boundary!r}"

@@ -1,7 +1,5 @@
 """Linear combinations of features: 1×1 convolutions."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -53,9 +51,7 @@ class Mix(PerSample):
     mask: Tensor
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """See `PerChannel`."""
         return F.conv2d(maps.to(self.weight.dtype), (self.weight * self.mask)[..., None, None])
 
     def multiply_adds(self, wanted: Grid) -> int:
-        """See `Layer`."""
         return self.weight.numel() * math.prod(wanted.shape)

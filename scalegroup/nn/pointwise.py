@@ -1,13 +1,11 @@
 """Pointwise non-linearities: they commute with scaling trivially (§4.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
 from scalegroup.nn.layer import PerSample, check_map_type, check_permuted
 
@@ -37,11 +35,9 @@ class Pointwise(PerSample):
         self.function = function
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """See `PerChannel`."""
         return self.function(maps)
 
     def extra_repr(self) -> str:
-        """The features and the function's name."""
         return f"{self.out_type.size} features, {getattr(self.function, '__name__', self.function)}"
 
 
@@ -52,15 +48,14 @@ class ReLU(Pointwise):
         super().__init__(type, torch.relu)
 
 
-class Identity(Pointwise):
+class Identity(PerSample):
     """The field itself: the shortcut of a `Residual`."""
 
     def __init__(self, type: FieldType) -> None:
-        super().__init__(type, _itself)
+        super().__init__(check_instance("type", type, FieldType, mend="leave nn.Lift out"), type)
 
-
-def _itself(maps: Tensor) -> Tensor:
-    return maps
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        return maps
 
 
 class Subsample(PerSample):
@@ -76,5 +71,4 @@ class Subsample(PerSample):
         super().__init__(type, type, stride=2)
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """See `PerChannel`."""
         return maps[..., ::2, ::2]

@@ -1,7 +1,5 @@
 """The two projections: reading out of the plane, and pooling over scale."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -56,11 +54,9 @@ class ReadOut(Layer):
         return self.readout.needs(wanted, canvas)
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return self.readout.canvas(canvas)
 
     def extra_repr(self) -> str:
-        """The types and the strategy."""
         return f"{super().extra_repr()}, {self.readout!r}"
 
 
@@ -76,6 +72,8 @@ class ScalePool(Layer):
     >>> ScalePool(field.type)(field).tensor.shape
     torch.Size([1, 1, 1, 3, 3])
     """
+
+    across_scale = 2**31  # as far as there are channels: pooling joins them
 
     def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         _check_axis("scale pooling", type, "over_scale")
@@ -105,14 +103,7 @@ class ScalePool(Layer):
         return canvas
 
     def canvas(self, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return canvas.select(0, 1)
 
-    @property
-    def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """All of them: pooling joins the scale channels."""
-        return 2**31
-
     def extra_repr(self) -> str:
-        """The types and the strategy."""
         return f"{super().extra_repr()}, {self.pooling!r}"

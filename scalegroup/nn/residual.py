@@ -1,7 +1,5 @@
 """Residual blocks."""
 
-from __future__ import annotations
-
 from scalegroup.errors import check_instance
 from scalegroup.nn.add import Add
 from scalegroup.nn.layer import Layer
@@ -25,4 +23,4 @@ class Residual(Add):
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
         check_instance("body", body, Layer, mend="pass a layer, such as nn.Sequential(...)")
-        super().__init__(body, shortcut or Identity(body.map_type))
+        super().__init__(body, shortcut or Identity(body.in_type))

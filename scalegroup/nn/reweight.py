@@ -1,7 +1,5 @@
 """From one homogeneity weight to another."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from scalegroup.algebra.representation import Representation
@@ -43,9 +41,8 @@ class Reweight(Layer):
         super().__init__(in_type, replace(in_type, fibre=fibre))
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """See `Layer`."""
         self.check_input(field)
-        pairs = zip(self.map_type.fibre.weights, self.out_type.fibre.weights, strict=True)
+        pairs = zip(self.in_type.fibre.weights, self.out_type.fibre.weights, strict=True)
         change = [before - after for before, after in pairs]
         maps = []
         for run in field.runs:

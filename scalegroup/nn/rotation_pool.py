@@ -1,7 +1,5 @@
 """Pooling over rotations."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch
@@ -44,9 +42,7 @@ class RotationPool(PerSample):
         self.sizes = [kind.dimension for kind, count in rotation.fields for _ in range(count)]
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """See `PerChannel`."""
         return torch.cat([self.pooling.reduce(part, 1) for part in maps.split(self.sizes, 1)], 1)
 
     def extra_repr(self) -> str:
-        """The types and the strategy."""
         return f"{super().extra_repr()}, {self.pooling!r}"

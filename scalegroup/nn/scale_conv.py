@@ -1,9 +1,7 @@
 """Convolution along the scale axis."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 
@@ -52,22 +50,15 @@ class ScaleConv(Layer):
         nn.init.normal_(self.weight, std=math.sqrt(1 / (len(self.weight) * in_type.size)))
 
     def forward(self, field: ScaleField) -> ScaleField:
-        """See `Layer`."""
         self.check_input(field)
         if field.window.group != self.group:
             raise ScaleGroupError(
                 f"{field.window!r}", expected=f"scale channels of {self.group!r}", mend="use the group it was made for"
             )
-        held = field.grids
-        given = [
-            reduce(
-                Grid.intersection,
-                [supported(grid, self._factor(n, m, held), held.grids[m]) for m in self._near(n, held)],
-            )
-            for n, grid in enumerate(held.grids)
-        ]
-        grids = _one_for_all(given, held, Grid.intersection)
-        maps = []
+        held, maps = field.grids, []
+        grids = self._joined(
+            Grid.intersection, held, lambda n, m: supported(held.grids[n], self._factor(n, m, held), held.grids[m])
+        )
         for n, grid in enumerate(grids.grids):
             near = self._near(n, held)
             seen = [resample(field.channel(m), held.grids[m], grid, self._factor(n, m, held)) for m in near]
@@ -77,14 +68,9 @@ class ScaleConv(Layer):
         return replace(field, maps=folded(maps, grids), type=self.out_type, grids=grids)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """See `Layer`."""
-        needed = [
-            reduce(
-                Grid.union, [support(wanted.grids[n], self._factor(n, m, canvas), held) for n in self._near(m, canvas)]
-            )
-            for m, held in enumerate(canvas.grids)
-        ]
-        return _one_for_all(needed, wanted, Grid.union)
+        return self._joined(
+            Grid.union, wanted, lambda m, n: support(wanted.grids[n], self._factor(n, m, canvas), canvas.grids[m])
+        )
 
     def _near(self, n: int, grids: Grids) -> range:
         """The channel and its neighbours, of those that are there."""
@@ -92,11 +78,13 @@ class ScaleConv(Layer):
 
     def _factor(self, n: int, m: int, grids: Grids) -> float:
         """The spacing of channel n, in samples of channel m."""
-        at = [grids.grids[k].samples_per_sigma for k in (m, n)]
-        return self.group.factor(n - m) * at[0] / at[1]
+        return self.group.factor(n - m) * grids.grids[m].samples_per_sigma / grids.grids[n].samples_per_sigma
 
+    def _joined(self, join: Callable[[Grid, Grid], Grid], like: Grids, of: Callable[[int, int], Grid]) -> Grids:
+        """Of each channel what `of` gives for it and each of its neighbours, joined.
 
-def _one_for_all(grids: Sequence[Grid], like: Grids, join: Callable[[Grid, Grid], Grid]) -> Grids:
-    """Joined to one grid for all channels, where they have one in `like`: then they stay folded."""
-    alike = len(set(like.grids)) == 1
-    return replace(like, grids=(reduce(join, grids),) * len(grids) if alike else tuple(grids))
+        To one grid for all channels, where they have one in `like`: then they stay folded.
+        """
+        grids = [reduce(join, [of(n, m) for m in self._near(n, like)]) for n in range(len(like.grids))]
+        alike = len(set(like.grids)) == 1
+        return replace(like, grids=(reduce(join, grids),) * len(grids) if alike else tuple(grids))

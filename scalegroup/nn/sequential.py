@@ -97,21 +97,17 @@ class Sequential(Layer):
         return self._through(layers, images, window, None)
 
     def run(self, field: Any, wanted: Any, **options: Any) -> Any:
-        """See `Layer`."""
         return self(field, wanted=wanted, **options)
 
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
-        """See `Layer`."""
         return self._regions(list(self), wanted, canvas)[0]
 
     def canvas(self, canvas: Grids) -> Any:
-        """See `Layer`."""
         for layer in self:
             canvas = layer.canvas(canvas)
         return canvas
 
     def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """See `Layer`."""
         regions = self._regions(list(self), wanted, canvas)
         for number, (layer, region) in enumerate(zip(self, regions[1:], strict=True)):
             inner = f"{name}[{number}]." if name else ""
@@ -122,11 +118,6 @@ class Sequential(Layer):
     def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As far as all of them together."""
         return sum(layer.across_scale for layer in self)
-
-    @property
-    def keeps_scale(self) -> bool:
-        """Whether all of them do."""
-        return all(layer.keeps_scale for layer in self)
 
     # -- a network ----------------------------------------------------------------------------------------------------
 

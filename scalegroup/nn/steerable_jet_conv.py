@@ -1,7 +1,5 @@
 """The Gaussian 2-jet layer that commutes with rotations as well as with scalings."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import product
@@ -15,7 +13,6 @@ from scalegroup.algebra.steerable import invariants, jet_intertwiners
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
 from scalegroup.jets import jet
-from scalegroup.jets.kernels import Kernel
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import check_map_type
 
@@ -29,7 +26,7 @@ class SteerableJetConv(JetConv):
     Args:
         in_type: scalar features over scale and plane; without a rotation (images, say), they do not mix under any.
         rotation: the fields that it gives, such as `4 * RotationGroup(8).regular`.
-        beta, kernel, stride: as of `JetConv`.
+        **options: `beta`, `kernel` and `stride`, as of `JetConv`.
 
     Attributes:
         weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
@@ -45,30 +42,18 @@ class SteerableJetConv(JetConv):
     True
     """
 
-    def __init__(
-        self,
-        in_type: FieldType,
-        rotation: RotationRepresentation,
-        *,
-        beta: float = 1.0,
-        kernel: Kernel | None = None,
-        stride: int = 1,
-    ) -> None:
+    def __init__(self, in_type: FieldType, rotation: RotationRepresentation, **options: Any) -> None:
         check_instance("rotation", rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
         before = check_map_type("in_type", in_type).rotation
         if before is not None and before.group != rotation.group:
             raise ScaleGroupError(
                 f"{rotation!r} behind {before!r}", expected="one group of rotations", mend="use one RotationGroup"
             )
-        out_type = FieldType.rotating(rotation)
-        super().__init__(in_type, out_type, beta=beta, kernel=kernel, stride=stride)
-
-    @property
-    def _before(self) -> RotationRepresentation:
-        return self.map_type.rotation or self.map_type.size * self._behind.group.trivial
+        super().__init__(in_type, FieldType.rotating(rotation), **options)
 
     def _make_parameters(self) -> None:
-        rotation, before = self._behind, self._before
+        rotation: Any = self.out_type.rotation
+        before = self.in_type.rotation or self.in_type.size * rotation.group.trivial
         bases = [
             jet_intertwiners(rotation.group, kind_in, kind_out)
             for (kind_out, _), (kind_in, _) in product(rotation.fields, before.fields)
@@ -98,10 +83,9 @@ class SteerableJetConv(JetConv):
 
     def reset_parameters(self) -> None:
         """Normal weights for coefficients of variance 2 / (5·in) in the mean, the offsets zero."""
-        features = self._before.dimension
         for weights, basis in zip(self.weights, self._bases, strict=False):
             per_weight = basis.shape[1:].numel() / max(len(basis), 1)  # of the coefficients of a pair of fields
-            nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (jet.SIZE * features)))
+            nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (jet.SIZE * self.in_type.size)))
         for offset in self.offsets:
             nn.init.zeros_(offset)
 
@@ -126,12 +110,5 @@ class SteerableJetConv(JetConv):
         """The paper has none for weights that rotations share: 0."""
         return 0
 
-    @property
-    def _behind(self) -> RotationRepresentation:
-        rotation = self.out_type.rotation
-        assert rotation is not None  # set in __init__
-        return rotation
-
     def extra_repr(self) -> str:
-        """The fields, beta, kernel and stride."""
-        return f"{self._before!r} → {self._behind!r}, {super().extra_repr()}"
+        return f"{self.in_type.rotation or 'no rotation'} → {self.out_type.rotation!r}, {super().extra_repr()}"

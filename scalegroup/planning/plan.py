@@ -4,8 +4,6 @@ It works backwards from the read-out, through what each layer needs, to the regi
 On self-similar grids it is the same for all channels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,8 +69,8 @@ class Plan:
         ]
         for step in self.steps:
             grids = step.grids.grids
-            shapes = _ends(f"{grid.shape[0]}×{grid.shape[1]}" for grid in grids)
-            densities = _ends(f"{grid.samples_per_sigma:.4g}" for grid in grids)
+            shapes = ends(f"{grid.shape[0]}×{grid.shape[1]}" for grid in grids)
+            densities = ends(f"{grid.samples_per_sigma:.4g}" for grid in grids)
             lines.append(
                 f"{len(grids):8d} | {densities:>10} | {shapes:>9} | {step.features:8d} | "
                 f"{sum(step.multiply_adds) / 1e6:7.2f} | {step.bytes / 2**10:8.1f} | {step.name} {step.detail}".rstrip()
@@ -80,7 +78,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def _ends(texts: Iterable[str]) -> str:
+def ends(texts: Iterable[str]) -> str:
     """The one text of all channels, or those of the finest and the coarsest."""
     different = list(dict.fromkeys(texts))
     return different[0] if len(different) == 1 else f"{different[0]}…{different[-1]}"

@@ -1,7 +1,5 @@
 """Derived bounds on the covariance error of one 2-jet layer, and the error itself on images with a closed form."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -10,7 +8,8 @@ import torch
 from scalegroup import functional
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.boundary import Replicate
-from scalegroup.jets.kernels import DiscreteGaussian, Kernel
+from scalegroup.jets.kernel import Kernel
+from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.closed_form import Sinusoids
 
 

@@ -5,8 +5,6 @@ source's part (a part may be negative, where two errors had cancelled); with wha
 to the error observed.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence
@@ -266,7 +264,7 @@ def _centre(field: ScaleField, channel: int) -> Tensor:
 
 def _pooled(layers: Sequence[nn.Layer], values: Tensor, window: ScaleWindow) -> Tensor:
     """`[batch, feature, scale]` through the pooling over scale, and whatever comes behind it."""
-    field = ScaleField.of(values[..., None, None], layers[0].map_type, window.select(0, values.shape[2]))
+    field = ScaleField.of(values[..., None, None], layers[0].in_type, window.select(0, values.shape[2]))
     for layer in layers:
         field = layer(field)
     return field.tensor

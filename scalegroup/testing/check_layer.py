@@ -4,8 +4,6 @@ A layer is wrong when it needs more samples than it says, or fewer; when it look
 it keeps something of an earlier call, or loses a setting when it is copied; when it does not commute with scaling.
 """
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Callable, Iterable
@@ -29,7 +27,7 @@ from scalegroup.nn.layer import Layer
 from scalegroup.nn.reweight import Reweight
 from scalegroup.testing.closed_form import Blobs
 
-_ROUNDING = 1e-12  # of float64, relative to the largest value
+_ROUNDING = 1e-12  # of float64, for values of about one
 _LIFTING = 1e-8  # of the signal, for objects of 1.5 and σ₀ of 2 pixels
 _SIZE = 65  # of the images, in pixels
 _SPARE = 1  # samples that a layer may ask for in vain, on each side: windows of interpolation end in zeros
@@ -80,8 +78,7 @@ class _Bench:
             wanted, needed = self._needed(layer, density, off_centre=off_centre)
             larger = self._random(needed.map(self._wider), seed=1)
             parts, wholes = _maps(layer.run(larger, wanted)), _maps(_cropped(layer(larger), wanted))
-            close = all(torch.allclose(a, b, rtol=0, atol=_ROUNDING) for a, b in zip(parts, wholes, strict=True))
-            assert close, "a part of the output differs from the same part of the whole"
+            _assert_close(parts, wholes, "a part of the output differs from the same part of the whole")
 
     def needs_what_it_says(self) -> None:
         """What it says it needs is enough: no gradient reaches further. And not more: every side of it matters."""
@@ -200,9 +197,7 @@ class _Bench:
         field = self._random(self._needed(layer)[1], seed=9)
         module = _OnMaps(layer, field)
         exported = torch.export.export(module, (field.maps,)).module()
-        pairs = zip(exported(field.maps), module(field.maps), strict=True)
-        close = all(torch.allclose(a, b, rtol=_ROUNDING, atol=_ROUNDING) for a, b in pairs)
-        assert close, "the graph gives other values"
+        _assert_close(exported(field.maps), module(field.maps), "the graph gives other values")
 
     # -- what the laws need -------------------------------------------------------------------------------------------
 
@@ -255,6 +250,10 @@ class _OnMaps(nn.Module):
         return _maps(self.layer(replace(self.field, maps=maps)))
 
 
+def _assert_close(one: tuple[Tensor, ...], other: tuple[Tensor, ...], said: str) -> None:
+    torch.testing.assert_close(one, other, rtol=_ROUNDING, atol=_ROUNDING, msg=said)
+
+
 def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -269,9 +268,8 @@ def _maps(result: Any) -> tuple[Tensor, ...]:
 
 
 def _cropped(result: Any, wanted: Any) -> Any:
-    if isinstance(result, dict):
-        return {name: field.crop(wanted[name]) for name, field in result.items()}
-    return result.crop(wanted)
+    heads = isinstance(result, dict)
+    return {name: result[name].crop(wanted[name]) for name in result} if heads else result.crop(wanted)
 
 
 def _weighted(maps: Iterable[Tensor]) -> Tensor:

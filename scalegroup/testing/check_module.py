@@ -1,17 +1,15 @@
 """The whole question about one module, as `python -m scalegroup check` asks it: reports, verdict and error budget."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.fields.field import ScaleField
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.bounds import CovarianceCheck, covariance_check
 from scalegroup.testing.budget import ErrorBudget, error_budget, kernel_layers, moved_channels, on_pixels
@@ -123,7 +121,7 @@ def check_module(
         mend = "pass --channels as the module has them"
         raise ScaleGroupError(f"a module with {net.window.channels} scale channels", expected=f"{channels}", mend=mend)
     shared = [element for element in elements if moved_channels(net.window, element)]
-    before_pooling = _BeforePooling(net)
+    before_pooling = partial(net.field, pooled=False)
     shown = module is net and getattr(net, "keeps_scale", False)  # the reports of the output are of its channels
     visible = budget and bool(shared) and hasattr(net, "plan")
     return Verdict(
@@ -144,17 +142,6 @@ def _networks(module: torch.nn.Module) -> list[Any]:
     except ScaleGroupError:  # a chain of layers that lifts no images has no window
         pass
     return list(dict.fromkeys(net for part in module.children() for net in _networks(part)))
-
-
-class _BeforePooling(torch.nn.Module):
-    """A network without its pooling over scale."""
-
-    def __init__(self, net: Any) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: torch.Tensor) -> ScaleField:
-        return self.net.field(images, pooled=False)
 
 
 def _layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]:

@@ -1,7 +1,5 @@
 """Named checks that any module can be put through, and `parametrize_with_checks` to run them under pytest."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -11,31 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.testing.equivariance import TOLERANCE, assert_equivariant, object_images
+from scalegroup.testing.outputs import place_of
 
 Check = Callable[[nn.Module], None]
 
 
-def parametrize_with_checks(
-    modules: Iterable[nn.Module],
-    *,
-    ratio: float = 2**0.5,
-    powers: Sequence[int] = (1, 2),
-    size: int = 129,
-    in_channels: int = 1,
-    tolerance: float = TOLERANCE,
-) -> Any:
+def parametrize_with_checks(modules: Iterable[nn.Module], **options: Any) -> Any:
     """A pytest decorator that runs a test for every module and every check, in scikit-learn's manner.
 
     Args:
         modules: from images `[batch, channel, y, x]` to class scores, maps or fields.
-        ratio: γ.
-        powers: which γ^power are checked.
-        size: rows and columns of the images.
-        in_channels: image channels.
-        tolerance: of `assert_equivariant`.
+        **options: of `checks`.
 
     Raises:
         ScaleGroupError: if there is no module, or something is none.
@@ -49,11 +36,10 @@ def parametrize_with_checks(
     modules = list(modules)
     if not modules:
         raise ScaleGroupError("no modules", expected="one or more", mend="pass a list: [MyModule()]")
-    named = checks(ratio=ratio, powers=powers, size=size, in_channels=in_channels, tolerance=tolerance)
+    named = checks(**options)
     cases = [
         pytest.param(check_instance("module", module, nn.Module, mend="wrap it in one"), check, id=f"{name}-{title}")
-        for module in modules
-        for name in [type(module).__name__]
+        for module, name in ((module, type(module).__name__) for module in modules)
         for title, check in named.items()
     ]
     return pytest.mark.parametrize(("module", "check"), cases)
@@ -67,19 +53,25 @@ def checks(
     in_channels: int = 1,
     tolerance: float = TOLERANCE,
 ) -> dict[str, Check]:
-    """The checks by name; the arguments are those of `parametrize_with_checks`.
+    """The checks by name.
+
+    Args:
+        ratio: γ.
+        powers: which γ^power are checked.
+        size: rows and columns of the images.
+        in_channels: image channels.
+        tolerance: of `assert_equivariant`.
 
     >>> list(checks(ratio=2.0, powers=(1,)))
     ['output_is_finite', 'output_repeats', 'images_do_not_mix', 'gradients_are_finite', 'equivariant_under_2']
     """
-    group = ScaleGroup(ratio)
     images = object_images(size, count=2).sample(size, size).expand(-1, in_channels, -1, -1)
     found: dict[str, Check] = {
         law.__name__[1:]: partial(law, images=images)
         for law in (_output_is_finite, _output_repeats, _images_do_not_mix, _gradients_are_finite)
     }
     for power in powers:
-        element = group.element(check_integer("power", power))
+        element = ScaleGroup(ratio).element(power)
         found[f"equivariant_under_{element.scale_factor:.4g}"] = lambda module, element=element: assert_equivariant(
             _in_evaluation(module), element, tolerance=tolerance, size=size, in_channels=in_channels
         )
@@ -93,10 +85,8 @@ def _in_evaluation(module: nn.Module) -> nn.Module:
 
 def _values(module: nn.Module, images: Tensor) -> Tensor:
     """The output, a field's scale channels one behind the other: the first axis is that of the images."""
-    parameter = next(module.parameters(), None)
-    if parameter is not None:
-        images = images.to(parameter.device, parameter.dtype)
-    result = module(images)
+    dtype, device = place_of(module)
+    result = module(images.to(device, dtype))
     is_field = isinstance(result, ScaleField)
     return torch.cat([result.channel(n).flatten(1) for n in range(len(result.grids.grids))], 1) if is_field else result
 

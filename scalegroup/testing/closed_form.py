@@ -55,7 +55,6 @@ class Sinusoids(ContinuousImage):
         )
 
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
-        """See `ContinuousImage`."""
         wx, wy = self.frequencies[..., 0, None, None], self.frequencies[..., 1, None, None]
         waves = torch.cos(wx * x + wy * y[:, None] + self.phases[..., None, None])
         return (self.amplitudes[..., None, None] * waves).sum(1)
@@ -80,7 +79,6 @@ class Polynomials(ContinuousImage):
         return Polynomials(2 * torch.rand(batch, 6, generator=generator, dtype=torch.float64) - 1)
 
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
-        """See `ContinuousImage`."""
         c0, cx, cy, cxx, cxy, cyy = self.coefficients[:, :, None, None].unbind(1)
         y = y[:, None]
         return c0 + cx * x + cy * y + cxx * x**2 + cxy * x * y + cyy * y**2
@@ -129,7 +127,6 @@ class Blobs(ContinuousImage):
         return replace(self, centres=torch.stack([c * x + s * y, c * y - s * x], dim=-1))
 
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
-        """See `ContinuousImage`."""
         cx, cy = self.centres[..., 0, None], self.centres[..., 1, None]
         variance = 2 * self.widths[..., None] ** 2
         along_x = torch.exp(-((x - cx) ** 2) / variance)

@@ -5,8 +5,6 @@ canvas of one size: nothing is interpolated. Its two outputs are compared where 
 channel, onto another: on self-similar grids all samples that both have, on pixels those at multiples of S.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A derived bound on the lifting's error, which is all that self-similar grids leave of the error of scaling."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

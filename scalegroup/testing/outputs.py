@@ -1,7 +1,5 @@
 """What modules give: class scores, maps, or fields over scale and plane; and where scaling moves their samples."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +47,8 @@ OUTPUT_TYPES = {"scores": SCORES, "scale_scores": SCALE_SCORES, "maps": MAPS, "f
 
 def place_of(module: Callable[[Tensor], Any]) -> tuple[torch.dtype, torch.device]:
     """Where the module computes, by its parameters."""
-    owner = getattr(module, "__self__", module)  # of a bound method such as net.scale_logits
+    owner = getattr(module, "func", module)  # of a partial one such as partial(net.field, pooled=False)
+    owner = getattr(owner, "__self__", owner)  # of a bound method such as net.scale_logits
     first = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     return (torch.float64, torch.device("cpu")) if first is None else (first.dtype, first.device)
 

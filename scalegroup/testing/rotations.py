@@ -1,7 +1,5 @@
 """How far a module is from rotation invariance: the other group that 2-jets know."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

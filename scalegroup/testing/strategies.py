@@ -11,8 +11,6 @@ They shrink towards γ = √2, powers near 0, small tensors and seed 0. Hypothes
 >>> test_scalings_commute()
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
