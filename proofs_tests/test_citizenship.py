@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from scalegroup import (
     SampledDerivatives,
     ScaleGroup,
     ScaleWindow,
+    constants,
     nn,
 )
 
@@ -351,6 +353,29 @@ def test_nothing_grows_with_the_number_of_steps() -> None:
                 step(number)
             sizes.append(living.bytes)
         assert sizes[1] == sizes[2]
+
+
+def test_what_is_remembered_of_image_sizes_is_bounded() -> None:
+    """A tensor that follows from settings is made once, kept while it is among the last few hundred, and then gone."""
+    asked = []
+
+    @constants.constant_tensor
+    def numbers_up_to(length: int) -> np.ndarray:
+        asked.append(length)
+        return np.arange(length)
+
+    def kept() -> int:
+        return sum(name.startswith("numbers_up_to") for name in vars(constants._MADE))
+
+    like, most = torch.zeros(1), constants._MOST
+    for length in range(2 * most):
+        assert numbers_up_to(length, like=like).sum() == length * (length - 1) / 2
+    assert kept() == most
+    numbers_up_to(2 * most - 1, like=like)
+    assert len(asked) == 2 * most  # remembered ...
+    assert numbers_up_to(3, like=like).tolist() == [0, 1, 2]
+    assert len(asked) == 2 * most + 1  # ... and forgotten
+    assert kept() == most
 
 
 def test_channels_last_images_give_the_same() -> None:

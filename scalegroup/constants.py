@@ -1,10 +1,13 @@
 """Tensors that follow from settings alone: made once, kept on their device, and constants to `torch.compile`."""
 
+from collections import UserString
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from itertools import count
+from threading import RLock
 from types import SimpleNamespace
-from typing import Any, ParamSpec
+from typing import Any
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -13,11 +16,15 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 _MADE = SimpleNamespace()
 _NUMBERS = count()
+_LOCK = RLock()
+_MOST = 256  # of each kind: some dozen image sizes
 
-_P = ParamSpec("_P")
+
+class _Name(UserString):
+    """That of a tensor, which goes when its name does."""
 
 
-def constant_tensor(make: Callable[_P, np.ndarray]) -> Callable[..., Tensor]:
+def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     """A function that gives a float64 array, as one that gives a tensor like another: `f(..., like=maps)`.
 
     All arguments must be hashable; for torch.compile to hand them over, numbers, tuples of them, or objects that were
@@ -30,19 +37,21 @@ def constant_tensor(make: Callable[_P, np.ndarray]) -> Callable[..., Tensor]:
     tensor([0., 1., 2.])
     """
 
-    @cache
-    def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> str:
+    @lru_cache(maxsize=_MOST)
+    def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> _Name:
         # a real tensor, and fit for autograd, even where the first call comes from within export or inference mode
         with _disable_current_modes(), torch.inference_mode(False):
-            array = np.ascontiguousarray(make(*arguments))  # type: ignore[call-arg]
+            array = np.ascontiguousarray(make(*arguments))
             tensor = torch.as_tensor(array, dtype=dtype, device=device)
-        name = f"{make.__name__}{next(_NUMBERS)}"
-        setattr(_MADE, name, tensor)
+        name = _Name(f"{make.__name__}{next(_NUMBERS)}")
+        setattr(_MADE, str(name), tensor)
+        finalize(name, vars(_MADE).pop, str(name))  # what the cache forgets is gone from there as well
         return name
 
     @torch.compiler.assume_constant_result
     def name_of(dtype: torch.dtype, device: torch.device, *arguments: Any) -> str:
-        return made(arguments, dtype, device)
+        with _LOCK:  # threads that make the same one at a time would each drop the other's
+            return str(made(arguments, dtype, device))
 
     @wraps(make)
     def wrapped(*arguments: Any, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from scalegroup.algebra.representation import Representation, trivial
 from scalegroup.algebra.rotation import RotationRepresentation
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_number
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class FieldType:
 
     def __post_init__(self) -> None:
         check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(size)")
-        check_number("smoothed", self.smoothed)
+        if self.smoothed != 0:
+            check_positive("smoothed", self.smoothed)
         if self.rotation is not None:
             check_instance("rotation", self.rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
             if self.rotation.dimension != self.fibre.dimension:

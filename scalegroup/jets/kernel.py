@@ -68,9 +68,10 @@ class Kernel(ABC):
             )
         return self.build(left)
 
+    @torch.compiler.assume_constant_result
     def reach(self, sigma: float, smoothed: float = 0.0) -> int:
         """How many samples beyond its own place a value of the jet depends on."""
-        return _reach(self, sigma, smoothed)
+        return self.taps(sigma, smoothed).shape[-1] // 2 + self.stencils.shape[-1] // 2
 
     @abstractmethod
     def build(self, sigma: float) -> np.ndarray:
@@ -97,11 +98,6 @@ class Kernel(ABC):
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
     ) -> int:
         """Of `combine`, for one image whose result has that shape."""
-
-
-@torch.compiler.assume_constant_result
-def _reach(kernel: Kernel, sigma: float, smoothed: float) -> int:
-    return kernel.taps(sigma, smoothed).shape[-1] // 2 + kernel.stencils.shape[-1] // 2
 
 
 @constant_tensor
