@@ -15,7 +15,7 @@ export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.tri
 .PHONY: demo test lint mutation install clean
 
 demo: install
-	$(RUN) -m benchmarks generalisation --output results/demo
+	$(RUN) -m benchmarks generalisation --epochs 6 --output results/demo
 
 test: install
 	$(RUN) -m pytest -n auto -q
