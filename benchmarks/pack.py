@@ -54,14 +54,14 @@ def model_card(name: str, trained: Trained, parameters: int) -> str:
     recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["training"].items())
     sizes = " and ".join(f"{one:g}" for one in (size if isinstance(size, list) else [size]))
     accuracy = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
-    good = [float(size) for size, value in about["accuracy"].items() if value >= max(about["accuracy"].values()) - 0.02]
+    good = near_the_best({float(size): value for size, value in about["accuracy"].items()})
     grid = architecture.grid
     if architecture.samples_per_sigma is not None:
         grid += f", {architecture.samples_per_sigma:.3g} samples per σ"
     return f"""# {name}
 
 ```python
-net = gaussian_derivative_net(weights={name!r})
+net = gaussian_derivative_net(weights="{name}")
 ```
 
 A Gaussian derivative network ({parameters} parameters, hidden widths {"-".join(map(str, architecture.widths))}),
@@ -91,8 +91,25 @@ On {about["test_images"]} held-out images of each size:
 
 ## Limits
 
-- Within two points of its best from size {min(good):.4g} to {max(good):.4g} only; nothing beyond the sizes above was
+- Within two points of its best from size {good[0]:.4g} to {good[-1]:.4g} only; nothing beyond the sizes above was
   tried.
 - One object, in the centre, upright, without clutter; other handwriting, fonts or cameras were not tried.
 - The classes are those of the data; an image of something else gets one of them all the same.
 """
+
+
+def near_the_best(accuracy: dict[float, float]) -> list[float]:
+    """The sizes around the best one up to where accuracy is two points less.
+
+    >>> near_the_best({0.5: 0.98, 0.7: 0.9, 1.0: 0.97, 2.0: 0.99, 4.0: 0.95})
+    [1.0, 2.0]
+    """
+    sizes = sorted(accuracy)
+    best = max(sizes, key=accuracy.__getitem__)
+    good = [accuracy[size] >= accuracy[best] - 0.02 for size in sizes]
+    first = last = sizes.index(best)
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last < len(sizes) - 1 and good[last + 1]:
+        last += 1
+    return sizes[first : last + 1]

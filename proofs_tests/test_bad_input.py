@@ -392,7 +392,7 @@ REFUSALS = [
     Refusal("neighbours", lambda n: SCALES(TWO, neighbours=n), 2, NOT_COUNTS, "neighbours"),
     Refusal("group of ScaleConv", lambda group: nn.ScaleConv(TWO, 2, group), G, [WINDOW, *NOT_OURS], "group"),
     Refusal(
-        "window of ScaleConv", lambda window: SCALES(TWO)(replace(FIELD, window=window)), WINDOW, [ELSEWHERE], "3 scale"
+        "window of ScaleConv", lambda window: SCALES(TWO)(replace(FIELD, window=window)), WINDOW, [ELSEWHERE], "of 3$"
     ),
     Refusal("body", nn.Residual, JET(TWO), [nn.ReLU, *NOT_OURS], "body"),
     Refusal("shortcut", lambda layer: nn.Residual(JET(TWO), layer), nn.ReLU(TWO), [nn.ReLU(ONE), 3, "two"], "branch"),

@@ -1,6 +1,7 @@
 """Convolution along the scale axis: resampling by hand, the ends of the window, and what they cost of covariance."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ from torch.nn.functional import softplus
 from proofs_tests.comparison import RATIOS, ROUNDING
 from proofs_tests.networks import after_a_batch, and_nothing, difference, jet_network
 from scalegroup import Axis, Background, FieldType, Grid, Grids, ScaleField, ScaleGroup, ScaleWindow, functional, nn
+from scalegroup.fields import neighbours as across_scale
 from scalegroup.fields.lifting import SelfSimilar
 from scalegroup.fields.resample import resample
 from scalegroup.testing.closed_form import Blobs
@@ -190,14 +192,17 @@ def test_resampling_by_another_factor_is_no_convolution_over_the_group(
     slip: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Covariance cannot tell, since all channels err alike: the slow loop can. Such a slip in one channel, both can."""
-    factor = nn.ScaleConv._factor
+    factors = across_scale._factors
 
-    def everywhere(self: nn.ScaleConv, n: int, m: int, grids: Grids) -> float:
-        return factor(self, n, m, grids) * slip ** (n - m)
+    def everywhere(group: ScaleGroup, grids: Grids) -> Callable[[int, int], float]:
+        return lambda n, m: factors(group, grids)(n, m) * slip ** (n - m)
 
-    monkeypatch.setattr(nn.ScaleConv, "_factor", everywhere)
+    def in_one(group: ScaleGroup, grids: Grids) -> Callable[[int, int], float]:
+        return lambda n, m: factors(group, grids)(n, m) * (slip if n == 2 != m else 1)
+
+    monkeypatch.setattr(across_scale, "_factors", everywhere)
     assert max(covariance_errors(2.0, 1, 5)[1:3]) <= 1e-9
     with pytest.raises(AssertionError):
         test_layer_is_the_slow_loop(2.0, 1)
-    monkeypatch.setattr(nn.ScaleConv, "_factor", lambda *a: factor(*a) * (slip if a[1] == 2 != a[2] else 1))
+    monkeypatch.setattr(across_scale, "_factors", in_one)
     assert max(covariance_errors(2.0, 1, 5)[1:3]) > 1e-4

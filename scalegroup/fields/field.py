@@ -103,8 +103,6 @@ class ScaleField:
         grids = Grids.of_pixels((tensor.shape[3], tensor.shape[4]), window.sigmas)
         return ScaleField(tensor.unbind(2), type, window, grids)
 
-    # -- what it is ---------------------------------------------------------------------------------------------------
-
     @property
     def batch(self) -> int:
         """How many images."""
@@ -151,8 +149,6 @@ class ScaleField:
         batch = self.batch
         run = next(run for run in self.runs if index < run.stop)
         return run.maps[(index - run.start) * batch : (index - run.start + 1) * batch]
-
-    # -- how it is acted on -------------------------------------------------------------------------------------------
 
     def transform(self, element: GroupElement) -> ScaleField:
         """The field of the scaled image (eq 2), by relabelling: total, and exact to the bit.

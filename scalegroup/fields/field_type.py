@@ -80,11 +80,6 @@ class FieldType:
         return self.fibre.dimension
 
     @property
-    def is_vector(self) -> bool:
-        """Whether features are all that is left: pooled over scale and read out of the plane, as class scores are."""
-        return not (self.over_scale or self.over_plane)
-
-    @property
     def unsmoothed(self) -> FieldType:
         """The same features, of which nothing is known to be smooth."""
         return replace(self, smoothed=0.0)

@@ -93,5 +93,4 @@ class Branches(Parallel):
 
     @property
     def within(self) -> Sequence[Layer]:
-        """The branches."""
         return list(self.branches)

@@ -44,10 +44,8 @@ class Heads(Parallel):
         return [(f".{name}", head, wanted[name]) for name, head in self.heads.items()]
 
     def canvas(self, canvas: Grids) -> Any:
-        """What each head's is."""
         return {name: head.canvas(canvas) for name, head in self.heads.items()}
 
     @property
     def within(self) -> Sequence[Layer]:
-        """The heads."""
         return list(self.heads.values())

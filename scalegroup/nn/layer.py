@@ -192,7 +192,6 @@ class PerSample(PerChannel):
     """A `PerChannel` that looks at one sample at a time."""
 
     def reach(self, samples_per_sigma: float) -> int:
-        """None."""
         return 0
 
 

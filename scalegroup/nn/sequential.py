@@ -47,8 +47,6 @@ class Sequential(Layer):
         self.layers = nn.ModuleList(chain)
         self.checkpointing = checkpointing
 
-    # -- a sequence ---------------------------------------------------------------------------------------------------
-
     def __len__(self) -> int:
         return len(self.layers)
 
@@ -63,7 +61,6 @@ class Sequential(Layer):
 
     @property
     def within(self) -> Sequence[Layer]:
-        """The layers."""
         return list(self)
 
     def append(self, layer: Layer | Callable[[FieldType], Layer]) -> Sequential:
@@ -72,8 +69,6 @@ class Sequential(Layer):
         self.layers.append(last)
         self.out_type = last.out_type
         return self
-
-    # -- a layer ------------------------------------------------------------------------------------------------------
 
     def forward(self, field: Any, *, window: ScaleWindow | None = None, wanted: Grids | None = None) -> Any:
         """A field, or images `[batch, channel, y, x]`; class scores come as `[batch, features]`, all else as a field.
@@ -118,8 +113,6 @@ class Sequential(Layer):
     def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As far as all of them together."""
         return sum(layer.across_scale for layer in self)
-
-    # -- a network ----------------------------------------------------------------------------------------------------
 
     @property
     def window(self) -> ScaleWindow:
@@ -187,7 +180,7 @@ def plain(result: Any) -> Any:
     """Features that are all that is left of a field as `[batch, features]`; a dictionary's each; all else as it is."""
     if isinstance(result, dict):
         return {name: plain(part) for name, part in result.items()}
-    vector = isinstance(result, ScaleField) and result.type.is_vector
+    vector = isinstance(result, ScaleField) and not (result.type.over_scale or result.type.over_plane)
     return result.tensor.flatten(1) if vector else result
 
 

@@ -199,8 +199,6 @@ class _Bench:
         exported = torch.export.export(module, (field.maps,)).module()
         _assert_close(exported(field.maps), module(field.maps), "the graph gives other values")
 
-    # -- what the laws need -------------------------------------------------------------------------------------------
-
     def _layer(self, seed: int = 0) -> Layer:
         torch.manual_seed(seed)
         mend = "pass a layer class, or functools.partial of one"
