@@ -138,9 +138,8 @@ def _extended(images: Tensor, sigma: float, kernel: Kernel, boundary: Boundary) 
     check_images(images)
     check_instance("kernel", kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
     check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Reflect()")
-    reach = kernel.reach(sigma)
-    grids = Grids.of_pixels((images.shape[2], images.shape[3]), (1.0,)).map(lambda grid: grid.dilated(reach))
-    (extended,) = ImageGrid().sample(images, grids, boundary)
+    pixels = Grids.of_pixels((images.shape[2], images.shape[3]), (1.0,))
+    (extended,) = ImageGrid().sample(images, pixels.map(lambda grid: grid.dilated(kernel.reach(sigma))), boundary)
     return extended
 
 

@@ -139,7 +139,7 @@ class BlurThenStencil(Kernel):
     def multiply_adds(
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
     ) -> int:
-        rows, columns = (stride * (length - 1) + 1 + self.stencils.shape[-1] - 1 for length in shape)
+        rows, columns = (stride * (length - 1) + self.stencils.shape[-1] for length in shape)
         taps = len(self.taps(sigma, smoothed))
         blur = taps * rows * (columns + taps - 1) + taps * rows * columns
         return inputs * (blur + outputs * self.stencils.shape[-1] ** 2 * math.prod(shape))

@@ -20,7 +20,7 @@ from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Grids
+from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.lifting import ImageGrid
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.kernels import SampledDerivatives
@@ -244,9 +244,7 @@ class _Bench:
         try:
             dtype = next((parameter.dtype for parameter in body.parameters()), both.dtype)
             canvas = body.canvas(Grids.of_pixels((size, size), near.sigmas))
-            field = body(
-                both.to(dtype), window=near, wanted=canvas.map(lambda grid: grid.around(0.0).intersection(grid))
-            )
+            field = body(both.to(dtype), window=near, wanted=canvas.map(_centre_of))
             values.append(_centre(field, channel - start))
         finally:
             for handle in handles:
@@ -254,10 +252,13 @@ class _Bench:
         return values
 
 
+def _centre_of(grid: Grid) -> Grid:
+    return grid.around(0.0).intersection(grid)  # the central samples, of those that there are
+
+
 def _centre(field: ScaleField, channel: int) -> Tensor:
     """`[batch, feature]` of one scale channel at the centre, in units of its σ₀: features of weight w times σ₀^w."""
-    grid = field.grids.grids[channel]
-    centre = grid.crop(field.channel(channel), grid.around(0.0).intersection(grid)).mean((-2, -1)).double()
+    centre = field.crop(field.grids.map(_centre_of)).channel(channel).mean((-2, -1)).double()
     sigma = field.grids.sigmas[channel]
     return centre * centre.new_tensor([sigma**weight for weight in field.type.fibre.weights])
 

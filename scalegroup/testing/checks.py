@@ -33,13 +33,13 @@ def parametrize_with_checks(modules: Iterable[nn.Module], **options: Any) -> Any
     """
     import pytest  # a test tool: only those who write tests need it
 
-    modules = list(modules)
+    modules = [check_instance("module", module, nn.Module, mend="wrap it in one") for module in modules]
     if not modules:
         raise ScaleGroupError("no modules", expected="one or more", mend="pass a list: [MyModule()]")
     named = checks(**options)
     cases = [
-        pytest.param(check_instance("module", module, nn.Module, mend="wrap it in one"), check, id=f"{name}-{title}")
-        for module, name in ((module, type(module).__name__) for module in modules)
+        pytest.param(module, check, id=f"{type(module).__name__}-{title}")
+        for module in modules
         for title, check in named.items()
     ]
     return pytest.mark.parametrize(("module", "check"), cases)
