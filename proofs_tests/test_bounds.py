@@ -308,6 +308,22 @@ def test_check_of_covariance_is_within_its_bound(sigma: float, factor: float) ->
     assert check.bound / 200 < check.measured <= check.bound  # a bound 200 times smaller fails
 
 
+@given(sigmas, factors, highest)
+def test_bound_of_the_gap_is_the_sum_of_those_of_both_layers(sigma: float, factor: float, max_frequency: float) -> None:
+    """C/σ² of the image in the channel σ, and C/(Sσ)² of the scaled one in the channel Sσ: it depends on S.
+
+    As the two errors have one sign, measuring a gap does not tell that a bound has too small a share of the second.
+    """
+    largest = max(discretisation_constants(max_frequency))
+    each = largest / sigma**2, largest / (factor * sigma) ** 2
+    bound = covariance_bound(sigma, factor, max_frequency)
+    assert math.isclose(bound, sum(each), rel_tol=1e-12)
+    check = covariance_check(sigma, factor, max_frequency=max_frequency, images=1)
+    assert check.bound == bound
+    for without in (each[0], 2 * each[0]):  # the controls: no second layer; the first one twice
+        assert factor < 1.01 or not math.isclose(bound, without, rel_tol=1e-3)
+
+
 def test_bound_is_for_factors_of_at_least_one() -> None:
     """Below, the scaled image has higher frequencies than `max_frequency`; exchange the images."""
     assert covariance_bound(2.0, 1.0, math.pi) > 0

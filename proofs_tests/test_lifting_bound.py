@@ -28,6 +28,11 @@ def smoothed(images: Blobs, sigma: float) -> Blobs:
     return Blobs(images.amplitudes * (images.widths / widths) ** 2, widths, images.centres)
 
 
+def scaled(images: Blobs, factor: float) -> Blobs:
+    """f(x / factor), as blobs."""
+    return Blobs(images.amplitudes, factor * images.widths, factor * images.centres)
+
+
 def error(images: Blobs, sigma0: float, sampling: SelfSimilar) -> float:
     """The largest difference of a lifted sample from the smoothed continuous image."""
     window = ScaleWindow(ScaleGroup(2.0), sigma0, 1)
@@ -62,6 +67,25 @@ def test_two_channels_differ_by_no_more_than_both_bounds(seed: int, ratio: float
     gap = finer.crop(fields[0].channel(0), shared) - coarser.crop(fields[1].channel(1), shared)
     bounds = lifting_bound(images, sigma0, sampling), lifting_bound(images, ratio * sigma0, sampling, factor=ratio)
     assert gap.abs().max().item() <= sum(bounds) + ROUNDING
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@given(seed=st.integers(0, 99), factor=st.floats(0.5, 2.0), sigma0=st.floats(0.7, 2.0))
+def test_bound_of_a_scaled_image_is_that_of_blobs_as_much_wider(
+    kernel, seed: int, factor: float, sigma0: float
+) -> None:
+    """It depends on S as the image does."""
+    images, sampling = images_of(seed, 1.5), SelfSimilar(0.8, kernel=kernel)
+    bound = lifting_bound(images, sigma0, sampling, factor=factor)
+    assert bound == pytest.approx(lifting_bound(scaled(images, factor), sigma0, sampling), rel=1e-9)
+    assert error(scaled(images, factor), sigma0, sampling) <= bound + ROUNDING
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_bound_of_the_image_is_none_for_the_image_at_half_its_size(kernel) -> None:
+    """The control of the law above: a bound without S."""
+    images, sampling = images_of(0, 1.5), SelfSimilar(0.8, kernel=kernel)
+    assert error(scaled(images, 0.5), 1.0, sampling) > 10 * lifting_bound(images, 1.0, sampling)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
