@@ -89,6 +89,37 @@ def test_representations_are_homomorphisms(order: int) -> None:
         assert not torch.equal(torch.matrix_power(cut, order), torch.eye(order, dtype=torch.float64))
 
 
+def turned_by_hand(representation: str, order: int, step: int, values: Tensor) -> Tensor:
+    """What a counter-clockwise turn makes of the features `[feature]` of a regular field or one of a frequency."""
+    if representation == "regular":  # the feature of the rotation h becomes that of the rotation after it
+        turned = [0.0] * order
+        for h in range(order):
+            turned[(h + step) % order] = float(values[h])
+        return torch.tensor(turned, dtype=torch.float64)
+    angle = 2 * math.pi * step / order * int(representation.removeprefix("frequency "))
+    u, v = values.tolist()
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.tensor([c * u - s * v, s * u + c * v], dtype=torch.float64)
+
+
+LARGER = [(order, name) for order in (3, 4, 5, 8) for name in ("regular", *(f"frequency {k}" for k in (1, 2, 3)))]
+DIRECTED = [(order, name) for order, name in LARGER if name == "regular" or 2 * int(name[-1]) < order]
+every_direction = pytest.mark.parametrize(("order", "name"), DIRECTED)
+
+
+@every_direction
+def test_representations_turn_the_way_that_rotations_do(order: int, name: str) -> None:
+    """A transposed one is a representation as well, of the turns the other way round; elements of order 2 hide it."""
+    group = RotationGroup(order)
+    values = torch.arange(1.0, kinds(group)[name].dimension + 1, dtype=torch.float64)
+    for step in range(order):
+        matrix = kinds(group)[name].matrix(group.element(step))
+        expected = turned_by_hand(name, order, step, values)
+        torch.testing.assert_close(matrix @ values, expected, atol=TOLERANCE, rtol=0)
+        if step == 1:  # the control
+            assert (matrix.T @ values - expected).abs().max() > 0.1
+
+
 @every_order
 def test_regular_representations_hold_every_frequency_once(order: int) -> None:
     """By characters: the multiplicity of an irreducible ρ of real type in the regular one is its dimension over C."""
@@ -367,6 +398,30 @@ def joint_error(
     matrix = (2 * group.regular).matrix(rotation)
     errors = [(matrix @ a - b).norm() / (a - nothing).norm() for a, b in zip(before, after, strict=True)]
     return max(errors).item()
+
+
+@every_direction
+def test_features_of_a_turned_image_are_the_features_turned_by_hand(order: int, name: str) -> None:
+    """Counter-clockwise as it is shown: the direction of a representation is that of the image, and not its inverse."""
+    torch.manual_seed(0)
+    group, kernel = RotationGroup(order), SampledDerivatives(tail=1e-14)
+    lift = nn.Lift(ScaleWindow(G, SIGMA0, channels=1), grid="image", boundary=Background(0.0))
+    regular = partial(nn.SteerableJetConv, rotation=group.regular, kernel=kernel)
+    last = partial(nn.SteerableJetConv, rotation=kinds(group)[name], beta=1.25, kernel=kernel)
+    net = nn.Sequential(lift, regular, partial(nn.Pointwise, function=torch.square), last, nn.ReadOut).double()
+    generator = torch.Generator().manual_seed(1)
+    blobs = Blobs.random(4, 4, widths=(0.75 * SIGMA0, 1.5 * SIGMA0), extent=2 * SIGMA0, generator=generator)
+    size = 2 * sum(kernel.reach(beta * SIGMA0) for beta in (1.0, 1.25)) + 3
+
+    def features(images: Blobs) -> Tensor:
+        with torch.no_grad():
+            return net(images.sample(size, size)).tensor.flatten(1)
+
+    before, after = features(blobs), features(blobs.rotated(2 * math.pi / order))
+    for step in (1, -1):  # the control: the other way round
+        expected = torch.stack([turned_by_hand(name, order, step, values) for values in before])
+        error = (after - expected).norm() / after.norm()
+        assert error <= TOLERANCE if step == 1 else error > 0.1
 
 
 @pytest.mark.parametrize("power", [0, 1, 2], ids=["1", "√2", "2"])
