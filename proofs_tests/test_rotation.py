@@ -16,18 +16,20 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.baselines.plain_cnn import plain_cnn
 from proofs_tests.comparison import assert_same_field
+from proofs_tests.networks import PAPER, jet_network, jets
 from scalegroup import (
     Background,
     DiscreteGaussian,
     FieldType,
     ImageGrid,
     Iso,
+    Kernel,
     Max,
     Mean,
     Rotation,
@@ -301,6 +303,34 @@ def test_networks_are_invariant_to_the_quarter_turns_in_their_group(order: int, 
                 assert error <= TOLERANCE if turns * order % 4 == 0 else error > 1e-3
 
 
+# what the two reflections that make all of D4 do to images, and to the coefficients of x, y, xx, xy, yy
+REFLECTIONS: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
+    "left and right": (lambda maps: maps.flip(-1), torch.diag(torch.tensor([-1.0, 1, 1, -1, 1]))),
+    "x and y": (lambda maps: maps.mT, torch.eye(5)[[1, 0, 4, 3, 2]]),
+}
+
+
+@pytest.mark.parametrize("size", [(33, 33), (32, 32)], ids=repr)
+@pytest.mark.parametrize("kernel", [PAPER, SampledDerivatives(tail=1e-3), Iso(tail=1e-3)], ids=repr)
+@pytest.mark.parametrize("reflection", REFLECTIONS.values(), ids=REFLECTIONS)
+def test_reflected_weights_see_in_reflected_images_what_weights_see_in_images(
+    reflection: tuple[Callable, Tensor], kernel: Kernel, size: tuple[int, int]
+) -> None:
+    """With strides, batch norm in training and ReLU: exactly, which is to rounding, in whole maps."""
+    act, on_coefficients = reflection
+    strided: dict[str, Any] = {"depth": 3, "r": 1.5, "strides": (1, 2), "samples_per_sigma": 2.0, "kernel": kernel}
+    net, reflected = (jet_network(ScaleWindow(G, 1.0, 2), **strided) for _ in range(2))
+    images = torch.randn(2, 1, *size, dtype=torch.float64)
+    for layer in jets(reflected):
+        layer.coefficients.data @= on_coefficients.to(images)
+    with torch.no_grad():
+        expected, got, control = net(images), reflected(act(images)), net(act(images))
+    assert got.grids == expected.grids
+    for n in range(2):
+        torch.testing.assert_close(got.channel(n), act(expected.channel(n)), atol=TOLERANCE, rtol=TOLERANCE)
+        assert (control.channel(n) - act(expected.channel(n))).abs().max() > 0.1  # the control: weights as they were
+
+
 def test_checkpointing_and_compilation_change_nothing() -> None:
     images = torch.randn(4, 1, 33, 33, dtype=torch.float64)
     net = trained_a_bit(4)
@@ -361,6 +391,7 @@ def joint_error(
     sigma: float = 1.0,
     depth: int = 3,
     activation: Callable[[Tensor], Tensor] = torch.square,
+    scalings: ScaleGroup = G,
     **lift: Any,
 ) -> float:
     """A regular field at the centre, of images and of the same turned and scaled: the worst of eight images.
@@ -371,7 +402,7 @@ def joint_error(
     torch.manual_seed(0)
     group = rotation.group
     kernel = SampledDerivatives(tail=1e-14)
-    window = ScaleWindow(G, SIGMA0, channels=1)
+    window = ScaleWindow(scalings, SIGMA0, channels=1)
     layers: list[Any] = [nn.Lift(window, boundary=Background(0.0), **(lift or {"grid": "image"}))]
     for k in range(depth):
         layers += [partial(nn.Pointwise, function=activation)] if k else []
@@ -386,7 +417,7 @@ def joint_error(
     blobs = Blobs.random(8, 4, widths=(0.75 * SIGMA0, 1.5 * SIGMA0), extent=2 * SIGMA0, generator=generator)
 
     def centre(images: Blobs, moved: int) -> Tensor:
-        factor = G.factor(moved)
+        factor = scalings.factor(moved)
         reach = sum(kernel.reach(1.05 * 1.25**k * factor * SIGMA0) for k in range(depth)) + 1
         seen = replace(window, first=moved, sigma0=SIGMA0 * (sigma if moved else 1.0))
         samples = images.sample(2 * reach + 1, 2 * reach + 1, factor=factor)
@@ -438,6 +469,20 @@ def test_quarter_turns_and_scalings_need_no_premise_on_self_similar_grids(step: 
     few: dict[str, Any] = {"activation": torch.relu, "samples_per_sigma": 0.71}
     assert joint_error(C4.element(step), power, **few) <= 2e-12
     assert joint_error(C4.element(step), power, sigma=1.01, **few) > 1e-3  # the control
+
+
+@settings(max_examples=6)
+@given(st.floats(1.05, 2), st.sampled_from([(4, 1), (4, 2), (8, 2), (8, 6)]))
+def test_the_joint_theorem_holds_for_any_ratio_with_relu_on_self_similar_grids(
+    ratio: float, rotation: tuple[int, int]
+) -> None:
+    """C_N × {γ^i} for every γ, by an element that does both."""
+    quarters = RotationGroup(rotation[0]).element(rotation[1])
+    options: dict[str, Any] = {"activation": torch.relu, "samples_per_sigma": 0.71, "scalings": ScaleGroup(ratio)}
+    joint = partial(joint_error, quarters, 1, depth=2, **options)
+    assert joint() <= 2e-12  # as above
+    assert joint(sigma=1.01) > 1e-3  # the controls: another second channel; the image turned the other way, or not
+    assert joint(angle=-quarters.angle if quarters.quarter_turns != 2 else 0.0) > 0.1
 
 
 def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
