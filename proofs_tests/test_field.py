@@ -300,6 +300,27 @@ def test_resampling_is_close_to_sampling_at_the_new_places(factor: float) -> Non
     assert resampling_error(waves(factor), factor, shift=0.5) > 100 * RESAMPLING
 
 
+@pytest.mark.parametrize("factor", [2**0.5, 1.7, 2.0, 3.0])
+def test_what_coarser_samples_cannot_hold_is_taken_out(factor: float) -> None:
+    """Waves from the stop band to the highest that the finer samples hold, on one axis or on both.
+
+    Through the low-pass no more than the ripple is left of one, δ on its axis and 1 + δ on the other; without it they
+    would come back whole, as waves that are not in the image.
+    """
+    lowest = (2 * math.pi - HIGHEST) / factor  # the mirror image of the passband's end
+    along = torch.linspace(lowest, math.pi, 12, dtype=torch.float64)
+    pairs = [torch.stack(pair, -1) for pair in ((along, 0 * along), (0.1 + 0 * along, along), (along, along.flip(0)))]
+    frequencies = torch.cat(pairs)[:, None]
+    ones = torch.ones(len(frequencies), 1, dtype=torch.float64)
+    fine = Sinusoids(ones, frequencies, 0.8 * ones)
+    held = support(WANTED, factor, Grid(Axis.within(0), Axis.within(0), factor))
+    maps = values(fine, held)
+    left = resample(maps, held, WANTED, factor).abs().amax((-2, -1))
+    assert left.max() <= 2 * RIPPLE  # δ through the pass, and δ through the mirrored spectra
+    # the control: the waves at those places, which is what samples without a low-pass are
+    assert values(fine, WANTED, factor).abs().amax((-2, -1)).min() > 0.6
+
+
 @pytest.mark.parametrize(("first", "then"), [(2**0.5, 2**0.5), (0.5, 2.0), (2.0, 0.5), (1.3, 1.0)])
 def test_resampling_composes_approximately(first: float, then: float) -> None:
     image = waves(max(first, 1.0) * max(then, 1.0))
