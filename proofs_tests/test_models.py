@@ -2,8 +2,10 @@
 
 import copy
 import io
+import math
 import pickle
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from proofs_tests.comparison import same_bits
+from proofs_tests.comparison import ROUNDING, same_bits
 from scalegroup import (
     SAMPLES_PER_SIGMA,
     Background,
@@ -91,6 +93,67 @@ def test_sigma_grows_by_r_from_layer_to_layer(preset: str) -> None:
     assert gaussian_derivative_net(preset).window.sigmas == pytest.approx(
         [0.9] if preset == "single_scale" else [2 ** (i / 2) for i in range(-1, 7)]
     )
+
+
+def transfer(sigma: float, smoothed: float, frequency: float) -> float:
+    """What a 2-jet layer of Cxx = 1 makes of a wave along x: ½σ²·δxx of it, smoothed by the rest of T(n; σ²)."""
+    fall = 1 - math.cos(frequency)
+    return -(sigma**2) * fall * math.exp(-(sigma**2 - smoothed**2) * fall)
+
+
+# parts of a network, and the strides of its layers by hand
+GRIDS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "the preset's": ({}, (1, 1, 2, 1, 1, 1)),
+    "another r": ({"r": 1.5, "samples_per_sigma": 1.0, "min_grid_sigma": 1.1}, (1, 2, 1, 2, 1, 1)),
+    "one grid": ({"r": 1.1, "samples_per_sigma": 2.0, "min_grid_sigma": None}, (1, 1, 1, 1, 1, 1)),
+}
+
+
+def gains(net: GaussianDerivativeNet, wave: float) -> list[Tensor]:
+    """By how much each 2-jet layer multiplies a wave along x, at the centre of each scale channel."""
+    canvas = net[0].canvas(Grids.of_pixels((9, 9), net.window.sigmas))
+    needed = net[1:].needs(net[1:].canvas(canvas), canvas)
+    (grid,) = set(needed.grids)
+    maps = torch.cos(wave * torch.from_numpy(grid.x.positions).double()).expand(len(needed.grids), 1, *grid.shape)
+    field, values, found = ScaleField((maps,), net[0].out_type, net.window, needed), torch.ones(1), []
+    for layer in net[1:-2]:
+        before = values
+        field = layer(field)
+        values = field.grids.grids[0].crop(field.maps[0], field.grids.grids[0].around(0.0)).flatten()
+        found += [values / before] if layer in jet_layers(net) else []
+    return found
+
+
+@pytest.mark.parametrize(("parts", "strides"), GRIDS.values(), ids=GRIDS)
+def test_layers_smooth_and_normalise_by_sigmas_that_grow_by_r(parts: dict, strides: tuple[int, ...]) -> None:
+    """Eq 13 as the maps have it, on finer and coarser grids: layer after layer, waves are damped as σ_k says.
+
+    All layers have one feature and Cxx alone, and nothing else does anything. σ_k is r^(k-1)·σ₀, in samples of the grid
+    that the layer looks at; they are twice as far apart behind every stride.
+    """
+    options: dict[str, Any] = {
+        "kernel": DiscreteGaussian(tail=1e-14),
+        "window": WINDOW,
+        "activation": lambda maps: maps,
+    }
+    net = build(widths=(1,) * 5, num_classes=1, **options | parts)
+    g, r = parts.get("samples_per_sigma", SAMPLES_PER_SIGMA), parts.get("r", 1.25)
+    with torch.no_grad():
+        for layer in jet_layers(net):
+            layer.coefficients.copy_(torch.tensor([0.0, 0, 1, 0, 0]))
+        for layer in net:
+            if isinstance(layer, nn.BatchNorm):
+                layer.running_variance.fill_(1 - layer.eps)
+        found = {wave: gains(net, wave) for wave in (0.3, 0.6)}
+    spacing = 1
+    for k, stride in enumerate(strides):
+        sigma, wrong = r**k * g / spacing, []
+        for wave, measured in found.items():
+            of = partial(transfer, smoothed=0.9 * g if k == 0 else 0.0, frequency=wave * spacing)
+            assert measured[k].tolist() == pytest.approx([of(sigma)] * 3, rel=ROUNDING[torch.float64], abs=0)
+            wrong.append([abs(of(slip * sigma) / of(sigma) - 1) for slip in (1.01, 2.0)])
+        assert min(map(max, zip(*wrong, strict=True))) > 1e-3  # the controls: σ off by 1 %, and of another grid
+        spacing *= stride
 
 
 def test_unknown_presets_and_clashing_keywords_are_refused() -> None:
