@@ -25,12 +25,15 @@ from scalegroup import (
     Reflect,
     Replicate,
     SampledDerivatives,
+    SampledLifting,
     ScaleField,
     ScaleGroup,
     ScaleGroupError,
     ScaleWindow,
+    SelfSimilar,
     SpatialMax,
     SpatialMean,
+    Zero,
     nn,
 )
 
@@ -300,6 +303,105 @@ def test_another_window_is_the_network_built_with_it(name: str, window: ScaleWin
         assert all(map(same_bits, ours.maps, theirs.maps))
     assert net.window == WINDOW  # an argument, no mutation
     assert net.plan((13, 12), window=window) == built.plan((13, 12))
+
+
+# -- nothing is stale -------------------------------------------------------------------------------------------------
+
+
+def setting(layer: int, name: str, value: Any) -> Callable[[nn.Sequential], None]:
+    return lambda net: setattr(net[layer], name, value)
+
+
+CHANGES: dict[str, Callable[[nn.Sequential], None]] = {
+    "boundary": setting(0, "boundary", Replicate()),
+    "background": setting(0, "boundary", Background(0.4)),
+    "window": setting(0, "window", WINDOW.transform(WINDOW.group.element(1))),
+    "samples per σ₀": setting(0, "sampling", SelfSimilar(1.2)),
+    "kernel of the lifting": setting(0, "sampling", SelfSimilar(1.5, kernel=SampledLifting())),
+    "beta": setting(4, "beta", 2.0),
+    "kernel": setting(4, "kernel", DiscreteGaussian(tail=1e-4)),
+    "smaller half_width": setting(2, "half_width", 3.0),
+    "larger half_width": setting(2, "half_width", 12.0),
+}
+every_change = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+
+def results(net: nn.Sequential) -> list[Tensor]:
+    return outcome(net.train(), random_images(13, 12), planned=True)
+
+
+@every_change
+def test_settings_changed_after_a_call_are_heeded_as_those_of_a_new_network(change: Callable) -> None:
+    """Of lifting, statistics and layers: what has been worked out for others is not taken for theirs."""
+    used, new = network("chain"), network("chain")
+    before = results(used)
+    for net in (used, new):
+        change(net)
+    ours, theirs = results(used), results(new)
+    assert all(map(same_bits, ours, theirs))
+    assert used.plan((13, 12)) == new.plan((13, 12))
+    assert not all(map(same_bits, before, theirs))  # the control: the change matters
+
+
+class Remembering(nn.Sequential):
+    """It works out the regions for a size of image once."""
+
+    def _through(self, layers: Any, x: Any, window: Any, wanted: Any) -> Any:
+        self.regions = getattr(self, "regions", {})
+        return super()._through(layers, x, window, wanted)
+
+    def _regions(self, layers: Any, wanted: Any, canvas: Grids) -> list[Any]:  # type: ignore[override]
+        return self.regions.setdefault(canvas.size, nn.Sequential._regions(layers, wanted, canvas))
+
+
+@every_change
+def test_a_network_that_remembers_its_regions_does_not(change: Callable) -> None:
+    """The control: its statistics are of other samples, or it has too few of them, wherever regions change."""
+    used, new = (Remembering(*network("chain")) for _ in range(2))
+    images = random_images(13, 12)
+    with torch.no_grad():
+        used.train()(images)
+        used.load_state_dict(new.state_dict())
+        for net in (used, new):
+            change(net)
+        theirs = new.train()(images)
+        try:
+            ours = used.train()(images)
+            same = ours.grids == theirs.grids and all(map(same_bits, ours.maps, theirs.maps))
+        except ScaleGroupError:
+            same = False
+    regions_stay = change in (CHANGES["boundary"], CHANGES["background"], CHANGES["kernel of the lifting"])
+    assert same == regions_stay
+
+
+# -- the world around an image ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("name", ["chain", "separate", "strides", "centre"])
+@pytest.mark.parametrize("g", [0.5, 1.5])
+def test_a_known_background_is_the_image_with_a_wide_border_of_it(name: str, g: float, training: bool) -> None:
+    """Through activations and coarser grids; also where layers respond to constants, as narrow sampled derivatives do.
+
+    Nothing is known beforehand of what a constant becomes: it is computed, as all else. The lifting is that of sampled
+    Gaussians: the tails of a band-limited one are let run out farther from larger images.
+    """
+    images = random_images(13, 12)
+
+    def run(boundary: Boundary, border: int = 0, value: float = 0.3) -> ScaleField:
+        net = network(name, boundary=boundary, g=g).train(training)
+        net[0].sampling = SelfSimilar(g, kernel=SampledLifting())
+        (field,) = parts(net.field(F.pad(images, [border] * 4, value=value)))
+        return field
+
+    expected, same = run(Background(0.3)), run(Background(0.3), 4)
+    others = run(Background(0.0)), run(Background(0.3), 4, value=0.0), run(Zero())  # the controls
+    for n in range(len(expected.grids.grids)):
+        ours, *rest = (
+            field.grids.grids[n].crop(field.channel(n), expected.grids.grids[n]) for field in (same, *others)
+        )
+        assert (ours - expected.channel(n)).abs().max() <= TOLERANCE
+        assert min((other - expected.channel(n)).abs().max() for other in rest) > 1e-4
 
 
 # -- the change of grid -----------------------------------------------------------------------------------------------
