@@ -3,12 +3,15 @@
 That is the one thing that g decides beside cost. It is the same in all scale channels, as everything is.
 """
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import covariance
 from proofs_tests.comparison import RATIOS, ROUNDING
 from proofs_tests.networks import after_a_batch, and_nothing, jet_network
 from scalegroup import ScaleGroup, ScaleWindow, nn
@@ -87,3 +90,16 @@ def test_what_half_a_sample_costs_falls_as_samples_get_denser() -> None:
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0.1 > 5 * errors[-1]
     assert max(error_between_samples(g, part=1.0) for g in (0.5, 2.0)) <= LIFTING
+
+
+FIGURES = json.loads(Path(covariance.__file__).with_name("results").joinpath("covariance/results.json").read_text())
+ROWS = {row["name"]: row["half_sample_shift"] for row in FIGURES["rows"]}
+
+
+@pytest.mark.parametrize(("g", "denser"), [(0.5, "g = 0.707"), (2**-0.5, "g = 1")])
+def test_half_a_sample_costs_what_the_table_says(g: float, denser: str) -> None:
+    """Along both axes, with the network and the images of the table; rounding may change the fourth digit."""
+    figure, better = ROWS[f"g = {g:.3g}"], ROWS[denser]
+    error = covariance.translation_error(covariance.Sampled("", samples_per_sigma=g).lift)
+    assert error <= 1.001 * figure
+    assert error > 1.001 * better  # the control: the figure of denser samples
