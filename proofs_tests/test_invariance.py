@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import data
-from proofs_tests.comparison import ROUNDING
+from proofs_tests.comparison import RATIOS, ROUNDING
 from scalegroup import (
     Background,
     LogSumExp,
@@ -85,6 +85,39 @@ def test_statistics_of_a_training_batch_see_the_channels_that_come_and_go() -> N
     ours, theirs, overlap = two_views(1, training=True)
     gap = pooled(ours.restrict(overlap)) - pooled(theirs.restrict(overlap.transform(G.generator)))
     assert gap.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
+def test_selected_scale_of_the_scaled_object_is_exactly_the_scaled_one_inside_the_window(ratio: float) -> None:
+    """select_scale(S·f) = S·select_scale(f) with S = γ, as numbers; the predicted class stays. One fixed window.
+
+    Inside: f has not selected the coarsest channel, whose match is lost, nor S·f the finest, which has come in; and no
+    other score is as near as what the lifting may lose, 1e-9 of them (test_theorem.py).
+    """
+    group = ScaleGroup(ratio)
+    window = ScaleWindow(group, 2.0, 5)
+    net = build(window)
+    objects = Blobs.random(40, 3, widths=(1.5, 7.0), extent=6.0, generator=torch.Generator().manual_seed(1))
+
+    def seen(factor: float) -> tuple[Tensor, Tensor, Tensor]:
+        size = 2 * math.ceil(40 * factor) + 1
+        images = objects.sample(size, size, factor=factor)
+        with torch.no_grad():
+            scores, selected = net.predict(images)
+            best = net.scale_logits(images).flatten(1).topk(2).values
+        return scores.argmax(1), selected, (best[:, 0] - best[:, 1]) > 1e-8 * best[:, 0].abs()
+
+    classes, before, clear = seen(1.0)
+    classes_after, after, clear_after = seen(ratio)
+    inside = clear & clear_after & (before != window.sigmas[-1]) & (after != window.sigmas[0])
+    assert inside.sum() >= 10
+    assert len(before[inside].unique()) >= 2
+    further = dict(zip(window.sigmas, window.sigmas[1:], strict=False))  # σ₀ → γ·σ₀, rounded once
+    assert after[inside].tolist() == [further[sigma] for sigma in before[inside].tolist()]
+    assert torch.equal(classes[inside], classes_after[inside])
+    # the controls: outside something is lost or comes in; the scale that was selected does not stay
+    assert inside.all() or (after[~inside] / before[~inside] - ratio).abs().max() > 0.1
+    assert not (before[inside] == after[inside]).any()
 
 
 # -- the boundary of a finite window ----------------------------------------------------------------------------------
