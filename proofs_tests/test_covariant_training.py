@@ -1,5 +1,6 @@
 """Training commutes with scaling: gradients are covariant, so f and the scaled f give the same weights each step."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,6 +40,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def scaled_images(factor: float) -> Tensor:
+    half = math.ceil(19 * factor)
+    return BLOBS.sample(2 * half + 1, 2 * half + 1, factor=factor)
+
+
 def trained(ratio: float, factor: float, moved: int, **network: Any) -> tuple[Tensor, Tensor]:
     """(all weights before, all weights and running statistics after) ten steps on the scaled images."""
     group = ScaleGroup(ratio)
@@ -46,8 +54,7 @@ def trained(ratio: float, factor: float, moved: int, **network: Any) -> tuple[Te
         for layer, behind in pairwise(chain):
             if isinstance(behind, nn.BatchNorm):
                 layer.offset.requires_grad_(False)
-    half = round(19 * factor)
-    images = BLOBS.sample(2 * half + 1, 2 * half + 1, factor=factor)
+    images = scaled_images(factor)
     optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
     before = torch.cat([p.detach().flatten().clone() for p in net.parameters()])
     for _ in range(STEPS):
@@ -86,6 +93,23 @@ def test_with_one_channel_off_it_does_not(bug: Callable, network: dict, monkeypa
     _, after = trained(2.0, 1.0, 0, **network)
     _, scaled = trained(2.0, 2.0, bug(monkeypatch), **network)
     assert (scaled - after).abs().max() > 1e3 * TOLERANCE
+
+
+@every_network
+@settings(max_examples=4)
+@given(st.floats(1.05, 2))
+def test_gradients_of_the_weights_are_those_of_the_scaled_images_for_every_ratio(network: dict, ratio: float) -> None:
+    """Of each weight, in training mode: they are sums over the same samples, to what the lifting loses of these."""
+
+    def gradients(factor: float, moved: int) -> Tensor:
+        group = ScaleGroup(ratio)
+        net = jet_network(ScaleWindow(group, SIGMA0, 2).transform(group.element(moved)), **network).train()
+        F.cross_entropy(net(scaled_images(factor)), LABELS).backward()
+        return torch.cat([p.grad.flatten() for p in net.parameters()])  # type: ignore[union-attr]
+
+    ours, theirs = gradients(1.0, 0), gradients(ratio, 1)
+    assert (ours - theirs).norm() <= 1e-9 * ours.norm()  # as maps, test_theorem.py
+    assert (ours - gradients(ratio, 0)).norm() > 1e-4 * ours.norm()  # the control: the window stays
 
 
 def test_gradients_of_the_scaled_image_are_those_of_the_image_scaled() -> None:
