@@ -145,11 +145,11 @@ def test_layers_smooth_and_normalise_by_sigmas_that_grow_by_r(parts: dict, strid
             if isinstance(layer, nn.BatchNorm):
                 layer.running_variance.fill_(1 - layer.eps)
         found = {wave: gains(net, wave) for wave in (0.3, 0.6)}
-    spacing = 1
+    spacing, smoothed = 1, net[0].sampling.smoothed
     for k, stride in enumerate(strides):
         sigma, wrong = r**k * g / spacing, []
         for wave, measured in found.items():
-            of = partial(transfer, smoothed=0.9 * g if k == 0 else 0.0, frequency=wave * spacing)
+            of = partial(transfer, smoothed=smoothed * g if k == 0 else 0.0, frequency=wave * spacing)
             assert measured[k].tolist() == pytest.approx([of(sigma)] * 3, rel=ROUNDING[torch.float64], abs=0)
             wrong.append([abs(of(slip * sigma) / of(sigma) - 1) for slip in (1.01, 2.0)])
         assert min(map(max, zip(*wrong, strict=True))) > 1e-3  # the controls: σ off by 1 %, and of another grid
