@@ -22,7 +22,7 @@ PACKAGE = ROOT / "scalegroup"
 LIBRARY = sorted(path for path in PACKAGE.rglob("*.py") if "models" not in path.relative_to(PACKAGE).parts)
 MODELS = sorted((ROOT / "models").glob("*.py"))
 OUTSIDE = sorted([*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
-NAMESPACES = ["scalegroup", "scalegroup.nn", "scalegroup.testing", "scalegroup.models"]
+NAMESPACES = ["scalegroup.nn", "scalegroup.testing", "scalegroup.models"]
 
 # A file imports only from lines above its own, a folder from itself as well.
 LAYERS = [
@@ -42,7 +42,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "safetensors", "scalegroup"}
+ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "lazy_loader", "safetensors", "scalegroup"}
 OPTIONAL = {
     "testing/strategies.py": {"hypothesis"},
     "testing/checks.py": {"pytest"},
@@ -192,7 +192,7 @@ def public_names(module: ModuleType) -> set[str]:
         name
         for name, thing in vars(module).items()
         if not name.startswith("_")
-        and (not inspect.ismodule(thing) or thing in (scalegroup.functional, scalegroup.nn))
+        and not inspect.ismodule(thing)
         and getattr(thing, "__module__", "scalegroup").startswith("scalegroup")
     }
 
@@ -208,6 +208,14 @@ def test_public_names_are_complete_sorted_and_there(namespace: str) -> None:
     assert module.__all__ == sorted(module.__all__, key=kind_and_name)
     assert len(module.__all__) == len(set(module.__all__))
     assert set(module.__all__) == public_names(module)
+
+
+def test_names_of_the_package_are_complete_and_imported_when_asked_for() -> None:
+    stub = ast.parse(text(PACKAGE / "__init__.pyi"))
+    (listed,) = (ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign))
+    assert listed == sorted(listed, key=kind_and_name)
+    assert set(listed) == set(scalegroup.__all__) == set(dir(scalegroup))
+    assert all(getattr(scalegroup, name) is not None for name in listed)
 
 
 def test_names_that_the_specification_relies_upon_are_public() -> None:

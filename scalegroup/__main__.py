@@ -3,56 +3,77 @@
 import argparse
 import importlib
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
-from scalegroup.testing.budget import ErrorBudget
-from scalegroup.testing.check_module import check_module
-from scalegroup.testing.equivariance import TOLERANCE
-from scalegroup.testing.outputs import OUTPUT_TYPES
 from scalegroup.whole_file import whole_file
 
-WITHIN, BEYOND, NOT_RUN = 0, 1, 2
+# Nothing here imports torch before it is needed: help, and faults of spelling, come at once.
+if TYPE_CHECKING:
+    from scalegroup.testing import ErrorBudget, Verdict
+
+NOT_RUN = 2
+STATUS = {"equivariant": 0, "not equivariant": 1, "not decided": 3}
+_PATIENCE = 2.0  # seconds between lines of progress
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Exit status: 0 within tolerance, 1 not, 2 could not be run."""
+    """Run the command. Exit status: 0 equivariant, 1 not equivariant, 2 could not be run, 3 not decided."""
     options = _parser().parse_args(arguments)
+    progress = _Progress()
     try:
         figure = None if options.figure is None else _figure(budget=not options.no_budget)
-        group = ScaleGroup(options.ratio)
-        module = _load(options.factory)()
-        check_positive("tolerance", options.tolerance)
-        verdict = check_module(
-            module,
-            group,
-            powers=options.powers,
-            channels=options.channels,
-            size=check_integer("size", options.size, at_least=1),
-            in_channels=options.in_channels,
-            background=options.background,
-            output=OUTPUT_TYPES.get(options.output),
-            tolerance=options.tolerance,
-            budget=not options.no_budget,
-        )
+        verdict = _verdict(options, progress)
         if options.json is not None:
             with whole_file(options.json) as path:
-                found = asdict(verdict) | {"passed": verdict.passed}
-                path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+                path.write_text(json.dumps(_numbers(_report(verdict)), indent=2) + "\n", encoding="utf-8")
         if options.figure is not None:
             _draw(figure, verdict.budget, options.figure)
     except Exception as error:  # whatever a stranger's module raises, it could not be run; nor could an unwritable file
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
     print(verdict)
-    return WITHIN if verdict.passed else BEYOND
+    return STATUS[verdict.decision]
+
+
+def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "Verdict":
+    from scalegroup.algebra.group import ScaleGroup
+    from scalegroup.testing.check_module import check_module
+    from scalegroup.testing.outputs import output_type
+
+    return check_module(
+        _load(options.factory)(),
+        ScaleGroup(options.ratio),
+        powers=options.powers,
+        channels=options.channels,
+        size=options.size,
+        in_channels=options.in_channels,
+        background=options.background,
+        output=None if options.output is None else output_type(options.output, weight=options.weight),
+        fixed_size=options.fixed_size,
+        budget=not options.no_budget,
+        progress=progress,
+    )
+
+
+class _Progress:
+    """What is being done, on standard error, every two seconds; in one line where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.monotonic()
+        self.frame = "\r{:<79}\r" if sys.stderr.isatty() else "{}\n"
+
+    def __call__(self, doing: str) -> None:
+        """Say it, if it is time."""
+        now = time.monotonic()
+        if now - self.last >= _PATIENCE:
+            self.last = now
+            print(self.frame.format(f"{now - self.start:3.0f} s: {doing}"), end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,9 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="measure a module's equivariance error and judge it",
-        description="Runs the module on images with a closed form and on the same images scaled, compares what it "
-        "gives, and judges the worst scale channel. Deep networks with ReLU have no derived bound: the tolerance is a "
-        "convention.",
+        description="Runs the module on pictures with a closed form and on the same pictures scaled, sampled more and "
+        "more finely, and compares what it gives. It is equivariant where the error falls to what sampling explains, "
+        "and not where it tends to something else; the worst family of pictures and the worst scale channel decide. "
+        "For networks on self-similar grids what sampling explains is a derived bound.",
+        epilog="Exit status: 0 equivariant, 1 not equivariant, 2 could not be run, 3 not decided.",
     )
     check.add_argument("factory", metavar="package.module:factory", help="a function without arguments, or a class")
     check.add_argument("--ratio", type=_ratio, default=2**0.5, help="γ of the scaling group (default: √2, or 1.4142)")
@@ -71,17 +94,47 @@ def _parser() -> argparse.ArgumentParser:
         "--powers", type=int, nargs="+", help="which γ^power to check (default: all up to a factor of 2)"
     )
     check.add_argument("--channels", type=int, help="scale channels that the output must have (default: as found)")
-    check.add_argument("--tolerance", type=float, default=TOLERANCE, help="of the signal (default: %(default)s)")
-    check.add_argument("--size", type=int, default=129, help="rows and columns of the images (default: %(default)s)")
-    check.add_argument("--in-channels", type=int, default=1, help="image channels (default: %(default)s)")
-    check.add_argument("--background", type=float, default=0.0, help="value around the objects (default: 0)")
     check.add_argument(
-        "--output", choices=list(OUTPUT_TYPES), help="what the output is (default: found from its shape)"
+        "--size",
+        type=int,
+        help="rows and columns of the coarsest pictures, of which the finest have four times as many "
+        "(default: 65, or what the factors need)",
+    )
+    check.add_argument(
+        "--fixed-size", action="store_true", help="all pictures have --size, for modules that take no other"
+    )
+    check.add_argument("--in-channels", type=int, default=1, help="image channels (default: %(default)s)")
+    check.add_argument("--background", type=float, help="value around the objects (default: that of the network, or 0)")
+    check.add_argument(
+        "--output",
+        metavar="WHAT",
+        help="what the output is: scores, scale_scores, maps or fields (default: by its shape)",
+    )
+    check.add_argument(
+        "--weight", type=float, default=0.0, help="w of an --output that takes the factor S^-w as well (default: 0)"
     )
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
     return parser
+
+
+def _report(verdict: "Verdict") -> dict[str, Any]:
+    """The verdict with what follows from it."""
+    curves = {
+        part: [asdict(curve) | {"slope": curve.slope, "limit": curve.limit, "verdict": curve.verdict} for curve in of]
+        for part, of in (("curves", verdict.curves), ("channels", verdict.channels))
+    }
+    return asdict(verdict) | curves | {"decision": verdict.decision, "reason": verdict.reason}
+
+
+def _numbers(values: Any) -> Any:
+    """With null for what JSON has no number for."""
+    if isinstance(values, dict):
+        return {name: _numbers(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [_numbers(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def _ratio(text: str) -> float:
@@ -93,6 +146,10 @@ def _ratio(text: str) -> float:
 
 def _load(name: str) -> Callable[[], Any]:
     """The object that `package.module:factory` names; packages of the current folder can be named."""
+    import torch
+
+    from scalegroup.errors import ScaleGroupError
+
     module_name, _, attribute = name.partition(":")
     if not (module_name and attribute):
         raise ScaleGroupError(name, expected="package.module:factory", mend="name a function in an importable module")
@@ -105,6 +162,8 @@ def _load(name: str) -> Callable[[], Any]:
 
 def _figure(*, budget: bool) -> Any:
     """An empty figure, before anything is measured: what it takes is there."""
+    from scalegroup.errors import ScaleGroupError
+
     if not budget:
         raise ScaleGroupError("--figure with --no-budget", expected="a budget to draw", mend="leave one of them out")
     try:
@@ -118,7 +177,9 @@ def _figure(*, budget: bool) -> Any:
     return Figure(figsize=(9, 5), layout="constrained")
 
 
-def _draw(figure: Any, budget: ErrorBudget | None, path: Path) -> None:
+def _draw(figure: Any, budget: "ErrorBudget | None", path: Path) -> None:
+    from scalegroup.errors import ScaleGroupError
+
     if budget is None:
         raise ScaleGroupError(
             "--figure for a module without an error budget",

@@ -20,12 +20,12 @@ from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Grid, Grids
-from scalegroup.fields.lifting import ImageGrid
+from scalegroup.fields.grid import Grids
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.kernels import SampledDerivatives
 from scalegroup.testing.closed_form import ContinuousImage
 from scalegroup.testing.equivariance import object_images, signal_normalised
+from scalegroup.testing.networks import background_of, central, chain_of, kernel_layers, on_pixels
 
 SOURCES = ("rounding", "discretisation", "sampling", "image boundary", "scale boundary")
 """In the order in which they are switched off; discretisation on the image's own grid only."""
@@ -93,7 +93,7 @@ def error_budget(
     images: ContinuousImage | None = None,
     *,
     size: int = 129,
-    background: float | Tensor | None = None,
+    background: float | tuple[float, ...] | None = None,
 ) -> ErrorBudget:
     """Split the equivariance error of a network by source, layer by layer, at the centre of every scale channel.
 
@@ -142,7 +142,7 @@ def error_budget(
         images = object_images(size, element.scale_factor, count=4)
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
-        background = getattr(getattr(_chain(net)[0], "boundary", None), "value", 0.0)
+        background = background_of(net)
     bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)
     sources = [source for source in SOURCES if on_pixels(net) or source != "discretisation"]
     errors = [bench.errors(sources[:count]) for count in range(len(sources) + 1)]
@@ -166,21 +166,6 @@ def moved_channels(window: ScaleWindow, element: GroupElement) -> list[tuple[int
     return [(n, n + shift) for n in range(window.channels) if 0 <= n + shift < window.channels]
 
 
-def on_pixels(net: torch.nn.Module) -> bool:
-    """Whether all scale channels have the image's own grid: then each discretises in another way."""
-    return any(isinstance(getattr(part, "sampling", None), ImageGrid) for part in net.modules())
-
-
-def _chain(layer: Any) -> list[Any]:
-    """The layers of a network one by one, those of chains within it as well."""
-    return [one for part in layer for one in _chain(part)] if hasattr(layer, "__iter__") else [layer]
-
-
-def kernel_layers(net: torch.nn.Module) -> list[Any]:
-    """All layers with a kernel, wherever in a network."""
-    return [part for part in net.modules() if hasattr(part, "kernel")]
-
-
 @dataclass(frozen=True)
 class _Bench:
     """One network and one pair of images, to be run with more and more sources switched off."""
@@ -200,7 +185,7 @@ class _Bench:
         if "discretisation" in off:
             for layer in kernel_layers(net):
                 layer.kernel = _EXACT
-        layers = _chain(net)
+        layers = chain_of(net)
         apart = next((n for n, layer in enumerate(layers) if not layer.keeps_scale), len(layers))
         body, pool, window = nn.Sequential(*layers[:apart]), layers[apart:], self.net.window
         channels = [self._run(body, window, n, off) for n in range(window.channels)]
@@ -244,7 +229,7 @@ class _Bench:
         try:
             dtype = next((parameter.dtype for parameter in body.parameters()), both.dtype)
             canvas = body.canvas(Grids.of_pixels((size, size), near.sigmas))
-            field = body(both.to(dtype), window=near, wanted=canvas.map(_centre_of))
+            field = body(both.to(dtype), window=near, wanted=canvas.map(central))
             values.append(_centre(field, channel - start))
         finally:
             for handle in handles:
@@ -252,13 +237,9 @@ class _Bench:
         return values
 
 
-def _centre_of(grid: Grid) -> Grid:
-    return grid.around(0.0).intersection(grid)  # the central samples, of those that there are
-
-
 def _centre(field: ScaleField, channel: int) -> Tensor:
     """`[batch, feature]` of one scale channel at the centre, in units of its σ₀: features of weight w times σ₀^w."""
-    centre = field.crop(field.grids.map(_centre_of)).channel(channel).mean((-2, -1)).double()
+    centre = field.crop(field.grids.map(central)).channel(channel).mean((-2, -1)).double()
     sigma = field.grids.sigmas[channel]
     return centre * centre.new_tensor([sigma**weight for weight in field.type.fibre.weights])
 

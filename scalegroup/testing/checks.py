@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
-from scalegroup.testing.equivariance import TOLERANCE, assert_equivariant, object_images
+from scalegroup.testing.check_module import assert_equivariant
+from scalegroup.testing.equivariance import object_images
 from scalegroup.testing.outputs import place_of
 
 Check = Callable[[nn.Module], None]
@@ -49,9 +50,8 @@ def checks(
     *,
     ratio: float = 2**0.5,
     powers: Sequence[int] = (1, 2),
-    size: int = 129,
+    size: int = 65,
     in_channels: int = 1,
-    tolerance: float = TOLERANCE,
 ) -> dict[str, Check]:
     """The checks by name.
 
@@ -60,7 +60,6 @@ def checks(
         powers: which γ^power are checked.
         size: rows and columns of the images.
         in_channels: image channels.
-        tolerance: of `assert_equivariant`.
 
     >>> list(checks(ratio=2.0, powers=(1,)))
     ['output_is_finite', 'output_repeats', 'images_do_not_mix', 'gradients_are_finite', 'equivariant_under_2']
@@ -73,7 +72,7 @@ def checks(
     for power in powers:
         element = ScaleGroup(ratio).element(power)
         found[f"equivariant_under_{element.scale_factor:.4g}"] = lambda module, element=element: assert_equivariant(
-            _in_evaluation(module), element, tolerance=tolerance, size=size, in_channels=in_channels
+            _in_evaluation(module), element, size=size, in_channels=in_channels
         )
     return found
 

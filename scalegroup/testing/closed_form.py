@@ -84,8 +84,30 @@ class Polynomials(ContinuousImage):
         return c0 + cx * x + cy * y + cxx * x**2 + cxy * x * y + cyy * y**2
 
 
+class Separable(ContinuousImage):
+    """Σ amplitude·a(x)·b(y), with parts a and b that are integrals of waves: what sampling loses has a bound."""
+
+    amplitudes: Float[Tensor, "batch part"]
+
+    @abstractmethod
+    def along(self, positions: Float[Tensor, " n"], axis: int) -> Tensor:
+        """`[batch, part, n]`: the parts along an axis (0: x, 1: y), real or complex; the image is the real part."""
+
+    @abstractmethod
+    def spectrum(self, frequency: Float[Tensor, "batch part n"], axis: int) -> Float[Tensor, "batch part n"]:
+        """At most so much per radian is the amplitude of the waves of frequencies ω ≥ 0 and -ω together."""
+
+    @abstractmethod
+    def highest(self, axis: int) -> Float[Tensor, "batch part"]:
+        """The frequency beyond which a spectrum is below the rounding of float64, in radians per pixel."""
+
+    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
+        along_y, along_x = self.along(y, 1), self.along(x, 0)
+        return torch.einsum("bk,bkm,bkn->bmn", self.amplitudes.to(along_x.dtype), along_y, along_x).real
+
+
 @dataclass(frozen=True, eq=False)
-class Blobs(ContinuousImage):
+class Blobs(Separable):
     """Σ amplitude·exp(-|(x, y) - centre|² / (2·width²)): compact on a background of zero.
 
     Args:
@@ -126,9 +148,85 @@ class Blobs(ContinuousImage):
         x, y = self.centres.unbind(-1)
         return replace(self, centres=torch.stack([c * x + s * y, c * y - s * x], dim=-1))
 
-    def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
-        cx, cy = self.centres[..., 0, None], self.centres[..., 1, None]
-        variance = 2 * self.widths[..., None] ** 2
-        along_x = torch.exp(-((x - cx) ** 2) / variance)
-        along_y = torch.exp(-((y - cy) ** 2) / variance)
-        return torch.einsum("bk,bkm,bkn->bmn", self.amplitudes, along_y, along_x)
+    def along(self, positions: Float[Tensor, " n"], axis: int) -> Tensor:
+        return torch.exp(-((positions - self.centres[..., axis, None]) ** 2) / (2 * self.widths[..., None] ** 2))
+
+    def spectrum(self, frequency: Float[Tensor, "batch part n"], axis: int) -> Float[Tensor, "batch part n"]:
+        return _gaussian(frequency, 1 / self.widths[..., None])
+
+    def highest(self, axis: int) -> Float[Tensor, "batch part"]:
+        return _FARTHEST / self.widths
+
+
+@dataclass(frozen=True, eq=False)
+class Bars(Separable):
+    """Σ amplitude·b(x)·b(y): rectangles with soft edges, b being the difference of two normal distributions.
+
+    Args:
+        amplitudes, widths: `[batch, bars]`; widths are those of the edges, standard deviations in pixels.
+        centres, halves: `[batch, bars, 2]`, (x, y) in pixels: half-sizes of the rectangles.
+
+    >>> one = torch.ones(1, 1).double()
+    >>> bar = Bars(one, one / 9, torch.zeros(1, 1, 2), torch.tensor([[[1.5, 0.5]]]))
+    >>> bar.sample(3, 5).round().int()[0, 0].tolist()
+    [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+    """
+
+    amplitudes: Tensor
+    widths: Tensor
+    centres: Tensor
+    halves: Tensor
+
+    def along(self, positions: Float[Tensor, " n"], axis: int) -> Tensor:
+        root, half = math.sqrt(2) * self.widths[..., None], self.halves[..., axis, None]
+        offsets = positions - self.centres[..., axis, None]
+        return (torch.erf((offsets + half) / root) - torch.erf((offsets - half) / root)) / 2
+
+    def spectrum(self, frequency: Float[Tensor, "batch part n"], axis: int) -> Float[Tensor, "batch part n"]:
+        """Of a box, 2·sin(hω)/ω, at most 2·min(h, 1/ω), times that of its edges."""
+        half, inverse = self.halves[..., axis, None].expand(frequency.shape), 1 / self.widths[..., None]
+        return _gaussian(frequency, inverse) * math.sqrt(2 / math.pi) * inverse * torch.minimum(half, 1 / frequency)
+
+    def highest(self, axis: int) -> Float[Tensor, "batch part"]:
+        return _FARTHEST / self.widths
+
+
+@dataclass(frozen=True, eq=False)
+class Textures(Separable):
+    """Blobs of waves: each blob of some `Blobs` times cos(ωx·(x - cx) + ωy·(y - cy)).
+
+    Args:
+        blobs: the envelopes.
+        frequencies: `[batch, blobs, 2]`, (ωx, ωy) in radians per pixel.
+
+    >>> blob = Blobs(torch.ones(1, 1), torch.full((1, 1), 9.0), torch.zeros(1, 1, 2))
+    >>> Textures(blob, torch.tensor([[[torch.pi, 0.0]]])).sample(1, 3).round(decimals=1)[0, 0].tolist()
+    [[-1.0, 1.0, -1.0]]
+    """
+
+    blobs: Blobs
+    frequencies: Tensor
+
+    @property
+    def amplitudes(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the blobs."""
+        return self.blobs.amplitudes
+
+    def along(self, positions: Float[Tensor, " n"], axis: int) -> Tensor:
+        waves = self.frequencies[..., axis, None] * (positions - self.blobs.centres[..., axis, None])
+        return torch.polar(self.blobs.along(positions, axis), waves)
+
+    def spectrum(self, frequency: Float[Tensor, "batch part n"], axis: int) -> Float[Tensor, "batch part n"]:
+        moved, inverse = self.frequencies[..., axis, None], 1 / self.blobs.widths[..., None]
+        return (_gaussian(frequency - moved, inverse) + _gaussian(frequency + moved, inverse)) / 2
+
+    def highest(self, axis: int) -> Float[Tensor, "batch part"]:
+        return self.blobs.highest(axis) + self.frequencies[..., axis].abs()
+
+
+_FARTHEST = 9.0  # in standard deviations: beyond, a Gaussian is below the rounding of float64
+
+
+def _gaussian(x: Tensor, sigma: Tensor) -> Tensor:
+    """The normal density, of x and -x together: of frequencies, of a blob of width 1/σ and amplitude one."""
+    return torch.exp(-((x / sigma) ** 2) / 2) * 2 / (math.sqrt(2 * math.pi) * sigma)

@@ -1,4 +1,4 @@
-"""How far a module is from scale equivariance: measured here (`equivariance_error`), judged below (`assert_...`).
+"""How far a module is from scale equivariance for given pictures: one measurement, without a verdict.
 
 The module sees a continuous image f and the same image scaled, f(x/S) (eq 1), each sampled from its closed form on a
 canvas of one size: nothing is interpolated. Its two outputs are compared where scaling sends one sample, and one scale
@@ -17,21 +17,17 @@ from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
-from scalegroup.fields.field import ScaleField
 from scalegroup.testing.closed_form import Blobs, ContinuousImage
 from scalegroup.testing.outputs import (
     MAPS,
-    SCORES,
     OutputType,
     grids_of,
-    moved_samples,
+    matches,
+    names_of,
     place_of,
     run_module,
-    scale_shift,
+    transformed,
 )
-
-TOLERANCE = 0.3
-"""A convention for other people's modules, not a bound: what `assert_equivariant` and the command allow by default."""
 
 _HALF_WIDTH = 10  # of the canvas that objects need, in units of their finest blobs: they reach 4 + 3·2 of these
 
@@ -62,7 +58,7 @@ class EquivarianceReport:
 
     @property
     def error(self) -> float:
-        """The error of the worst channel: what is judged. NaN if any is."""
+        """The error of the worst channel. NaN if any is."""
         return math.nan if any(map(math.isnan, self.errors)) else max(self.errors)
 
     def __str__(self) -> str:
@@ -120,64 +116,25 @@ def equivariance_error(
         return run_module(module, samples.expand(-1, in_channels, -1, -1), output)[0]
 
     original, scaled = run(1.0), run(factor)
-    if isinstance(kind, ScaleField):  # features of weight w take the factor S^(-w)
-        weights = kind.type.fibre.matrix(element).diagonal().to(device)
-        original = [maps * weights[:, None, None] for maps in original]
-    grids, (shift, names) = grids_of(scaled, kind), scale_shift(kind, element, len(scaled))
-    pairs = [(n, n + shift) for n in range(len(scaled)) if 0 <= n + shift < len(scaled)]
-    shared = [moved_samples(grids, before, after, factor) for before, after in pairs]
-    if not all([pairs, *(y and x for y, x in shared)]):
-        raise ScaleGroupError(
-            f"outputs of shape {list(scaled[0].shape[1:])} (feature, y, x) in {len(scaled)} scale channel(s) under "
-            f"scaling by {factor:g}",
-            expected="a sample and a scale channel that scaling sends to another",
-            mend="use a smaller factor, more scale channels, or an image size that gives maps of odd size",
-        )
+    original = transformed(original, kind, element)
+    found, names, grids = matches(kind, kind, scaled, element), names_of(kind, len(scaled)), grids_of(scaled, kind)
     errors, maximum = [], 0.0
-    for (before, after), (y, x) in zip(pairs, shared, strict=True):
-        (rows, below), (columns, beside) = zip(*y, strict=True), zip(*x, strict=True)
-        a = original[before][:, :, rows][..., columns].flatten(1)
-        b, nothing = (result[after][:, :, below][..., beside].flatten(1) for result in (scaled, empty))
+    for match in found:
+        a, b = (maps.flatten(1) for maps in match.of(original, scaled))
+        nothing = match.of(empty, empty)[1].flatten(1)
         errors.append(signal_normalised(a, b, nothing))
         maximum = max(maximum, _fraction((a - b).abs().max(), (b - nothing).abs().max()).item())
-    whole = sum(math.prod(grids.grids[after].shape) for _, after in pairs)
+    whole = sum(math.prod(grids.grids[match.after].shape) for match in found)
     return EquivarianceReport(
         factor=factor,
         output=kind.name if isinstance(kind, OutputType) else "scale fields",
-        channels=tuple(names[after] for _, after in pairs),
+        channels=tuple(names[match.after] for match in found),
         errors=tuple(errors),
         maximum=maximum,
-        channels_compared=len(pairs) / len(scaled),
-        pixels_compared=sum(len(y) * len(x) for y, x in shared) / whole,
+        channels_compared=len(found) / len(scaled),
+        pixels_compared=sum(len(match.y) * len(match.x) for match in found) / whole,
         images=len(scaled[0]),
     )
-
-
-def assert_equivariant(
-    module: Callable[[Tensor], Any], element: GroupElement, *, tolerance: float = TOLERANCE, **options: Any
-) -> None:
-    """Raise `AssertionError` with the report if `equivariance_error` exceeds `tolerance` in any channel.
-
-    The other arguments are those of `equivariance_error`. The default tolerance is a convention, a fraction of the
-    signal: deep networks with ReLU have no derived bound.
-
-    >>> from scalegroup import ScaleGroup
-    >>> assert_equivariant(torch.nn.ReLU(), ScaleGroup(2).element(1))
-    """
-    report = equivariance_error(module, element, **options)
-    if not report.error <= tolerance:
-        raise AssertionError(f"not scale equivariant (tolerance {tolerance:g}): {report}")
-
-
-def assert_invariant(
-    module: Callable[[Tensor], Any], element: GroupElement, *, tolerance: float = TOLERANCE, **options: Any
-) -> None:
-    """`assert_equivariant` for a module that gives class scores: equal scores for the image and the scaled image.
-
-    Raises:
-        ScaleGroupError: if the output has scale or image axes.
-    """
-    assert_equivariant(module, element, tolerance=tolerance, output=SCORES, **options)
 
 
 def signal_normalised(

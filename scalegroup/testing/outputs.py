@@ -1,7 +1,8 @@
 """What modules give: class scores, maps, or fields over scale and plane; and where scaling moves their samples."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import ScaleGroupError, check_number
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Axis, Grids
 
@@ -20,10 +21,18 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class OutputType:
-    """What the axes of a module's output are; `b c scale y x` in full, axes that it lacks left out."""
+    """What the axes of a module's output are; `b c scale y x` in full, axes that it lacks left out.
+
+    Args:
+        name: what it is called.
+        axes: separated by spaces.
+        weight: w, where scaling by S multiplies values by S^(-w) as well; derivatives of order w that are not
+            scale-normalised have this weight.
+    """
 
     name: str
     axes: str
+    weight: float = 0.0
 
     def unfold(self, output: Tensor) -> Float[Tensor, "b c scale y x"]:
         """The output with all five axes, those that it lacks of length one."""
@@ -45,10 +54,24 @@ FIELDS = OutputType("fields over scale and plane", "b c scale y x")
 OUTPUT_TYPES = {"scores": SCORES, "scale_scores": SCALE_SCORES, "maps": MAPS, "fields": FIELDS}
 
 
+def output_type(name: str, *, weight: float = 0.0) -> OutputType:
+    """The type of a name, with a weight. Raises `ScaleGroupError` for another name."""
+    if name not in OUTPUT_TYPES:
+        raise ScaleGroupError(f"output {name!r}", expected=f"one of {', '.join(OUTPUT_TYPES)}", mend="choose one")
+    if not math.isfinite(check_number("weight", weight)):
+        raise ScaleGroupError(f"weight {weight}", expected="a finite number", mend="0, or the order of a derivative")
+    return replace(OUTPUT_TYPES[name], weight=weight)
+
+
+def owner_of(module: Callable[[Tensor], Any]) -> Any:
+    """The module itself, or that of a bound method such as net.scale_logits, or of partial(net.field, pooled=False)."""
+    owner = getattr(module, "func", module)
+    return getattr(owner, "__self__", owner)
+
+
 def place_of(module: Callable[[Tensor], Any]) -> tuple[torch.dtype, torch.device]:
     """Where the module computes, by its parameters."""
-    owner = getattr(module, "func", module)  # of a partial one such as partial(net.field, pooled=False)
-    owner = getattr(owner, "__self__", owner)  # of a bound method such as net.scale_logits
+    owner = owner_of(module)
     first = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
     return (torch.float64, torch.device("cpu")) if first is None else (first.dtype, first.device)
 
@@ -78,16 +101,82 @@ def run_module(
     return list(kind.unfold(result).double().unbind(2)), kind
 
 
-def scale_shift(kind: ScaleField | OutputType, element: GroupElement, channels: int) -> tuple[int, list[str]]:
-    """By how many channels the scaling moves the scale axis, and the channels' names."""
+def has_scale(kind: ScaleField | OutputType) -> bool:
+    """Whether scale channels are apart in an output."""
+    return kind.type.over_scale if isinstance(kind, ScaleField) else "scale" in kind.axes.split()
+
+
+def names_of(kind: ScaleField | OutputType, channels: int) -> list[str]:
+    """Of the scale channels; one name where they are not apart."""
+    if not has_scale(kind):
+        return ["pooled over scale" if isinstance(kind, ScaleField) else kind.name]
+    sigmas = kind.window.sigmas if isinstance(kind, ScaleField) else ()
+    return [f"σ₀ {sigma:.3g}" for sigma in sigmas] or [f"channel {n}" for n in range(channels)]
+
+
+def transformed(
+    maps: list[Float[Tensor, "b c y x"]], kind: ScaleField | OutputType, element: GroupElement
+) -> list[Float[Tensor, "b c y x"]]:
+    """What a feature of some weight w becomes when the picture is scaled: it takes the factor S^(-w)."""
     if isinstance(kind, ScaleField):
-        if not kind.type.over_scale:
-            return 0, ["pooled over scale"]
-        names = [f"σ₀ {sigma:.3g}" for sigma in kind.window.sigmas]
-        return element.as_element_of(kind.window.group).power, names
-    if "scale" not in kind.axes.split():
-        return 0, [kind.name]
-    return element.power, [f"channel {n}" for n in range(channels)]
+        factors = kind.type.fibre.matrix(element).diagonal().to(maps[0].device)[:, None, None]
+    else:
+        factors = element.scale_factor**-kind.weight
+    return [part * factors for part in maps]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The samples of one scale channel that scaling sends to those of another.
+
+    Args:
+        before: position of the one channel.
+        after: of the other.
+        y: (index before, index after) of the rows.
+        x: and of the columns.
+    """
+
+    before: int
+    after: int
+    y: Pairs
+    x: Pairs
+
+    def of(self, original: list[Tensor], scaled: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """These samples of two outputs, `[b, c, y, x]` each."""
+        (rows, below), (columns, beside) = zip(*self.y, strict=True), zip(*self.x, strict=True)
+        one, other = original[self.before], scaled[self.after]
+        return one[:, :, rows][..., columns], other[:, :, below][..., beside]
+
+
+def matches(
+    original: ScaleField | OutputType, scaled: ScaleField | OutputType, outputs: list[Tensor], element: GroupElement
+) -> list[Match]:
+    """One for each scale channel that scaling sends to another one, the finest first.
+
+    Args:
+        original: what a module gives for pictures.
+        scaled: and for the scaled ones: the same, unless its scale channels were moved with the pictures.
+        outputs: for the scaled ones.
+        element: the scaling.
+
+    Raises:
+        ScaleGroupError: if there is none.
+    """
+    shift = 0
+    if has_scale(scaled):
+        own = isinstance(scaled, ScaleField)
+        shift = element.as_element_of(scaled.window.group).power if own else element.power
+    one, other, factor = grids_of(outputs, original), grids_of(outputs, scaled), element.scale_factor
+    pairs = [(n, n + shift) for n in range(len(outputs)) if 0 <= n + shift < len(outputs)]
+    found = [Match(n, m, *moved_samples(one, n, other, m, factor)) for n, m in pairs]
+    if not all([found, *(match.y and match.x for match in found)]):
+        raise ScaleGroupError(
+            f"outputs of shape {list(outputs[0].shape[1:])} (feature, y, x) in {len(outputs)} scale channel(s) under "
+            f"scaling by {factor:g}",
+            expected="a sample and a scale channel that scaling sends to another",
+            mend="use a smaller factor, more scale channels, or an image size that gives maps of odd size",
+        )
+    return found
 
 
 def grids_of(channels: list[Tensor], kind: ScaleField | OutputType) -> Grids:
@@ -98,13 +187,13 @@ def grids_of(channels: list[Tensor], kind: ScaleField | OutputType) -> Grids:
     return Grids.of_pixels((rows, columns), (1.0,) * len(channels))
 
 
-def moved_samples(grids: Grids, before: int, after: int, factor: float) -> tuple[Pairs, Pairs]:
+def moved_samples(one: Grids, before: int, other: Grids, after: int, factor: float) -> tuple[Pairs, Pairs]:
     """On both axes, (index before, index after) of the samples that scaling sends from one channel to another's."""
-    ratio = factor * grids.spacings[before] / grids.spacings[after]  # 1 on self-similar grids
+    ratio = factor * one.spacings[before] / other.spacings[after]  # 1 on self-similar grids
 
-    def of(one: Axis, other: Axis) -> Pairs:
-        targets = [(n, ratio * position - other.first) for n, position in enumerate(one.positions)]
-        return [(n, round(t)) for n, t in targets if abs(t - round(t)) < 1e-9 and 0 <= round(t) < other.length]
+    def of(axis: Axis, onto: Axis) -> Pairs:
+        targets = [(n, ratio * position - onto.first) for n, position in enumerate(axis.positions)]
+        return [(n, round(t)) for n, t in targets if abs(t - round(t)) < 1e-9 and 0 <= round(t) < onto.length]
 
-    one, other = grids.grids[before], grids.grids[after]
-    return of(one.y, other.y), of(one.x, other.x)
+    seen, shown = one.grids[before], other.grids[after]
+    return of(seen.y, shown.y), of(seen.x, shown.x)

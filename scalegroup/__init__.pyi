@@ -1,0 +1,87 @@
+"""The names of the package and where they come from: each is imported when it is first asked for."""
+
+from . import functional, nn
+from .algebra.group import GroupElement, ScaleGroup
+from .algebra.representation import Representation, character, trivial
+from .algebra.rotation import Rotation, RotationGroup, RotationRepresentation
+from .errors import ScaleGroupError
+from .fields.boundary import Background, Boundary, Reflect, Replicate, Zero
+from .fields.field import ScaleField
+from .fields.field_type import FieldType, ImageType
+from .fields.grid import Axis, Grid, Grids
+from .fields.lifting import (
+    SAMPLES_PER_SIGMA,
+    BandLimited,
+    ImageGrid,
+    LiftingKernel,
+    SampledLifting,
+    Sampling,
+    SelfSimilar,
+)
+from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
+from .fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
+from .fields.window import ScaleWindow
+from .jets.jet import directional_derivatives, steer
+from .jets.kernel import Kernel
+from .jets.kernels import (
+    DiscreteGaussian,
+    IntegratedGaussian,
+    Iso,
+    NormalisedSampledGaussian,
+    SampledDerivatives,
+    SampledGaussian,
+)
+
+__all__ = [
+    "SAMPLES_PER_SIGMA",
+    "Axis",
+    "Background",
+    "BandLimited",
+    "Boundary",
+    "CentrePixel",
+    "Dense",
+    "DiscreteGaussian",
+    "FieldType",
+    "Grid",
+    "Grids",
+    "GroupElement",
+    "ImageGrid",
+    "ImageType",
+    "IntegratedGaussian",
+    "Iso",
+    "Kernel",
+    "LiftingKernel",
+    "LogSumExp",
+    "Max",
+    "Mean",
+    "NormalisedSampledGaussian",
+    "Pooling",
+    "ReadOut",
+    "Reflect",
+    "Replicate",
+    "Representation",
+    "Rotation",
+    "RotationGroup",
+    "RotationRepresentation",
+    "SampledDerivatives",
+    "SampledGaussian",
+    "SampledLifting",
+    "Sampling",
+    "ScaleField",
+    "ScaleGroup",
+    "ScaleGroupError",
+    "ScaleWindow",
+    "SelfSimilar",
+    "SpatialMax",
+    "SpatialMean",
+    "TopK",
+    "Zero",
+    "character",
+    "directional_derivatives",
+    "functional",
+    "nn",
+    "steer",
+    "trivial",
+]
+
+__version__: str

@@ -1,0 +1,254 @@
+"""Error curves: does a module's equivariance error fall as the same pictures are sampled more finely?
+
+A module may be off a little for two reasons: it samples continuous pictures coarsely, or it is not equivariant. The
+first falls when the same picture is sampled more finely, object, and where there are any, σ₀ and grid scaled together;
+the second stays. The error is a fraction of that part of the response which no pointwise function of the input gives
+(`pictures`), so that what changes the input hardly at all is judged by what it changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scalegroup.algebra.group import GroupElement
+from scalegroup.errors import check_instance
+from scalegroup.fields.boundary import Background, Boundary
+from scalegroup.fields.field import ScaleField
+from scalegroup.fields.window import ScaleWindow
+from scalegroup.testing.curve import Curve
+from scalegroup.testing.outputs import (
+    Match,
+    OutputType,
+    grids_of,
+    has_scale,
+    matches,
+    moved_samples,
+    names_of,
+    owner_of,
+    place_of,
+    run_module,
+    transformed,
+)
+from scalegroup.testing.pictures import Family, families
+
+RESOLUTIONS = (1, 2, 4)
+"""How finely the pictures are sampled, as multiples of the coarsest; the first two where a bound is derived."""
+
+SMALL = 2e-3
+"""Less is nothing where no bound is derived: a finite canvas shows pictures no better."""
+
+ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 0.05, torch.float16: 5e-3}
+"""Less of the output is nothing, by dtype: the rounding of some dozen layers."""
+
+_TRIED = 1.01  # another scaling than that of the pictures, to see what the check sees
+
+Explained = Callable[[Family, GroupElement, float, int], float]
+"""At most this much of the output sampling explains: of pictures, a scaling, a resolution and a scale channel."""
+
+
+def error_curves(
+    module: Callable[[Tensor], Any],
+    elements: Sequence[GroupElement],
+    *,
+    size: int = 65,
+    in_channels: int = 1,
+    background: float | tuple[float, ...] = 0.0,
+    output: OutputType | None = None,
+    fixed_size: bool = False,
+    explained: Explained | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[Curve]:
+    """The curve of every family and scaling, one by one as they are measured; the module is run as it is.
+
+    Args:
+        module: from images `[batch, channel, y, x]` to class scores, maps or fields.
+        elements: the scalings.
+        size: rows and columns of the coarsest pictures.
+        in_channels: image channels.
+        background: the value around the objects, one or one for each image channel.
+        output: what the axes of the output are; default: found from its shape.
+        fixed_size: all pictures have the `size` of the finest, for modules that take no other.
+        explained: a derived bound on the error, as a part of the module's output.
+        progress: told what is being measured.
+
+    Raises:
+        ScaleGroupError: if an argument cannot be used, or nothing can be compared.
+    """
+    for element in elements:
+        check_instance("element", element, GroupElement, mend="pass group.element(power)")
+    world = Background(background)
+    spread = max((element.scale_factor for element in elements), key=lambda factor: max(factor, 1 / factor))
+    coarsest = (size - 1) // RESOLUTIONS[-1] + 1 if fixed_size else size
+    resolutions = RESOLUTIONS if explained is None else RESOLUTIONS[:2]
+    for family in families(coarsest, spread, in_channels):
+        found: dict[GroupElement, list[list[_Point]]] = {element: [] for element in elements}
+        for resolution in resolutions:
+            canvas = size if fixed_size else resolution * (size - 1) + 1
+            if progress is not None:
+                progress(f"{family.name}, pictures of {canvas}×{canvas}")
+            bench = _Bench(module, family, canvas, resolution, world, output, explained)
+            for element in elements:
+                found[element].append(bench.points(element, last=resolution == resolutions[-1]))
+        for element, points in found.items():
+            curves = [_curve(family, element.scale_factor, resolutions, of) for of in zip(*points, strict=True)]
+            yield max(curves, key=lambda curve: curve.badness)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Root mean squares of one scale channel at one resolution, and what sampling explains of them."""
+
+    channel: str
+    error: float
+    structure: float
+    response: float
+    rounding: float
+    explained: float | None
+    moved: float
+
+    @property
+    def unit(self) -> float:
+        """What the error is a fraction of: the structure, or the response where that is nothing beside it."""
+        return self.structure if self.structure > self.rounding else self.response
+
+
+def _curve(family: Family, factor: float, resolutions: Sequence[int], points: Sequence[_Point]) -> Curve:
+    """Of one scale channel."""
+    small = max(SMALL, family.peaks_lost(resolutions[-1]))
+    units = [point.unit or 1.0 for point in points]
+    bounds = [math.inf if point.explained is None else point.explained + point.rounding for point in points]
+    last = points[-1]
+    least = max(last.error, last.rounding, small * last.unit if last.explained is None else 0.0)
+    return Curve(
+        family=family.name,
+        factor=factor,
+        channel=last.channel,
+        resolutions=tuple(resolutions),
+        errors=tuple(point.error / unit for point, unit in zip(points, units, strict=True)),
+        explained=None if math.inf in bounds else tuple(b / unit for b, unit in zip(bounds, units, strict=True)),
+        responds=any(not point.response <= point.rounding for point in points),
+        small=small,
+        visible=(_TRIED - 1) * least / last.moved if last.moved > last.rounding else math.inf,
+    )
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """One module and one family of pictures at one resolution."""
+
+    module: Callable[[Tensor], Any]
+    family: Family
+    size: int
+    resolution: int
+    background: Background
+    output: OutputType | None
+    explained: Explained | None
+
+    def points(self, element: GroupElement, *, last: bool) -> list[_Point]:
+        """Of each scale channel that scaling sends to another; at the last resolution with what else would show."""
+        factor = element.scale_factor
+        first, kind = self._run(1.0, 1.0)
+        along = factor if not has_scale(kind) and self._holds_both(element) else 1.0
+        (scaled, after), (stretched, _) = self._run(factor, along), self._run(factor, along, stretched=True)
+        blank = self._run(None, along)[0]
+        wrong = self._run(factor * _TRIED, along)[0] if last else scaled
+        original, names = transformed(first, kind, element), names_of(kind, len(scaled))
+        found = []
+        for match in matches(kind, after, scaled, element):
+            before, behind = match.of(original, scaled)
+            nothing, whole = match.of(blank, blank)[1], scaled[match.after]
+            response = _rms(whole - blank[match.after])
+            structure = response
+            if self.family.symmetric:
+                rows, middle = self._middle(match, grids_of(scaled, after), factor)
+                structure = _rms(*Match(match.after, match.after, rows, middle).of(scaled, stretched))
+            found.append(
+                _Point(
+                    channel=names[match.after],
+                    error=_rms(before, behind),
+                    structure=structure,
+                    response=max(response, _rms(behind, nothing)),
+                    rounding=ROUNDING[place_of(self.module)[0]] * _rms(whole),
+                    explained=self.explained and self.explained(self.family, element, self.resolution, match.before),
+                    moved=_rms(behind, match.of(wrong, wrong)[1]),
+                )
+            )
+        return found
+
+    def _holds_both(self, element: GroupElement) -> bool:
+        """Whether the windows of the module hold channels that scaling sends to each other.
+
+        Then, where these are pooled, they are moved with the pictures: what the ends of a window change is no sampling
+        error, and no fault.
+        """
+        windows = [held["window"] for held in held_by(self.module) if isinstance(held.get("window"), ScaleWindow)]
+        return all(abs(element.as_element_of(window.group).power) < window.channels for window in windows)
+
+    def _middle(self, match: Match, grids: Any, factor: float) -> tuple[Any, Any]:
+        """The samples compared that stretching sends to others in the middle of the pictures, on both axes."""
+        grid, spacing = grids.grids[match.after], grids.spacings[match.after]
+        seen = {index for _, index in match.x}
+        doubled = [pair for pair in moved_samples(grids, match.after, grids, match.after, 2.0)[1] if pair[1] in seen]
+        reach = self.family.middle * factor * self.resolution / spacing
+        middle = [pair for pair in doubled if abs(grid.x.positions[pair[0]]) <= reach] or doubled
+        return [(index, index) for _, index in match.y], middle
+
+    @cached_property
+    def _given(self) -> dict[Any, Any]:
+        return {}
+
+    def _run(
+        self, factor: float | None, along: float, *, stretched: bool = False
+    ) -> tuple[list[Tensor], ScaleField | OutputType]:
+        """What the module gives for the pictures, scaled and stretched, or for the background alone (None)."""
+        key = (factor, along, stretched)
+        if key not in self._given:
+            dtype, device = place_of(self.module)
+            if factor is None:
+                pictures = torch.zeros(1, len(self.family.images), self.size, self.size, dtype=torch.float64)
+            else:
+                pictures = self.family.sample(self.size, factor=factor * self.resolution, stretched=stretched)
+            pictures = pictures + self.background.constant(pictures)[:, None, None]
+            with in_the_pictures_world(self.module, self.resolution * along, self.background):
+                self._given[key] = run_module(self.module, pictures.to(device, dtype), self.output)
+        return self._given[key]
+
+
+def _rms(one: Tensor, other: Tensor | float = 0.0) -> float:
+    """Root mean square of the difference."""
+    return (one - other).square().mean().sqrt().item()
+
+
+def held_by(module: Callable[[Tensor], Any]) -> list[dict[str, Any]]:
+    """The attributes of all parts of a module."""
+    owner = owner_of(module)
+    return [vars(part) for part in owner.modules()] if isinstance(owner, nn.Module) else []
+
+
+@contextmanager
+def in_the_pictures_world(module: Callable[[Tensor], Any], times: float, background: Any) -> Iterator[None]:
+    """With all σ₀ as many times larger: the same scale channels, of finer pictures; and with their background around.
+
+    Every scale window and every boundary that a part of the module holds is set so, and put back.
+    """
+    held = held_by(module)
+    before = [dict(values) for values in held]
+    try:
+        for values in held:
+            window, boundary = values.get("window"), values.get("boundary")
+            if isinstance(window, ScaleWindow):
+                values["window"] = replace(window, sigma0=window.sigma0 * times)
+            if isinstance(boundary, Boundary):
+                values["boundary"] = background
+        yield
+    finally:
+        for values, old in zip(held, before, strict=True):
+            values.update((name, old[name]) for name in ("window", "boundary") if name in old)
