@@ -214,6 +214,39 @@ def test_error_is_measured_for_any_ratio(ratio):
     assert equivariance_error(blur, group.generator, size=65).error > 0.02
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("widest", [1.0, 1.5])
+def test_objects_have_no_mass_and_blobs_as_fine_as_is_asked(factor, widest):
+    """No network passes by its response to a mean. The narrowest is of one to two units at the smaller size."""
+    objects = object_images(97, factor, widest=widest)
+    mass = objects.sample(257, 257, factor=factor).sum((1, 2, 3))
+    single = (2 * math.pi * objects.amplitudes.abs() * (factor * objects.widths) ** 2).amax(1)
+    assert (mass.abs() < 1e-6 * single).all()
+    unit = widest * max(1.0, 1 / factor)
+    assert unit <= objects.widths.min() < objects.widths.max() <= 2 * unit
+    reach = objects.centres.abs().amax()
+    assert unit < reach <= 4 * unit
+    edges = objects.sample(97, 97, factor=factor)[..., 0, :].abs().max()
+    assert edges < 1e-3
+    heavier = dataclasses.replace(objects, amplitudes=objects.amplitudes.abs())  # the control
+    assert (heavier.sample(257, 257, factor=factor).sum((1, 2, 3)) > single).all()
+
+
+def test_maps_are_measured_on_blobs_of_one_pixel_and_scores_on_wider_ones():
+    for module, widest in ((lambda x: x, 1.0), (lambda x: x.amax((2, 3)), 2.0)):
+        seen = []
+        equivariance_error(lambda x, module=module, seen=seen: seen.append(x) or module(x), G.element(2), size=97)
+        assert torch.equal(seen[1], object_images(97, 2.0, widest=widest).sample(97, 97))
+
+
+def test_equal_outputs_have_no_error_even_where_nothing_responds():
+    report = equivariance_error(torch.zeros_like, G.element(2), size=65)
+    assert (report.error, report.maximum) == (0.0, 0.0)
+    values = iter((0.0, 1.0, 0.0))  # of the background, the images, the scaled images
+    report = equivariance_error(lambda x: torch.full((len(x), 1), next(values)), G.element(2), size=65)
+    assert math.isinf(report.error)
+
+
 @pytest.mark.parametrize("grid", ["self-similar", "image"])
 @pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
 def test_report_is_the_median_over_sixteen_images_of_each_channel(power, grid):

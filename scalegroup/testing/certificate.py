@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from scalegroup.fields.window import ScaleWindow
 from scalegroup.testing.closed_form import Separable
 from scalegroup.testing.curves import Explained
 from scalegroup.testing.lifting_bound import lifting_bound
-from scalegroup.testing.networks import background_of, central, chain_of, networks_in
+from scalegroup.testing.networks import background_of, before_pooling, central, chain_of, networks_in
 from scalegroup.testing.outputs import owner_of
 from scalegroup.testing.pictures import Family, families
 
@@ -159,12 +158,12 @@ def explained_by_sampling(module: Callable[[Tensor], Any], *, size: int, in_chan
     net = owner_of(module)
     if net not in networks_in(net):
         return None
-    lift, *layers = chain_of(net)
-    body = list(takewhile(lambda layer: layer.keeps_scale, layers))
-    if not isinstance(lift.sampling, SelfSimilar) or any(layer.across_scale for layer in body):
+    body = before_pooling(net)
+    sampling = getattr(chain_of(net)[0], "sampling", None)
+    if not isinstance(sampling, SelfSimilar) or any(layer.across_scale for layer in body):
         return None
     if module is not net:
-        net = nn.Sequential(lift, *body)
+        net = nn.Sequential(*body)
     pictures = families(size, 1.0, in_channels)[0].sample(size)[:2]
     steepest = lipschitz(net, lifted(net, pictures, net.window))
 

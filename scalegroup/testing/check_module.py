@@ -18,7 +18,7 @@ from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels
 from scalegroup.testing.certificate import explained_by_sampling
 from scalegroup.testing.curve import EQUIVARIANT, NOT_DECIDED, NOT_EQUIVARIANT, Curve
 from scalegroup.testing.curves import error_curves
-from scalegroup.testing.networks import background_of, kernel_layers, networks_in, on_pixels
+from scalegroup.testing.networks import background_of, before_pooling, kernel_layers, networks_in, on_pixels
 from scalegroup.testing.outputs import SCORES, OutputType
 from scalegroup.testing.pictures import least_size
 
@@ -142,18 +142,21 @@ def check_module(
 
     def curves(seen: Callable[[Tensor], Any], under: Sequence[GroupElement], **more: Any) -> tuple[Curve, ...]:
         known = None if fixed_size else explained_by_sampling(seen, size=size, in_channels=in_channels)
-        return tuple(error_curves(seen, under, **options, **more, explained=known))
+        return error_curves(seen, under, **options, **more, explained=known)
 
-    found = curves(module, elements, output=output)
+    if module is net and on_pixels(net):
+        module.double()  # σ²δxx rounds as σ² there, in pixels, and these are many; the budget shows rounding by itself
+    shown = module is net and getattr(net, "keeps_scale", False)  # the curves of the output are of its channels
+    across = 0 if net is None else sum(layer.across_scale for layer in before_pooling(net))
+    found = curves(module, elements, output=output, across=across if shown else 0)
     if net is None:
         return Verdict(type(module).__name__, found)
     if channels is not None and channels != net.window.channels:
         mend = "pass --channels as the module has them"
         raise ScaleGroupError(f"a module with {net.window.channels} scale channels", expected=f"{channels}", mend=mend)
     shared = [element for element in elements if moved_channels(net.window, element)]
-    before_pooling = partial(net.field, pooled=False)
-    shown = module is net and getattr(net, "keeps_scale", False)  # the curves of the output are of its channels
-    before = () if shown or not shared else curves(before_pooling, shared)
+    unpooled = partial(net.field, pooled=False)
+    before = () if shown or not shared else curves(unpooled, shared, across=across)
     visible = budget and bool(shared) and hasattr(net, "plan")
     if visible and progress is not None:
         progress("the error budget")
@@ -174,7 +177,7 @@ def assert_equivariant(module: Callable[[Tensor], Any], element: GroupElement, *
     >>> from scalegroup import ScaleGroup
     >>> assert_equivariant(torch.nn.ReLU(), ScaleGroup(2).element(1))
     """
-    verdict = Verdict(type(module).__name__, tuple(error_curves(module, [element], **options)))
+    verdict = Verdict(type(module).__name__, error_curves(module, [element], **options))
     if not verdict.passed:
         raise AssertionError(f"{verdict.decision}: {verdict.reason}")
 

@@ -13,15 +13,15 @@ EQUIVARIANT, NOT_EQUIVARIANT, NOT_DECIDED = "equivariant", "not equivariant", "n
 
 @dataclass(frozen=True)
 class Curve:
-    """The error of one family of pictures under one scaling, over the resolution, in the worst scale channel.
+    """The error for one family of pictures under one scaling, of the worst feature in the worst scale channel.
 
     Args:
         family: of the pictures.
         factor: S.
-        channel: name of the scale channel.
+        channel: name of the scale channel, and the feature.
         resolutions: pixels per pixel of the coarsest pictures.
-        errors: root mean squares, as fractions of what the response changes by when the pictures are stretched; where
-            it does not change by that, of the response.
+        errors: root mean squares, as fractions of what the response changes by when pictures are stretched (those of
+            all families that show all channels); where it does not change by that, of the response.
         explained: what sampling explains of them at most, by a derived bound; None where there is none.
         responds: whether the output depends on the pictures at all.
         small: less of it is nothing, where no bound is derived.
@@ -40,16 +40,18 @@ class Curve:
 
     @property
     def slope(self) -> float:
-        """P of error ∝ resolution^-p, between the two finest resolutions; infinite where the last error is nothing."""
-        before, last = self.errors[-2:]
+        """The p of error ∝ resolution^-p, over the last two steps; infinite where the last error is nothing."""
+        before, last = self.errors[-3:][0], self.errors[-1]
         if last <= self.small:
             return math.inf
-        return math.log(before / last) / math.log(self.resolutions[-1] / self.resolutions[-2]) if before else -math.inf
+        steps = math.log(self.resolutions[-1] / self.resolutions[-3:][0])
+        return math.log(before / last) / steps if before else -math.inf
 
     @property
     def limit(self) -> float:
         """What the error tends to: of three errors at resolutions a constant ratio apart, the limit of the sequence
-        whose falls shrink by a constant factor (Aitken); the last error where they do not shrink.
+        whose falls shrink by a constant factor (Aitken); the last error where they do not shrink. Uneven falls mislead
+        it, so that of four errors, the finest, an order of two is tried as well (Richardson), and the smaller counts.
         """
         last = self.errors[-1]
         if self.explained is not None:
@@ -58,10 +60,11 @@ class Curve:
             return 0.0
         first, second = self.errors[-3:-1]
         falls = first - second, second - last
-        if not (falls[0] > falls[1] > 0):
-            return last if falls[1] <= 0 else max(0.0, last - falls[1])
-        ratio = falls[1] / falls[0]
-        return max(0.0, last - falls[1] * ratio / (1 - ratio))
+        if falls[1] <= 0:
+            return last
+        shrinks = falls[1] / falls[0] if falls[0] > falls[1] else 0.5
+        orders = [shrinks, 0.25] if len(self.errors) > 3 else [shrinks]
+        return max(0.0, min(last - falls[1] * order / (1 - order) for order in orders))
 
     @property
     def verdict(self) -> str | None:
@@ -74,9 +77,9 @@ class Curve:
             within = all(error <= bound for error, bound in zip(self.errors, self.explained, strict=True))
             return EQUIVARIANT if within else NOT_EQUIVARIANT
         small = self.limit <= _REST * self.errors[-1]
-        if self.slope >= _FALLS and small:
-            return EQUIVARIANT
-        return NOT_EQUIVARIANT if self.slope < _FALLS / 2 or not small else NOT_DECIDED
+        if self.slope >= _FALLS:
+            return EQUIVARIANT if small else NOT_DECIDED
+        return NOT_DECIDED if small and self.slope >= _FALLS / 2 else NOT_EQUIVARIANT
 
     @property
     def badness(self) -> tuple[float, ...]:

@@ -16,14 +16,16 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import check_instance
 from scalegroup.fields.boundary import Background, Boundary
 from scalegroup.fields.field import ScaleField
+from scalegroup.fields.grid import Grids
 from scalegroup.fields.window import ScaleWindow
-from scalegroup.testing.curve import Curve
+from scalegroup.testing.curve import NOT_DECIDED, Curve
 from scalegroup.testing.outputs import (
     Match,
     OutputType,
@@ -39,8 +41,9 @@ from scalegroup.testing.outputs import (
 )
 from scalegroup.testing.pictures import Family, families
 
-RESOLUTIONS = (1, 2, 4)
-"""How finely the pictures are sampled, as multiples of the coarsest; the first two where a bound is derived."""
+RESOLUTIONS = (1, 2, 4, 8)
+"""How finely the pictures are sampled, as multiples of the coarsest: the first two where a bound is derived, else the
+first three, and the last where these do not decide."""
 
 SMALL = 2e-3
 """Less is nothing where no bound is derived: a finite canvas shows pictures no better."""
@@ -64,9 +67,10 @@ def error_curves(
     output: OutputType | None = None,
     fixed_size: bool = False,
     explained: Explained | None = None,
+    across: int = 0,
     progress: Callable[[str], None] | None = None,
-) -> Iterator[Curve]:
-    """The curve of every family and scaling, one by one as they are measured; the module is run as it is.
+) -> tuple[Curve, ...]:
+    """The curve of every family and scaling; the module is run as it is.
 
     Args:
         module: from images `[batch, channel, y, x]` to class scores, maps or fields.
@@ -77,6 +81,7 @@ def error_curves(
         output: what the axes of the output are; default: found from its shape.
         fixed_size: all pictures have the `size` of the finest, for modules that take no other.
         explained: a derived bound on the error, as a part of the module's output.
+        across: how many neighbours a scale channel looks at: as many at the ends of a window are left out.
         progress: told what is being measured.
 
     Raises:
@@ -86,52 +91,72 @@ def error_curves(
         check_instance("element", element, GroupElement, mend="pass group.element(power)")
     world = Background(background)
     spread = max((element.scale_factor for element in elements), key=lambda factor: max(factor, 1 / factor))
-    coarsest = (size - 1) // RESOLUTIONS[-1] + 1 if fixed_size else size
-    resolutions = RESOLUTIONS if explained is None else RESOLUTIONS[:2]
-    for family in families(coarsest, spread, in_channels):
-        found: dict[GroupElement, list[list[_Point]]] = {element: [] for element in elements}
-        for resolution in resolutions:
-            canvas = size if fixed_size else resolution * (size - 1) + 1
+    first = 3 if explained is None else 2
+    finest = RESOLUTIONS[first - 1]
+    shown = families((size - 1) // finest + 1 if fixed_size else size, spread, in_channels)
+    points: dict[tuple[Family, GroupElement], list[list[_Point]]] = {}  # by resolution, then by channel and feature
+
+    def measure(resolution: int) -> None:
+        canvas = size if fixed_size else resolution * (size - 1) + 1
+        for family in shown:
             if progress is not None:
                 progress(f"{family.name}, pictures of {canvas}×{canvas}")
-            bench = _Bench(module, family, canvas, resolution, world, output, explained)
+            bench = _Bench(module, family, canvas, resolution, world, output, explained, across)
             for element in elements:
-                found[element].append(bench.points(element, last=resolution == resolutions[-1]))
-        for element, points in found.items():
-            curves = [_curve(family, element.scale_factor, resolutions, of) for of in zip(*points, strict=True)]
-            yield max(curves, key=lambda curve: curve.badness)
+                found = bench.points(element, last=resolution >= finest)
+                points.setdefault((family, element), []).append(found)
+
+    def curve(family: Family, element: GroupElement, one: int) -> Curve:
+        of = [at[one] for at in points[family, element]]
+        alike = [other for other in shown if other.alike] if family.alike else [family]
+        structures = [
+            math.hypot(*(points[other, element][n][one].structure for other in alike)) / math.sqrt(len(alike))
+            for n in range(len(of))
+        ]
+        return _curve(family, element.scale_factor, of, structures)
+
+    def worst() -> tuple[Curve, ...]:
+        return tuple(
+            max((curve(family, element, one) for one in range(len(of[0]))), key=lambda curve: curve.badness)
+            for (family, element), of in points.items()
+        )
+
+    for resolution in RESOLUTIONS[:first]:
+        measure(resolution)
+    found = worst()
+    if max(found, key=lambda curve: curve.badness).verdict == NOT_DECIDED and explained is None and not fixed_size:
+        measure(RESOLUTIONS[first])
+        found = worst()
+    return found
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Root mean squares of one scale channel at one resolution, and what sampling explains of them."""
+    """Root mean squares of one feature in one scale channel at one resolution, and what sampling explains of them."""
 
     channel: str
     error: float
     structure: float
     response: float
+    moved: float
     rounding: float
     explained: float | None
-    moved: float
-
-    @property
-    def unit(self) -> float:
-        """What the error is a fraction of: the structure, or the response where that is nothing beside it."""
-        return self.structure if self.structure > self.rounding else self.response
 
 
-def _curve(family: Family, factor: float, resolutions: Sequence[int], points: Sequence[_Point]) -> Curve:
-    """Of one scale channel."""
-    small = max(SMALL, family.peaks_lost(resolutions[-1]))
-    units = [point.unit or 1.0 for point in points]
+def _curve(family: Family, factor: float, points: Sequence[_Point], structures: Sequence[float]) -> Curve:
+    """Of one feature in one scale channel: the error over the structure, or the response where that is nothing."""
+    resolutions = RESOLUTIONS[: len(points)]
+    pairs = zip(points, structures, strict=True)
+    units = [(found if found > point.rounding else point.response) or 1.0 for point, found in pairs]
     bounds = [math.inf if point.explained is None else point.explained + point.rounding for point in points]
     last = points[-1]
-    least = max(last.error, last.rounding, small * last.unit if last.explained is None else 0.0)
+    small = max(SMALL, family.peaks_lost(resolutions[-1]), last.rounding / units[-1])
+    least = max(last.error, last.rounding if last.explained is not None else small * units[-1])
     return Curve(
         family=family.name,
         factor=factor,
         channel=last.channel,
-        resolutions=tuple(resolutions),
+        resolutions=resolutions,
         errors=tuple(point.error / unit for point, unit in zip(points, units, strict=True)),
         explained=None if math.inf in bounds else tuple(b / unit for b, unit in zip(bounds, units, strict=True)),
         responds=any(not point.response <= point.rounding for point in points),
@@ -151,9 +176,10 @@ class _Bench:
     background: Background
     output: OutputType | None
     explained: Explained | None
+    across: int
 
     def points(self, element: GroupElement, *, last: bool) -> list[_Point]:
-        """Of each scale channel that scaling sends to another; at the last resolution with what else would show."""
+        """Of each feature in each scale channel that scaling sends to another; `moved` at the last resolution only."""
         factor = element.scale_factor
         first, kind = self._run(1.0, 1.0)
         along = factor if not has_scale(kind) and self._holds_both(element) else 1.0
@@ -162,25 +188,24 @@ class _Bench:
         wrong = self._run(factor * _TRIED, along)[0] if last else scaled
         original, names = transformed(first, kind, element), names_of(kind, len(scaled))
         found = []
-        for match in matches(kind, after, scaled, element):
+        for match in matches(kind, after, scaled, element, self.across):
             before, behind = match.of(original, scaled)
-            nothing, whole = match.of(blank, blank)[1], scaled[match.after]
-            response = _rms(whole - blank[match.after])
-            structure = response
+            whole = scaled[match.after]
+            response = structure = _rms(whole - blank[match.after])
             if self.family.symmetric:
-                rows, middle = self._middle(match, grids_of(scaled, after), factor)
-                structure = _rms(*Match(match.after, match.after, rows, middle).of(scaled, stretched))
-            found.append(
-                _Point(
-                    channel=names[match.after],
-                    error=_rms(before, behind),
-                    structure=structure,
-                    response=max(response, _rms(behind, nothing)),
-                    rounding=ROUNDING[place_of(self.module)[0]] * _rms(whole),
-                    explained=self.explained and self.explained(self.family, element, self.resolution, match.before),
-                    moved=_rms(behind, match.of(wrong, wrong)[1]),
-                )
+                structure = self._structure(match, grids_of(scaled, after), factor, scaled, stretched)
+            values = zip(
+                _rms(before - behind),
+                structure,
+                response.maximum(_rms(behind - match.of(blank, blank)[1])),
+                _rms(behind - match.of(wrong, wrong)[1]),
+                strict=True,
             )
+            rounding = ROUNDING[place_of(self.module)[0]] * whole.square().mean().sqrt().item()
+            explained = self.explained and self.explained(self.family, element, self.resolution, match.before)
+            for feature, numbers in enumerate(values):
+                name = names[match.after] + (f", feature {feature}" if len(response) > 1 else "")
+                found.append(_Point(name, *map(Tensor.item, numbers), rounding=rounding, explained=explained))
         return found
 
     def _holds_both(self, element: GroupElement) -> bool:
@@ -192,14 +217,22 @@ class _Bench:
         windows = [held["window"] for held in held_by(self.module) if isinstance(held.get("window"), ScaleWindow)]
         return all(abs(element.as_element_of(window.group).power) < window.channels for window in windows)
 
-    def _middle(self, match: Match, grids: Any, factor: float) -> tuple[Any, Any]:
-        """The samples compared that stretching sends to others in the middle of the pictures, on both axes."""
+    def _structure(
+        self, match: Match, grids: Grids, factor: float, scaled: list[Tensor], stretched: list[Tensor]
+    ) -> Float[Tensor, " c"]:
+        """What stretching changes, at the samples compared that it sends to others in the middle of the pictures."""
         grid, spacing = grids.grids[match.after], grids.spacings[match.after]
-        seen = {index for _, index in match.x}
-        doubled = [pair for pair in moved_samples(grids, match.after, grids, match.after, 2.0)[1] if pair[1] in seen]
+        same = [(index, index) for _, index in match.x]
+        doubled = [
+            pair for pair in moved_samples(grids, match.after, grids, match.after, 2.0)[1] if (pair[1], pair[1]) in same
+        ]
         reach = self.family.middle * factor * self.resolution / spacing
         middle = [pair for pair in doubled if abs(grid.x.positions[pair[0]]) <= reach] or doubled
-        return [(index, index) for _, index in match.y], middle
+        changes = [
+            torch.sub(*Match(match.after, match.after, *pairs).of(scaled, stretched))[of]
+            for pairs, of in zip(((same, middle), (middle, same)), self.family.halves, strict=True)
+        ]
+        return _rms(torch.cat([change.flatten(2) for change in changes]))
 
     @cached_property
     def _given(self) -> dict[Any, Any]:
@@ -222,9 +255,9 @@ class _Bench:
         return self._given[key]
 
 
-def _rms(one: Tensor, other: Tensor | float = 0.0) -> float:
-    """Root mean square of the difference."""
-    return (one - other).square().mean().sqrt().item()
+def _rms(values: Float[Tensor, "b c *n"]) -> Float[Tensor, " c"]:
+    """Root mean square of each feature."""
+    return values.transpose(0, 1).flatten(1).square().mean(1).sqrt()
 
 
 def held_by(module: Callable[[Tensor], Any]) -> list[dict[str, Any]]:

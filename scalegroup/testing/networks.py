@@ -1,5 +1,6 @@
 """What can be seen of a network of this library, or of one within another module."""
 
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -26,6 +27,11 @@ def networks_in(module: torch.nn.Module) -> list[Any]:
 def chain_of(layer: Any) -> list[Any]:
     """The layers of a network one by one, those of chains within it as well."""
     return [one for part in layer for one in chain_of(part)] if hasattr(layer, "__iter__") else [layer]
+
+
+def before_pooling(net: Any) -> list[Any]:
+    """Its layers in front of the pooling over scale, one by one."""
+    return list(takewhile(lambda layer: getattr(layer, "keeps_scale", False), chain_of(net)))
 
 
 def background_of(net: Any) -> Any:

@@ -149,7 +149,11 @@ class Match:
 
 
 def matches(
-    original: ScaleField | OutputType, scaled: ScaleField | OutputType, outputs: list[Tensor], element: GroupElement
+    original: ScaleField | OutputType,
+    scaled: ScaleField | OutputType,
+    outputs: list[Tensor],
+    element: GroupElement,
+    across: int = 0,
 ) -> list[Match]:
     """One for each scale channel that scaling sends to another one, the finest first.
 
@@ -158,6 +162,7 @@ def matches(
         scaled: and for the scaled ones: the same, unless its scale channels were moved with the pictures.
         outputs: for the scaled ones.
         element: the scaling.
+        across: how many neighbours a scale channel looks at: as many at the ends lack some, and are left out.
 
     Raises:
         ScaleGroupError: if there is none.
@@ -167,7 +172,8 @@ def matches(
         own = isinstance(scaled, ScaleField)
         shift = element.as_element_of(scaled.window.group).power if own else element.power
     one, other, factor = grids_of(outputs, original), grids_of(outputs, scaled), element.scale_factor
-    pairs = [(n, n + shift) for n in range(len(outputs)) if 0 <= n + shift < len(outputs)]
+    whole = range(across, len(outputs) - across)
+    pairs = [(n, n + shift) for n in whole if n + shift in whole]
     found = [Match(n, m, *moved_samples(one, n, other, m, factor)) for n, m in pairs]
     if not all([found, *(match.y and match.x for match in found)]):
         raise ScaleGroupError(

@@ -40,6 +40,16 @@ class Family:
     peak: float
     symmetric: bool = True
 
+    @property
+    def halves(self) -> tuple[slice, slice]:
+        """Which pictures are stretched along x, and which along y."""
+        return slice(COUNT // 2), slice(COUNT // 2, None)
+
+    @property
+    def alike(self) -> bool:
+        """Whether it is one of those by which the structure of a response is measured together."""
+        return self.symmetric and None not in self.images
+
     def peaks_lost(self, resolution: float) -> float:
         """The part of a maximum that is lost where it lies between four pixels; in the centre there is one."""
         return 0.0 if self.symmetric else 1 - math.exp(-1 / (2 * self.peak * resolution) ** 2)
@@ -49,14 +59,21 @@ class Family:
     ) -> Float[Tensor, "batch channel size size"]:
         """Pixels of the pictures scaled by `factor`, on a background of zero.
 
-        Stretched ones show at 2x what they else show at x, for |x| up to `middle`; what is beyond makes room.
+        Stretched ones, half of them along x and half along y, show at 2x what they else show at x, for |x| up to
+        `middle`; what is beyond makes room.
         """
-        at = x = (torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / factor
-        if stretched:
-            x = torch.where(x.abs() <= 2 * self.middle, x / 2, x - self.middle * x.sign())
-        nothing = torch.zeros(COUNT, size, size, dtype=torch.float64)
-        shown = [nothing if image is None else image.at(x, at) for image in self.images]
-        return torch.stack(shown, dim=1)
+        places = (torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / factor
+        moved = torch.where(places.abs() <= 2 * self.middle, places / 2, places - self.middle * places.sign())
+
+        def pictures(image: Separable | None) -> Tensor:
+            if image is None:
+                return torch.zeros(COUNT, size, size, dtype=torch.float64)
+            if not stretched:
+                return image.at(places, places)
+            along_x, along_y = self.halves
+            return torch.cat([image.at(moved, places)[along_x], image.at(places, moved)[along_y]])
+
+        return torch.stack([pictures(image) for image in self.images], dim=1)
 
 
 def least_size(factor: float) -> int:
