@@ -1,0 +1,166 @@
+"""Which tests execute which lines of the library, measured once, and which of them judge a mutant."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from proofs_tests.mutation.trial import in_child, run_tests
+
+LONGEST = 600.0  # seconds that one file of tests may take while it is measured
+BUDGET = 40.0  # seconds that the tests of one mutant take on the program as it is
+SLOWEST = 15.0  # seconds of one test; slower ones judge nothing
+
+Measured = dict[str, tuple[float, dict[str, list[int]]]]
+"""By test: its seconds, and the lines of each file that it executes."""
+
+
+class Recorder:
+    """A pytest plugin that notes for each test that passes how long it takes and which lines it executes."""
+
+    def __init__(self) -> None:
+        import coverage
+
+        self.coverage = coverage.Coverage(
+            data_file=None, config_file=False, include=[f"{Path.cwd()}/scalegroup/*"], omit=["*/scalegroup/models/*"]
+        )
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.failed: set[str] = set()
+        self.caches: list[Any] = []
+
+    def pytest_collection_finish(self) -> None:
+        self.caches = [
+            thing
+            for thing in gc.get_objects()
+            if hasattr(type(thing), "cache_clear") and str(getattr(thing, "__module__", "")).startswith("scalegroup")
+        ]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        for cache in self.caches:  # a test that finds a result of an earlier one depends on its lines as well
+            cache.cache_clear()
+        self.coverage.switch_context(nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        self.coverage.switch_context("")
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+        if not report.passed:
+            self.failed.add(report.nodeid)
+
+    def result(self) -> Measured:
+        """What has been noted."""
+        data = self.coverage.get_data()
+        lines: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for file in data.measured_files():
+            for line, tests in data.contexts_by_lineno(file).items():
+                for test in tests:
+                    lines[test][str(Path(file).relative_to(Path.cwd()))].append(line)
+        return {t: (round(s, 4), lines[t]) for t, s in self.seconds.items() if t not in self.failed and lines[t]}
+
+
+def measure(files: Sequence[str], cache: Path) -> Measured:
+    """By the tests in these files, or folders of doctests; remembered in `cache` while nothing changes."""
+    library = _digest(sorted(Path("scalegroup").rglob("*.py")))
+    cache.mkdir(parents=True, exist_ok=True)
+    measured: Measured = {}
+    for file in files:
+        key = library + _digest([Path(file)] if Path(file).is_file() else [])
+        kept = cache / f"{Path(file).stem}.json"
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        if known.get("key") != key:
+            found = in_child(lambda file=file: _recorded(file), seconds=LONGEST)
+            print(f"{file}: {'took too long' if found is None else f'{len(found)} tests measured'}", flush=True)
+            known = {"key": key, "tests": found or {}}
+            kept.write_text(json.dumps(known), encoding="utf-8")
+        measured |= known["tests"]
+    return measured
+
+
+def _recorded(file: str) -> Measured:
+    recorder = Recorder()
+    recorder.coverage.start()
+    run_tests([file], recorder)
+    recorder.coverage.stop()
+    return recorder.result()
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+
+
+def scopes(tree: ast.Module, line: int) -> Iterator[set[int]]:
+    """Ever larger sets of lines that a mutant at `line` may show in, from the statement to the file.
+
+    What runs at import only is of no test's own: a constant shows where functions read it, a default or an attribute in
+    the whole function or class.
+
+    >>> tree = ast.parse("A = 1\\n\\ndef f():\\n    return A\\n\\ndef g():\\n    return 2")
+    >>> list(scopes(tree, 1)), list(scopes(tree, 7))
+    ([{1}, {3, 4}, {1, 2, 3, 4, 5, 6, 7}], [{7}, {6, 7}, {1, 2, 3, 4, 5, 6, 7}])
+    """
+    around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and line in _lines(node)]
+    around.sort(key=lambda node: len(_lines(node)))
+    yield from map(_lines, around)
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    if around and isinstance(around[0], (ast.Assign, ast.AnnAssign)) and len(around) == 1:
+        names = {
+            name.id for name in ast.walk(around[0]) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+        }
+        readers = [
+            _lines(function)
+            for function in ast.walk(tree)
+            if isinstance(function, functions)
+            and any(isinstance(name, ast.Name) and name.id in names for name in ast.walk(function))
+        ]
+        yield set().union(*readers)
+    yield set(range(1, max(max(_lines(node)) for node in tree.body) + 1))
+
+
+def _lines(node: ast.stmt) -> set[int]:
+    decorators = [decorator.lineno for decorator in getattr(node, "decorator_list", [])]
+    return set(range(min([node.lineno, *decorators]), (node.end_lineno or node.lineno) + 1))
+
+
+class Judges:
+    """The tests for each line."""
+
+    def __init__(self, measured: Measured) -> None:
+        self.seconds = {test: seconds for test, (seconds, _) in measured.items() if seconds <= SLOWEST}
+        self.tests: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for test in self.seconds:
+            for file, lines in measured[test][1].items():
+                for line in lines:
+                    self.tests[file][line].add(test)
+
+    def of(self, file: str, tree: ast.Module, line: int, *, budget: float = BUDGET) -> list[str]:
+        """Tests that execute a line, as many as the budget allows: of each file of tests the fastest first, in turn."""
+        here = self.tests[file]
+        found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
+        return affordable(next(filter(None, found), set()), self.seconds, budget)
+
+
+def affordable(tests: Iterable[str], seconds: dict[str, float], budget: float) -> list[str]:
+    """The tests of each file by their duration, one of every file in turn, until the budget is spent.
+
+    >>> affordable(["a::slow", "a::fast", "b::slower"], {"a::slow": 2.0, "a::fast": 1.0, "b::slower": 3.0}, 5.0)
+    ['a::fast', 'b::slower']
+    """
+    turns: dict[str, int] = defaultdict(int)
+    queue = []
+    for test in sorted(tests, key=lambda test: (seconds[test], test)):
+        file = test.partition("::")[0]
+        queue.append((turns[file], seconds[test], test))
+        turns[file] += 1
+    chosen, spent = [], 0.0
+    for _, cost, test in sorted(queue):
+        if spent + cost <= budget:
+            chosen.append(test)
+            spent += cost
+    return chosen
