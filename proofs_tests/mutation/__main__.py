@@ -26,7 +26,7 @@ from typing import Any
 
 from proofs_tests.mutation.judges import Judges, measure
 from proofs_tests.mutation.mutants import Mutant, mutants, sample
-from proofs_tests.mutation.trial import judged, preload
+from proofs_tests.mutation.trial import compile_tests, judged, preload
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("scalegroup", "models", "proofs_tests", "benchmarks", "examples", "pyproject.toml", "conftest.py", "README.md")
@@ -55,6 +55,7 @@ def main() -> int:
                 ROOT / part, part
             )
         preload()
+        compile_tests()
         tests = sorted(map(str, Path("proofs_tests").glob("test_*.py")))
         judges = Judges(measure(["scalegroup", *tests], report.with_suffix("")))
         candidates = [

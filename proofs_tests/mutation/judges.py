@@ -8,12 +8,13 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 from proofs_tests.mutation.trial import in_child, run_tests
 
-LONGEST = 600.0  # seconds that one file of tests may take while it is measured
+LONGEST = 300.0  # seconds that one file of tests may take while it is measured
 BUDGET = 40.0  # seconds that the tests of one mutant take on the program as it is
 SLOWEST = 15.0  # seconds of one test; slower ones judge nothing
 
@@ -66,21 +67,39 @@ class Recorder:
 
 
 def measure(files: Sequence[str], cache: Path) -> Measured:
-    """By the tests in these files, or folders of doctests; remembered in `cache` while nothing changes."""
-    library = _digest(sorted(Path("scalegroup").rglob("*.py")))
+    """By the tests in these files, or folders of doctests; remembered in `cache` while these do not change.
+
+    In a library that has changed, what was measured holds for the lines that are still there.
+    """
+    library = {str(path): path.read_text("utf-8") for path in sorted(Path("scalegroup").rglob("*.py"))}
     cache.mkdir(parents=True, exist_ok=True)
     measured: Measured = {}
     for file in files:
-        key = library + _digest([Path(file)] if Path(file).is_file() else [])
+        tests = Path(file).read_bytes() if Path(file).is_file() else b""
+        key = hashlib.sha256(tests).hexdigest()
         kept = cache / f"{Path(file).stem}.json"
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        known = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
         if known.get("key") != key:
             found = in_child(lambda file=file: _recorded(file), seconds=LONGEST)
             print(f"{file}: {'took too long' if found is None else f'{len(found)} tests measured'}", flush=True)
-            known = {"key": key, "tests": found or {}}
+            known = {"key": key, "library": library, "tests": found or {}}
             kept.write_text(json.dumps(known), encoding="utf-8")
-        measured |= known["tests"]
+        moves = {name: moved(source, library.get(name, "")) for name, source in known["library"].items()}
+        for test, (seconds, lines) in known["tests"].items():
+            measured[test] = seconds, {name: [moves[name].get(n, 0) for n in at] for name, at in lines.items()}
     return measured
+
+
+def moved(before: str, now: str) -> dict[int, int]:
+    """Where the lines of a source are that are still there, counted from 1.
+
+    >>> moved("a\\nb\\nc", "new\\na\\nc")
+    {1: 2, 3: 3}
+    """
+    if before == now:
+        return {n: n for n in range(1, before.count("\n") + 2)}
+    blocks = SequenceMatcher(None, before.splitlines(), now.splitlines(), autojunk=False).get_matching_blocks()
+    return {block.a + n + 1: block.b + n + 1 for block in blocks for n in range(block.size)}
 
 
 def _recorded(file: str) -> Measured:
@@ -89,10 +108,6 @@ def _recorded(file: str) -> Measured:
     run_tests([file], recorder)
     recorder.coverage.stop()
     return recorder.result()
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def scopes(tree: ast.Module, line: int) -> Iterator[set[int]]:

@@ -73,12 +73,17 @@ def run_tests(arguments: Sequence[str], *plugins: object) -> int:
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
     sys.path.insert(0, str(Path.cwd()))
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = "--collect-only" not in arguments  # a mutant's could be taken for that of another
     try:
         __import__("scalegroup")  # before its doctests: pytest imports a file that is named to it under another name
     except Exception:
         return 2
     return int(pytest.main([*arguments, "-q", "-p", "no:cacheprovider", "-W", _EARLY], plugins=list(plugins)))
+
+
+def compile_tests() -> None:
+    """Leave their compiled code in the tree, for all children to find."""
+    in_child(lambda: run_tests(["--collect-only"]), seconds=600)
 
 
 class Chosen:
