@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -470,6 +471,35 @@ def test_what_cannot_be_is_refused(refused: Callable[[], object]) -> None:
 
 
 # -- escnn -------------------------------------------------------------------------------------------------------------
+
+
+class AsOfEscnn:
+    """What a representation of escnn's shows of itself, without escnn."""
+
+    name = "foreign"
+
+    def __init__(self, matrices: list[Tensor]) -> None:
+        self.group = SimpleNamespace(order=lambda: len(matrices), element=lambda n: n)
+        self.matrices = matrices
+
+    def __call__(self, n: int) -> Any:
+        return self.matrices[n].numpy()
+
+
+@every_order
+def test_matrices_of_others_are_taken_as_they_are(order: int) -> None:
+    group = RotationGroup(order)
+    for own in kinds(group).values():
+        matrices = [own.matrix(group.element(n)) for n in range(order)]
+        taken = group.from_escnn(AsOfEscnn([matrix + 1e-12 for matrix in matrices]))  # theirs are such to rounding
+        for n, matrix in enumerate(matrices):
+            torch.testing.assert_close(taken.matrix(group.element(n)), matrix, atol=1e-11, rtol=0)
+        assert taken.orbits == own.orbits
+        if own.orbits is not None:  # permutations are exact again
+            assert torch.equal(taken.matrix(group.element(1)), matrices[1 % order])
+        for control in [*matrices[:-1], matrices[-1] + 1e-6], [*matrices, *matrices]:  # no representation; of C_2N
+            with pytest.raises(ScaleGroupError, match=r"representation of C|orthogonal ones"):
+                group.from_escnn(AsOfEscnn(control))
 
 
 def test_representations_of_escnn_fit_and_mean_the_same() -> None:
