@@ -109,6 +109,6 @@ def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.
 
 
 def test_explained_mutants_are_of_lines_that_are_there() -> None:
-    for file, _, before, _ in equivalents():
+    for file, before, _ in equivalents():
         stripped = {line.strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines()}
         assert set(before.splitlines()) <= stripped, f"{file}: {before}"

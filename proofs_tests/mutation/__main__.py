@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from proofs_tests.mutation.judges import Judges, measure
+from proofs_tests.mutation.judges import Judges, measure, most_telling
 from proofs_tests.mutation.mutants import Mutant, mutants, sample
 from proofs_tests.mutation.trial import compile_tests, judged, preload
 
@@ -96,7 +96,7 @@ def _run(chosen: list[Mutant], judges: Judges, report: Path) -> list[Fate]:
             print(f"{number}: {fate['fate']} by {fate['by']} in {fate['seconds']:.1f} s", flush=True)
             if fate["fate"] not in CAUGHT:
                 print(_shown(fate), flush=True)
-        fates.append(fate | {"reason": explained.get((mutant.file, mutant.operator, before, after))})
+        fates.append(fate | {"reason": explained.get((mutant.file, before, after))})
     return fates
 
 
@@ -107,10 +107,17 @@ def _judged(mutant: Mutant, judges: Judges) -> Fate:
     path = Path(mutant.file)
     for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
         compiled.unlink()
-    expected = sum(judges.seconds[test] for test in tests)
+    first = most_telling(tests, judges.seconds)
+    parts = [part for part in (first, [test for test in tests if test not in first]) if part]
     path.write_text(mutant.program, encoding="utf-8")
     try:
-        return judged(tests, seconds=60 + 4 * expected) | {"judges": len(tests)}
+        spent = 0.0
+        for part in parts:
+            fate = judged(part, seconds=60 + 4 * sum(judges.seconds[test] for test in part))
+            spent += fate["seconds"]
+            if fate["fate"] != "survived":
+                break
+        return fate | {"seconds": round(spent, 2), "judges": len(tests)}
     finally:
         path.write_text(mutant.source, encoding="utf-8")
 
@@ -126,10 +133,10 @@ def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def equivalents(path: Path = EQUIVALENT) -> dict[tuple[str, str, str, str], str]:
-    """The mutants that mean the same: (file, operator, line before, line after) → why."""
-    entries = tomllib.loads(path.read_text("utf-8")).get("mutant", [])
-    return {(e["file"], operator, e["before"], e["after"]): e["reason"] for e in entries for operator in e["operators"]}
+def equivalents(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
+    """The mutants that mean the same: (file, line before, line after) → why."""
+    entries = tomllib.loads(path.read_text("utf-8")).get("same", [])
+    return {(e["file"], e["before"], after): e["reason"] for e in entries for after in e["after"]}
 
 
 def show(fates: list[Fate]) -> int:
