@@ -82,11 +82,16 @@ def test_a_sample_shows_every_file_and_kind_and_grows() -> None:
 
 def test_a_mutant_is_judged_by_the_tests_that_execute_its_lines() -> None:
     tree = ast.parse("A = 1\ndef f(x=2):\n    return x\ndef g():\n    return A")
-    lines = {"t::f": (1.0, {"file": [3]}), "t::g": (2.0, {"file": [5]}), "t::none": (1.0, {"other": [1]})}
+    lines = {
+        "t::s[file]": (1.0, {}),
+        "t::f": (1.0, {"file": [3]}),
+        "t::g": (2.0, {"file": [5]}),
+        "t::none": (1.0, {"other": [1]}),
+    }
     judges = Judges(lines)
     assert [judges.of("file", tree, line) for line in (3, 5)] == [["t::f"], ["t::g"]]
-    assert judges.of("file", tree, 1) == ["t::g"]  # a constant, by those that read it
-    assert judges.of("file", tree, 2) == ["t::f"]  # a default, by those that run the function
+    assert judges.of("file", tree, 1) == ["t::s[file]", "t::g"]  # a constant, by those that read it
+    assert judges.of("file", tree, 2) == ["t::s[file]", "t::f"]  # a default, by those that run the function
     assert affordable(["t::f", "t::g"], judges.seconds, 1.5) == ["t::f"]
 
 

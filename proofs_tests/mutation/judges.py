@@ -64,7 +64,7 @@ class Recorder:
             for line, tests in data.contexts_by_lineno(file).items():
                 for test in tests:
                     lines[test][str(Path(file).relative_to(Path.cwd()))].append(line)
-        return {t: (round(s, 4), lines[t]) for t, s in self.seconds.items() if t not in self.failed and lines[t]}
+        return {t: (round(s, 4), lines[t]) for t, s in self.seconds.items() if t not in self.failed}
 
 
 def measure(files: Sequence[str], cache: Path) -> Measured:
@@ -156,10 +156,17 @@ class Judges:
                     self.tests[file][line].add(test)
 
     def of(self, file: str, tree: ast.Module, line: int, *, budget: float = BUDGET) -> list[str]:
-        """Tests that execute a line, as many as the budget allows: of each file of tests the fastest first, in turn."""
+        """Tests that execute a line, as many as the budget allows: of each file of tests the fastest first, in turn.
+
+        What runs at import only is judged by those that bear the name of the module as well.
+        """
         here = self.tests[file]
-        found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
-        return affordable(next(filter(None, found), set()), self.seconds, budget)
+        statement, *around = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
+        if statement:
+            return affordable(statement, self.seconds, budget)
+        module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        by_name = [test for test in self.seconds if test.endswith((f"[{module}]", f"[{file}]"))]
+        return [*by_name, *affordable(next(filter(None, around), set()), self.seconds, budget)]
 
 
 def most_telling(tests: Sequence[str], seconds: dict[str, float]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from proofs_tests.mutation.operators import OPERATORS, TEXTS
+from proofs_tests.mutation.operators import OPERATORS, UNSEEN
 
 Span = tuple[tuple[int, int], tuple[int, int]]
 """(line from 1, character from 0) of the start, and of the stop."""
@@ -95,7 +95,7 @@ def descriptions(tree: ast.Module) -> Iterator[Span]:
         unread = isinstance(node, (ast.JoinedStr, ast.Raise)) or _is_text(node)
         if isinstance(node, ast.FunctionDef) and node.name in DESCRIPTIONS:
             unread = True
-        if isinstance(node, ast.keyword) and node.arg in TEXTS:
+        if isinstance(node, ast.keyword) and node.arg in UNSEEN:
             unread = True
         found += [part for part in [*parts, node if unread else None] if part is not None]
     inside = {id(part) for node in found for part in ast.walk(node)}

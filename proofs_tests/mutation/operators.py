@@ -23,7 +23,8 @@ OTHERWISE = {
 }  # fmt: skip
 OPPOSITE = {a: b for pair in OTHERWISE for a, b in (pair, pair[::-1])}
 NO_METHODS = {"max", "min", "any", "all"}
-TEXTS = {"mend", "expected", "got", "detail"}  # keywords whose values only people read
+UNSEEN = {"mend", "expected", "got", "detail", "strict", "maxsize"}
+"""Keywords whose values only people read, or that assert what holds (zip's), or decide about speed alone."""
 PRODUCT = (ast.Mult, ast.Div, ast.MatMult)
 
 
@@ -157,7 +158,7 @@ def argument_left_out(node: Any) -> Iterator[Edit]:
     """A keyword of a call; an element of two tuples that are compared; an element of a starred or long tuple."""
     if isinstance(node, ast.Call):
         for n, keyword in enumerate(node.keywords):
-            if keyword.arg not in TEXTS:
+            if keyword.arg not in UNSEEN:
                 yield node, _like(node, keywords=[*node.keywords[:n], *node.keywords[n + 1 :]])
     if (
         isinstance(node, ast.Compare)
