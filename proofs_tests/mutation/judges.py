@@ -162,11 +162,12 @@ class Judges:
         """
         here = self.tests[file]
         statement, *around = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
-        if statement:
-            return affordable(statement, self.seconds, budget)
+        chosen = affordable(statement or next(filter(None, around), set()), self.seconds, budget)
+        if here.get(line):
+            return chosen
         module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         by_name = [test for test in self.seconds if test.endswith((f"[{module}]", f"[{file}]"))]
-        return [*by_name, *affordable(next(filter(None, around), set()), self.seconds, budget)]
+        return [*by_name, *(test for test in chosen if test not in by_name)]
 
 
 def most_telling(tests: Sequence[str], seconds: dict[str, float]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import difflib
-import random
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +22,16 @@ DESCRIPTIONS = {"__repr__", "__str__", "extra_repr", "detail"}  # functions whos
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault in one file. What the program then is gets made when it is asked for."""
+    """A fault in one file. What the program then is gets made when it is asked for.
+
+    `place` tells it from all others, whatever changes on other lines.
+    """
 
     file: str
     source: str
     line: int
     operator: str
+    place: str
     make: Callable[[], str]
 
     @property
@@ -55,11 +60,13 @@ def mutants(file: str, source: str) -> list[Mutant]:
     """All of a file, in a fixed order; not those in what only people read."""
     unread = list(descriptions(ast.parse(source)))
     places = [*_own(source), *_cosmic_ray(source)]
-    return [
-        Mutant(file, source, start[0], operator, make)
-        for start, operator, make in places
-        if not any(first <= start < stop for first, stop in unread)
-    ]
+    lines, same, found = source.splitlines(), Counter[str](), []
+    for start, operator, make in places:
+        if not any(first <= start < stop for first, stop in unread):
+            line = f"{file}: {lines[start[0] - 1].strip()}: {operator}"
+            same[line] += 1
+            found.append(Mutant(file, source, start[0], operator, f"{line} {same[line]}", make))
+    return found
 
 
 def meaning(program: str) -> str | None:
@@ -164,7 +171,8 @@ def sample(candidates: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:
     Of the mutants of one kind on one line the first counts; the others come when there are no more lines.
     """
     chosen: dict[tuple[str, str | None], Mutant] = {}
-    for mutant in _new_ones_first(random.Random(seed).sample(candidates, len(candidates))):
+    mixed = sorted(candidates, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.place}".encode()).digest())
+    for mutant in _new_ones_first(mixed):
         if len(chosen) >= size:
             break
         if mutant.means_another:
