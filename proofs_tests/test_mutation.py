@@ -95,6 +95,13 @@ def test_a_mutant_is_judged_by_the_tests_that_execute_its_lines() -> None:
     assert affordable(["t::f", "t::g"], judges.seconds, 1.5) == ["t::f"]
 
 
+def test_a_condition_is_judged_first_by_the_tests_for_which_it_holds() -> None:
+    tree = ast.parse("def f(x):\n    if x < 0:\n        raise E\n    return x")
+    judges = Judges({"t::a": (1.0, {"file": [2, 4]}), "t::b": (1.0, {"file": [2, 3], "other": [1, 2, 3]})})
+    assert judges.of("file", tree, 2) == ["t::b", "t::a"]
+    assert judges.of("file", tree, 4) == ["t::a"]  # the control
+
+
 def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.CaptureFixture[str]) -> None:
     fate = {
         "file": "f",

@@ -150,51 +150,58 @@ class Judges:
     def __init__(self, measured: Measured) -> None:
         self.seconds = {test: seconds for test, (seconds, _) in measured.items() if seconds <= SLOWEST}
         self.tests: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.executed: dict[str, int] = Counter()
         for test in self.seconds:
             for file, lines in measured[test][1].items():
+                self.executed[test] += len(lines)
                 for line in lines:
                     self.tests[file][line].add(test)
 
     def of(self, file: str, tree: ast.Module, line: int, *, budget: float = BUDGET) -> list[str]:
-        """Tests that execute a line, as many as the budget allows: of each file of tests the fastest first, in turn.
+        """Tests that execute a line, as many as the budget allows, those first that execute little else.
 
-        What runs at import only is judged by those that bear the name of the module as well.
+        Of a condition first those for which it holds. What runs at import only is judged by those that bear the name of
+        the module as well.
         """
         here = self.tests[file]
-        statement, *around = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
-        chosen = affordable(statement or next(filter(None, around), set()), self.seconds, budget)
-        if here.get(line):
-            return chosen
-        module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        by_name = [test for test in self.seconds if test.endswith((f"[{module}]", f"[{file}]"))]
-        return [*by_name, *(test for test in chosen if test not in by_name)]
+        first: set[str] = set()
+        if not here.get(line):
+            module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            first = {test for test in self.seconds if test.endswith((f"[{module}]", f"[{file}]"))}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and node.lineno <= line <= (node.test.end_lineno or line):
+                first |= here.get(node.body[0].lineno, set())
+        found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
+        others = next(filter(None, found), set()) - first
+        parts = [sorted(part, key=lambda test: (self.executed[test], test)) for part in (first, others)]
+        return [test for part in parts for test in affordable(part, self.seconds, budget / len(parts))]
+
+
+def affordable(tests: Iterable[str], seconds: dict[str, float], budget: float) -> list[str]:
+    """As many tests as a budget allows, in their order, every file of tests given as much of it as the others.
+
+    >>> affordable(["a::1", "a::2", "a::3", "b::1"], {"a::1": 1.0, "a::2": 2.0, "a::3": 1.0, "b::1": 2.0}, 5.0)
+    ['a::1', 'b::1', 'a::2']
+    """
+    given: dict[str, float] = defaultdict(float)
+    queue = []
+    for place, test in enumerate(tests):
+        file = test.partition("::")[0]
+        given[file] += seconds[test]
+        queue.append((given[file], place, test))
+    chosen, spent = [], 0.0
+    for _, _, test in sorted(queue):
+        if spent + seconds[test] <= budget:
+            chosen.append(test)
+            spent += seconds[test]
+    return chosen
 
 
 def most_telling(tests: Sequence[str], seconds: dict[str, float]) -> list[str]:
-    """The few tests to run first: of the files with most of them; to collect a file takes longer than most tests.
+    """The few tests to run first, of few files: to collect a file takes longer than most tests.
 
     >>> most_telling(["a::1", "b::1", "b::2"], {"a::1": 9.0, "b::1": 1.0, "b::2": 1.0})
     ['b::1', 'b::2']
     """
     files = Counter(test.partition("::")[0] for test in tests).most_common(FIRST_FILES)
     return affordable([test for test in tests if test.partition("::")[0] in dict(files)], seconds, FIRST_BUDGET)
-
-
-def affordable(tests: Iterable[str], seconds: dict[str, float], budget: float) -> list[str]:
-    """The tests of each file by their duration, one of every file in turn, until the budget is spent.
-
-    >>> affordable(["a::slow", "a::fast", "b::slower"], {"a::slow": 2.0, "a::fast": 1.0, "b::slower": 3.0}, 5.0)
-    ['a::fast', 'b::slower']
-    """
-    turns: dict[str, int] = defaultdict(int)
-    queue = []
-    for test in sorted(tests, key=lambda test: (seconds[test], test)):
-        file = test.partition("::")[0]
-        queue.append((turns[file], seconds[test], test))
-        turns[file] += 1
-    chosen, spent = [], 0.0
-    for _, cost, test in sorted(queue):
-        if spent + cost <= budget:
-            chosen.append(test)
-            spent += cost
-    return chosen
