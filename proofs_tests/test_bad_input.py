@@ -288,7 +288,10 @@ REFUSALS = [
         for name, good in {"coefficients": COEFFICIENTS, "offset": OFFSET}.items()
     ),
     Refusal("offset", lambda shape: jet_conv(offset=torch.zeros(shape)), (4,), [(3,), (4, 1), (), (1,)], "offset"),
-    Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, NOT_POSITIVE, "sigma"),
+    Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, [*NOT_POSITIVE, [2.0]], "sigma"),
+    Refusal(
+        "sigma of jets", lambda sigma: functional.jet_maps(IMAGES, sigma=sigma), 0.5, [*NOT_POSITIVE, [2.0]], "sigma"
+    ),
     Refusal("sigma of Iso", lambda sigma: jet_conv(sigma=sigma, kernel=Iso()), 0.8, [0.79, 0.5], "σ"),
     *(
         Refusal(f"kernel of {name}", make, Iso(), ["T", 3, DiscreteGaussian], "kernel")

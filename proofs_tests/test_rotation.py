@@ -470,6 +470,16 @@ def test_what_cannot_be_is_refused(refused: Callable[[], object]) -> None:
         refused()
 
 
+def test_matrices_are_orthogonal_and_their_power_is_the_identity() -> None:
+    (eighth, _), *_ = RotationGroup(8).frequency(1).fields
+    assert RotationRepresentation(RotationGroup(8), ((eighth, 1),)).dimension == 2  # the control
+    with pytest.raises(ScaleGroupError, match="4-th power"):
+        RotationRepresentation(C4, ((eighth, 1),))
+    skew = replace(eighth, generator=((1.0, 1.0), (0.0, -1.0)))  # its square is the identity
+    with pytest.raises(ScaleGroupError, match="orthogonal"):
+        RotationRepresentation(RotationGroup(2), ((skew, 1),))
+
+
 # -- escnn -------------------------------------------------------------------------------------------------------------
 
 
