@@ -101,6 +101,21 @@ def test_regular_representations_hold_every_frequency_once(order: int) -> None:
             assert float(product) == pytest.approx(rep.dimension)
 
 
+@every_order
+def test_frequencies_are_irreducible_and_periodic(order: int) -> None:
+    """By characters: Σ|χ|²/N is 1 for one feature, 2 for two, which are two over C; and 4 where they are one twice."""
+    group = RotationGroup(order)
+    for k in range(2 * order):
+        of_k, alias = group.frequency(k), group.frequency(k + order)
+        square = sum(float(of_k.matrix(group.element(n)).trace()) ** 2 for n in range(order)) / order
+        assert square == pytest.approx(of_k.dimension)
+        torch.testing.assert_close(
+            of_k.matrix(group.element(1)), alias.matrix(group.element(1)), atol=TOLERANCE, rtol=0
+        )
+    twice = 2 * group.frequency(0)  # the control
+    assert sum(float(twice.matrix(group.element(n)).trace()) ** 2 for n in range(order)) / order == 4
+
+
 def test_orbits_are_those_of_permutations() -> None:
     C4 = RotationGroup(4)
     assert (2 * C4.regular + C4.trivial).orbits == (0, 0, 0, 0, 1, 1, 1, 1, 2)
