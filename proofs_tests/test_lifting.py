@@ -418,3 +418,12 @@ def test_layer_equals_function(kernel: str) -> None:
     assert layer(images).type == layer.out_type
     pixels = nn.Lift(WINDOW, 2, boundary=Replicate(), grid="image")(images)
     assert_same_field(pixels, functional.lift(images, WINDOW, boundary=Replicate(), sampling=ImageGrid()))
+
+
+def test_by_default_a_sample_is_root_two_sigma_wide() -> None:
+    """The README's table says why: it costs least of those that move by half a sample at a tenth of the signal."""
+    window = ScaleWindow(G, 1.0, 3)
+    for field in (functional.lift(torch.rand(1, 1, 9, 9), window), nn.Lift(window)(torch.rand(1, 1, 9, 9))):
+        spacings = [sigma * math.sqrt(2) for sigma in window.sigmas]
+        assert field.grids.spacings == pytest.approx(spacings, rel=1e-15)
+    assert nn.Lift(window).out_type.smoothed == 0.9
