@@ -15,7 +15,7 @@ from typing import Any
 from proofs_tests.mutation.trial import in_child, run_tests
 
 LONGEST = 300.0  # seconds that one file of tests may take while it is measured
-BUDGET = 30.0  # seconds that the tests of one mutant take on the program as it is
+BUDGET = 40.0  # seconds that the tests of one mutant take on the program as it is
 FIRST_FILES, FIRST_BUDGET = 5, 3.0  # of those that are run first
 SLOWEST = 15.0  # seconds of one test; slower ones judge nothing
 
@@ -158,7 +158,7 @@ class Judges:
                     self.tests[file][line].add(test)
 
     def of(self, file: str, tree: ast.Module, line: int, *, budget: float = BUDGET) -> list[str]:
-        """Tests that execute a line, as many as the budget allows, those first that execute little else.
+        """Tests that execute a line, as many as the budget allows, of many kinds.
 
         Of a condition first those for which it holds. What runs at import only is judged by those that bear the name of
         the module as well.
@@ -173,8 +173,19 @@ class Judges:
                 first |= here.get(node.body[0].lineno, set())
         found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
         others = next(filter(None, found), set()) - first
-        parts = [sorted(part, key=lambda test: (self.executed[test], test)) for part in (first, others)]
-        return [test for part in parts for test in affordable(part, self.seconds, budget / len(parts))]
+        chosen = affordable(self._varied(first), self.seconds, budget / 2)
+        left = budget - sum(self.seconds[test] for test in chosen)
+        return [*chosen, *affordable(self._varied(others), self.seconds, left)]
+
+    def _varied(self, tests: Iterable[str]) -> list[str]:
+        """One of each parametrised test, those that execute least first; then another one of each; and so on."""
+        turns: dict[str, int] = Counter()
+        queue = []
+        for test in sorted(tests, key=lambda test: hashlib.sha256(test.encode()).digest()):
+            function = test.partition("[")[0]
+            queue.append((turns[function], self.executed[test], test))
+            turns[function] += 1
+        return [test for _, _, test in sorted(queue)]
 
 
 def affordable(tests: Iterable[str], seconds: dict[str, float], budget: float) -> list[str]:

@@ -105,8 +105,12 @@ def other_order(node: Any) -> Iterator[Edit]:
     """The first two arguments of a call, or the two of a pair, the other way round."""
     if isinstance(node, ast.Call) and len(node.args) > 1 and not _name(node.func).startswith(("check_", "isinstance")):
         yield node, _like(node, args=[node.args[1], node.args[0], *node.args[2:]])
-    if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) == 2:
-        yield node, _like(node, elts=node.elts[::-1])
+    without_order = isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn))
+    if without_order or (isinstance(node, ast.Call) and _name(node.func) == "isinstance"):
+        return
+    for pair in ast.iter_child_nodes(node):
+        if isinstance(pair, ast.Tuple) and isinstance(pair.ctx, ast.Load) and len(pair.elts) == 2:
+            yield pair, _like(pair, elts=pair.elts[::-1])
 
 
 _STALE = (
