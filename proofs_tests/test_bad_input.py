@@ -219,6 +219,7 @@ REFUSALS = [
                     tuple(maps[..., :-1] for maps in FIELD.maps),
                     tuple(maps[:, :1] for maps in FIELD.maps),
                     tuple(FIELD.maps[0].expand(n, -1, -1, -1) for n in (1, 1, 4)),
+                    (torch.cat(FIELD.maps),),  # as if its channels shared a grid
                 ],
                 "maps",
             ),

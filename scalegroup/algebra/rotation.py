@@ -62,7 +62,7 @@ class RotationGroup:
         k = check_integer("frequency", k, at_least=0)
         angle = 2 * math.pi * k / self.order
         if 2 * k % self.order == 0:
-            return self._one(f"frequency-{k}", torch.tensor([[math.cos(angle)]], dtype=torch.float64).round())
+            return self._one(f"frequency-{k}", torch.tensor([[math.cos(angle)]]).round())
         c, s = math.cos(angle), math.sin(angle)
         return self._one(f"frequency-{k}", torch.tensor([[c, -s], [s, c]], dtype=torch.float64))
 
