@@ -85,7 +85,8 @@ def _run(chosen: list[Mutant], judges: Judges, report: Path) -> list[Fate]:
         id = _digest(mutant.file, mutant.program)
         before, after = mutant.difference
         fate = known.get(id)
-        if fate is None or (fate["fate"] not in CAUGHT and fate["tests"] != tests):
+        reason = explained.get((mutant.file, before, after))
+        if fate is None or (fate["fate"] not in CAUGHT and fate["tests"] != tests and reason is None):
             fate = {
                 "id": id, "file": mutant.file, "source": now[mutant.file], "line": mutant.line, "kind": mutant.kind,
                 "operator": mutant.operator, "before": before, "after": after, "tests": tests,
@@ -96,7 +97,7 @@ def _run(chosen: list[Mutant], judges: Judges, report: Path) -> list[Fate]:
             print(f"{number}: {fate['fate']} by {fate['by']} in {fate['seconds']:.1f} s", flush=True)
             if fate["fate"] not in CAUGHT:
                 print(_shown(fate), flush=True)
-        fates.append(fate | {"reason": explained.get((mutant.file, before, after))})
+        fates.append(fate | {"reason": reason})
     return fates
 
 
