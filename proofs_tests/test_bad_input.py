@@ -321,7 +321,15 @@ REFUSALS = [
         "classes",
         lambda classes: functional.select_scale(SCORES, WINDOW, classes=classes),
         torch.tensor([4, 0]),
-        [torch.zeros(2), torch.tensor([True, False]), torch.tensor([1]), torch.tensor([[1, 2]]), 1, "two"],
+        [
+            torch.zeros(2),
+            torch.tensor([True, False]),
+            torch.tensor([1]),
+            torch.tensor([1, 2, 3]),
+            torch.tensor([[1, 2]]),
+            1,
+            "two",
+        ],
         "classes",
     ),
     *(
