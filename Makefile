@@ -1,11 +1,13 @@
 # make demo    train on digits of one size, read digits of sizes never seen; writes into results/demo/
 # make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
 # make lint    style and types
-# make mutation   small faults put into the algebra one at a time: do its tests notice? (half an hour)
+# make mutation   small faults put into the library one at a time: do its tests notice? (half an hour; it can be
+#                 stopped, and continues; ARGS='--sample 900' for more)
 # Each makes its environment where that is missing; a second run installs nothing.
 
 PYTHON ?= python3
 EXTRAS ?=
+ARGS ?=
 VENV := .venv$(if $(EXTRAS),-$(EXTRAS))
 RUN := $(VENV)/bin/python
 
@@ -27,7 +29,7 @@ lint: install
 
 mutation:
 	$(MAKE) install EXTRAS=mutation
-	.venv-mutation/bin/python -m proofs_tests.mutation
+	.venv-mutation/bin/python -m proofs_tests.mutation $(ARGS)
 
 install: $(VENV)/.installed
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -278,6 +279,23 @@ def test_docstrings_of_a_base_are_those_of_what_overrides_its_methods(
     )
     exec(compile(source, "half_bare", "exec"), vars(module))
     assert undocumented(module) == ["B.g"]
+
+
+def changeable(module: ModuleType) -> list[str]:
+    """Dataclasses of a module whose objects can be changed, and may so be other keys than when they were remembered."""
+    own = [thing for thing in vars(module).values() if inspect.isclass(thing) and thing.__module__ == module.__name__]
+    return [kind.__name__ for kind in own if is_dataclass(kind) and not kind.__dataclass_params__.frozen]
+
+
+@pytest.mark.parametrize("name", library_modules())
+def test_settings_are_immutable(name: str) -> None:
+    assert not changeable(importlib.import_module(name))
+
+
+def test_settings_that_can_be_changed_are_found() -> None:
+    module = ModuleType("open")
+    exec("from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int", vars(module))
+    assert changeable(module) == ["A"]
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

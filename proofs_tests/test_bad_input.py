@@ -219,6 +219,7 @@ REFUSALS = [
                     tuple(maps[..., :-1] for maps in FIELD.maps),
                     tuple(maps[:, :1] for maps in FIELD.maps),
                     tuple(FIELD.maps[0].expand(n, -1, -1, -1) for n in (1, 1, 4)),
+                    (torch.cat(FIELD.maps),),  # as if its channels shared a grid
                 ],
                 "maps",
             ),
@@ -288,7 +289,10 @@ REFUSALS = [
         for name, good in {"coefficients": COEFFICIENTS, "offset": OFFSET}.items()
     ),
     Refusal("offset", lambda shape: jet_conv(offset=torch.zeros(shape)), (4,), [(3,), (4, 1), (), (1,)], "offset"),
-    Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, NOT_POSITIVE, "sigma"),
+    Refusal("sigma", lambda sigma: jet_conv(sigma=sigma), 0.5, [*NOT_POSITIVE, [2.0]], "sigma"),
+    Refusal(
+        "sigma of jets", lambda sigma: functional.jet_maps(IMAGES, sigma=sigma), 0.5, [*NOT_POSITIVE, [2.0]], "sigma"
+    ),
     Refusal("sigma of Iso", lambda sigma: jet_conv(sigma=sigma, kernel=Iso()), 0.8, [0.79, 0.5], "σ"),
     *(
         Refusal(f"kernel of {name}", make, Iso(), ["T", 3, DiscreteGaussian], "kernel")
@@ -317,7 +321,15 @@ REFUSALS = [
         "classes",
         lambda classes: functional.select_scale(SCORES, WINDOW, classes=classes),
         torch.tensor([4, 0]),
-        [torch.zeros(2), torch.tensor([True, False]), torch.tensor([1]), torch.tensor([[1, 2]]), 1, "two"],
+        [
+            torch.zeros(2),
+            torch.tensor([True, False]),
+            torch.tensor([1]),
+            torch.tensor([1, 2, 3]),
+            torch.tensor([[1, 2]]),
+            1,
+            "two",
+        ],
         "classes",
     ),
     *(

@@ -151,6 +151,13 @@ def test_powers_of_a_root_are_exact(radicand: int, root: int) -> None:
         assert group.element(root * power).scale_factor == float(radicand) ** power
 
 
+@pytest.mark.parametrize("ulps", range(-8, 9))
+def test_roots_are_recognised_to_their_last_four_units(ulps: int) -> None:
+    root = 2 ** (1 / 11)  # of no other integer up to the twelfth
+    exact = ScaleGroup(root + ulps * math.ulp(root)).factor(11) == 2.0
+    assert exact == (abs(ulps) <= 4)
+
+
 def test_square_of_root_two_is_two_and_the_float_square_is_not() -> None:
     assert ScaleGroup(2**0.5).element(2).scale_factor == 2.0
     assert ScaleGroup(2 ** (1 / 3)).element(3).scale_factor == 2.0

@@ -98,6 +98,26 @@ def test_the_bound_is_not_vacuous(kernel, sigma0: float) -> None:
     assert bound <= 30 * error(images, sigma0, sampling)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sigma", [0.4, 0.7, 1.2])
+def test_a_wave_errs_by_at_most_its_bound_wherever_it_is_sampled(kernel, sigma: float) -> None:
+    frequencies = np.array([0, 0.5, 1, 2, 3, math.pi, 3.3, 4, 2 * math.pi, 7.5])
+    places, pixels = np.array([-0.5, -0.3, 0, 0.2, 0.5]), np.arange(-9000, 9001)
+    lifted = kernel.rows(pixels - places[:, None], sigma) @ np.exp(1j * pixels[:, None] * frequencies)
+    truth = np.exp(-((sigma * frequencies) ** 2) / 2 + 1j * places[:, None] * frequencies)
+    gap, bound = abs(lifted - truth).max(0), kernel.error(frequencies, sigma)
+    cut = 1e-3  # of a sinc whose tails are cut at N pixels: about 1/N over the distance to π, and at π itself too
+    assert (gap <= bound + cut).all()
+    assert (gap > bound / 3 + cut).any()  # the control: a third of the bound is none
+
+
+def test_a_row_whose_aliases_outweigh_it_has_no_bound() -> None:
+    """2·exp(-2π²σ²) and what follows is 1 at about σ = 0.19: there the row's mass may be anything."""
+    waves = np.array([0.0, 1.0, 4.0])
+    assert np.isinf(SampledLifting().error(waves, 0.17)).all()
+    assert np.isfinite(SampledLifting().error(waves, 0.21)).all()
+
+
 def test_a_wave_below_the_highest_frequency_is_lifted_exactly_and_one_above_is_not() -> None:
     below, above = BandLimited().error(np.array([0.99, 1.01]) * math.pi, 0.5)
     assert below == 0.0

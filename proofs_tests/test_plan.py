@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from proofs_tests.comparison import ROUNDING, same_bits
 from scalegroup import (
@@ -18,6 +19,7 @@ from scalegroup import (
     Boundary,
     Dense,
     DiscreteGaussian,
+    FieldType,
     Grid,
     Grids,
     Iso,
@@ -36,6 +38,7 @@ from scalegroup import (
     Zero,
     nn,
 )
+from scalegroup.fields.grid import Axis
 
 TOLERANCE = ROUNDING[torch.float64]
 SHORT = DiscreteGaussian(tail=1e-2)
@@ -481,6 +484,31 @@ def test_plan_counts_what_the_layers_multiply() -> None:
     assert readout.multiply_adds == (0,) * 3
     assert plan.multiply_adds == sum(sum(step.multiply_adds) for step in plan.steps)
     assert layer.bytes == 4 * 3 * 3
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("make", [nn.JetConv, nn.Mix], ids=lambda make: make.__name__)
+def test_layers_count_the_multiplications_that_are_done(make: Callable[..., Any], stride: int) -> None:
+    """As torch counts them: two operations each, and the stencils' own share once."""
+    options = {"beta": 1.4, "kernel": SHORT, "stride": stride} if make is nn.JetConv else {}
+    layer = make(FieldType.scalars(3, smoothed=0.5), 4, **options)
+    wanted = Grid(Axis.within(3), Axis.within(5), 1.3)
+    held = layer.needs(Grids((99, 99), (1.0,), (wanted,)), Grids((99, 99), (1.0,), (wanted,))).grids[0]
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        result = layer.maps(torch.zeros(1, 3, *held.shape), held.samples_per_sigma)
+    assert result.shape[2:] == wanted.shape
+    stencils = 2 * 4 * 3 * 5 * 9 if make is nn.JetConv else 0
+    assert counted.get_total_flops() == 2 * layer.multiply_adds(wanted) + stencils
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_separate_orders_count_three_maps_along_one_axis_and_five_along_the_other(stride: int) -> None:
+    kernel, (rows, columns) = SampledDerivatives(tail=1e-2), (6, 11)
+    taps = 2 * kernel.reach(1.4, 0.5) + 1
+    height, width = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+    along_y, along_x = 3 * taps * height * (width + taps - 1), 5 * taps * height * width
+    mixed = 5 * 3 * 4 * rows * columns
+    assert kernel.multiply_adds(1.4, 0.5, 3, 4, (rows, columns), stride) == 3 * (along_y + along_x) + mixed
 
 
 @every_network

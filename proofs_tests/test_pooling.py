@@ -352,3 +352,17 @@ def test_gradients_reach_exactly_the_pixels_that_are_looked_at(readout: ReadOut,
     reached = (leaf.grad[0, 0, 0] != 0).sum().item()
     centre = math.prod(2 - size % 2 for size in shape)
     assert reached == {CentrePixel: centre, SpatialMax: 1}.get(type(readout), math.prod(shape))
+
+
+@pytest.mark.parametrize("readout", [CentrePixel(), SpatialMax(), SpatialMean()], ids=repr)
+@pytest.mark.parametrize(("size", "first"), [((9, 7), (0, 0)), ((4, 6), (-0.5, -0.5)), ((1, 2), (0, -0.5))], ids=str)
+def test_what_is_read_out_lies_at_the_centre(
+    readout: ReadOut, size: tuple[int, int], first: tuple[float, float]
+) -> None:
+    """As a map of one sample: the central one or, where the centre is between samples, the first of the central two."""
+    field = functional.lift(torch.rand(1, 1, *size), ScaleWindow(ScaleGroup(2), 1.0, 2), sampling=ImageGrid())
+    layer = nn.ReadOut(field.type, readout)
+    for grids in (layer(field).grids, layer.canvas(field.grids)):
+        assert [(grid.y.first, grid.x.first) for grid in grids.grids] == [first] * 2
+        assert [grid.shape for grid in grids.grids] == [(1, 1)] * 2
+    assert field.grids.grids[0].shape == size  # the control: before, all of the image

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,6 +132,21 @@ def test_regular_representations_hold_every_frequency_once(order: int) -> None:
         if name.startswith("frequency"):
             product = sum(a * b for a, b in zip(trace["regular"], trace[name], strict=True)) / order
             assert float(product) == pytest.approx(rep.dimension)
+
+
+@every_order
+def test_frequencies_are_irreducible_and_periodic(order: int) -> None:
+    """By characters: Σ|χ|²/N is 1 for one feature, 2 for two, which are two over C; and 4 where they are one twice."""
+    group = RotationGroup(order)
+    for k in range(2 * order):
+        of_k, alias = group.frequency(k), group.frequency(k + order)
+        square = sum(float(of_k.matrix(group.element(n)).trace()) ** 2 for n in range(order)) / order
+        assert square == pytest.approx(of_k.dimension)
+        torch.testing.assert_close(
+            of_k.matrix(group.element(1)), alias.matrix(group.element(1)), atol=TOLERANCE, rtol=0
+        )
+    twice = 2 * group.frequency(0)  # the control
+    assert sum(float(twice.matrix(group.element(n)).trace()) ** 2 for n in range(order)) / order == 4
 
 
 def test_orbits_are_those_of_permutations() -> None:
@@ -569,7 +585,46 @@ def test_what_cannot_be_is_refused(refused: Callable[[], object]) -> None:
         refused()
 
 
+def test_matrices_are_orthogonal_and_their_power_is_the_identity() -> None:
+    (eighth, _), *_ = RotationGroup(8).frequency(1).fields
+    assert RotationRepresentation(RotationGroup(8), ((eighth, 1),)).dimension == 2  # the control
+    with pytest.raises(ScaleGroupError, match="4-th power"):
+        RotationRepresentation(C4, ((eighth, 1),))
+    skew = replace(eighth, generator=((1.0, 1.0), (0.0, -1.0)))  # its square is the identity
+    with pytest.raises(ScaleGroupError, match="orthogonal"):
+        RotationRepresentation(RotationGroup(2), ((skew, 1),))
+
+
 # -- escnn -------------------------------------------------------------------------------------------------------------
+
+
+class AsOfEscnn:
+    """What a representation of escnn's shows of itself, without escnn."""
+
+    name = "foreign"
+
+    def __init__(self, matrices: list[Tensor]) -> None:
+        self.group = SimpleNamespace(order=lambda: len(matrices), element=lambda n: n)
+        self.matrices = matrices
+
+    def __call__(self, n: int) -> Any:
+        return self.matrices[n].numpy()
+
+
+@every_order
+def test_matrices_of_others_are_taken_as_they_are(order: int) -> None:
+    group = RotationGroup(order)
+    for own in kinds(group).values():
+        matrices = [own.matrix(group.element(n)) for n in range(order)]
+        taken = group.from_escnn(AsOfEscnn([matrix + 1e-12 for matrix in matrices]))  # theirs are such to rounding
+        for n, matrix in enumerate(matrices):
+            torch.testing.assert_close(taken.matrix(group.element(n)), matrix, atol=1e-11, rtol=0)
+        assert taken.orbits == own.orbits
+        if own.orbits is not None:  # permutations are exact again
+            assert torch.equal(taken.matrix(group.element(1)), matrices[1 % order])
+        for control in [*matrices[:-1], matrices[-1] + 1e-6], [*matrices, *matrices]:  # no representation; of C_2N
+            with pytest.raises(ScaleGroupError, match=r"representation of C|orthogonal ones"):
+                group.from_escnn(AsOfEscnn(control))
 
 
 def test_representations_of_escnn_fit_and_mean_the_same() -> None:

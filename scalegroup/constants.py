@@ -41,7 +41,7 @@ def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> _Name:
         # a real tensor, and fit for autograd, even where the first call comes from within export or inference mode
         with _disable_current_modes(), torch.inference_mode(False):
-            array = np.ascontiguousarray(make(*arguments))
+            array = np.array(make(*arguments), order="C")  # a copy: what is contiguous may still run backwards
             tensor = torch.as_tensor(array, dtype=dtype, device=device)
         name = _Name(f"{make.__name__}{next(_NUMBERS)}")
         setattr(_MADE, str(name), tensor)

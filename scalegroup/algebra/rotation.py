@@ -62,7 +62,7 @@ class RotationGroup:
         k = check_integer("frequency", k, at_least=0)
         angle = 2 * math.pi * k / self.order
         if 2 * k % self.order == 0:
-            return self._one(f"frequency-{k}", torch.tensor([[math.cos(angle)]], dtype=torch.float64).round())
+            return self._one(f"frequency-{k}", torch.tensor([[math.cos(angle)]]).round())
         c, s = math.cos(angle), math.sin(angle)
         return self._one(f"frequency-{k}", torch.tensor([[c, -s], [s, c]], dtype=torch.float64))
 
@@ -76,7 +76,7 @@ class RotationGroup:
             matrices = [torch.as_tensor(representation(of.element(n)), dtype=torch.float64) for n in range(of.order())]
             generator = matrices[1 % len(matrices)]
             powers = [torch.matrix_power(generator, n) for n in range(self.order)]
-            if not torch.allclose(torch.stack(powers), torch.stack(matrices), atol=_ROUNDING):
+            if not _agree(torch.stack(powers), torch.stack(matrices)):
                 raise ValueError(f"of {of}")
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise ScaleGroupError(
@@ -187,7 +187,7 @@ class RotationRepresentation:
         for kind, _ in runs:
             one, eye = kind.matrix(1), torch.eye(kind.dimension, dtype=torch.float64)
             turned = kind.matrix(self.group.order)
-            if not (torch.allclose(one @ one.T, eye, atol=_ROUNDING) and torch.allclose(turned, eye, atol=_ROUNDING)):
+            if not (_agree(one @ one.T, eye) and _agree(turned, eye)):
                 raise ScaleGroupError(
                     f"matrices of {kind.name!r}",
                     expected=f"orthogonal ones, whose {self.group.order}-th power is the identity",
@@ -223,6 +223,11 @@ class RotationRepresentation:
     def __repr__(self) -> str:
         parts = " + ".join(f"{count} {kind.name}" for kind, count in self.fields)
         return f"{parts} field(s) of {self.group!r}"
+
+
+def _agree(a: Tensor, b: Tensor) -> bool:
+    """To rounding."""
+    return a.shape == b.shape and bool((a - b).abs().max() < _ROUNDING)
 
 
 def _check_same(group: RotationGroup, other: RotationGroup) -> None:

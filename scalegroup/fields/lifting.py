@@ -67,11 +67,12 @@ class BandLimited(LiftingKernel):
     def error(self, frequency: np.ndarray, sigma: float) -> np.ndarray:
         """See `LiftingKernel`. Here k̂ is ĝ up to π and 0 above, where ω is taken for its alias.
 
-        So the error is 0 for |ω| ≤ π, and at most ĝ(ω) + ĝ(ω') with ω' = ω - 2π·round(ω/2π) above.
+        So the error is 0 for |ω| < π, and at most ĝ(ω) + ĝ(ω') with ω' = ω - 2π·round(ω/2π) from there on: of the wave
+        of frequency π the pixels do not see the sine.
         """
         alias = frequency - 2 * math.pi * np.rint(frequency / (2 * math.pi))
         wrong = _transform(frequency, sigma) + _transform(alias, sigma)
-        return np.where(abs(frequency) <= math.pi, 0.0, wrong)
+        return np.where(abs(frequency) < math.pi, 0.0, wrong)
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class SelfSimilar(Sampling):
         positions = axis.positions * spacing + (size - 1) / 2
         whole = size + _REACH * sigma  # no tail is touched as long as it may be within the image
         low, high = math.floor(positions[0] - whole) - _TAPER, math.ceil(positions[-1] + whole) + _TAPER
-        pixels = np.arange(min(low, 0), max(high, size - 1) + 1)
+        pixels = np.arange(low, high + 1)
         offsets = pixels - positions[:, None]
         ends = np.clip((abs(offsets) - whole) / _TAPER, 0, 1)
         weights = self.kernel.rows(offsets, self.smoothed * sigma) * np.cos(math.pi / 2 * ends) ** 2

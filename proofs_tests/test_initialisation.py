@@ -1,0 +1,66 @@
+"""Fresh weights: of the variance that each layer promises, and so that a deep network neither grows nor dies."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from scalegroup import FieldType, RotationGroup, ScaleGroup, nn
+
+C8 = RotationGroup(8)
+WIDE = FieldType.scalars(60)
+MIXED = 3 * C8.regular + 4 * C8.trivial + 2 * C8.frequency(1)  # 32 features
+
+# layer: (what it promises the variance of, the variance)
+PROMISES: dict[str, tuple[Callable[[], nn.Layer], Callable[..., Tensor], float]] = {
+    "JetConv": (lambda: nn.JetConv(WIDE, 50), lambda layer: layer.coefficients, 2 / (5 * 60)),
+    "SteerableJetConv": (
+        lambda: nn.SteerableJetConv(FieldType.rotating(MIXED), 4 * MIXED),
+        lambda layer: layer.coefficients,
+        2 / (5 * 32),
+    ),
+    "SteerableJetConv of images": (
+        lambda: nn.SteerableJetConv(FieldType.scalars(3), 40 * MIXED),
+        lambda layer: layer.coefficients,
+        2 / (5 * 3),
+    ),
+    "Mix": (lambda: nn.Mix(WIDE, 80), lambda layer: layer.weight, 1 / 60),
+    "ScaleConv": (
+        lambda: nn.ScaleConv(WIDE, 50, ScaleGroup(2.0), neighbours=2),
+        lambda layer: layer.weight,
+        1 / (5 * 60),
+    ),
+}
+every_promise = pytest.mark.parametrize("name", PROMISES)
+
+
+def excess(values: Tensor, variance: float, parameters: int) -> float:
+    """How many of its standard errors a measured variance is off: of n normal numbers it has 2·variance²/n."""
+    return (values.square().mean().item() / variance - 1) / math.sqrt(2 / parameters)
+
+
+@every_promise
+def test_fresh_weights_have_the_variance_that_is_promised(name: str) -> None:
+    make, of, variance = PROMISES[name]
+    torch.manual_seed(0)
+    layer = make()
+    # of weights that are shared several coefficients follow, up to 8·2 from one: fewer numbers are free
+    free = sum(weight.numel() for weight in layer.parameters()) / 4
+    assert abs(excess(of(layer), variance, int(free))) < 4
+    assert abs(excess(1.2 * of(layer), variance, int(free))) > 4  # the control
+
+
+@pytest.mark.parametrize("name", ["JetConv", "SteerableJetConv"])
+def test_reset_makes_a_layer_fresh_again(name: str) -> None:
+    layer = PROMISES[name][0]()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.fill_(7.0)
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    torch.manual_seed(0)
+    fresh = PROMISES[name][0]()
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), fresh.parameters(), strict=True))
+    assert not fresh.offset.any()
