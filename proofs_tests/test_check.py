@@ -40,11 +40,11 @@ from scalegroup.testing import (
     object_images,
     parametrize_with_checks,
 )
+from scalegroup.testing.check_module import layers_alone
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 G = ScaleGroup(2**0.5)
 WINDOW = ScaleWindow(G, sigma0=1.0, channels=5)
-PAIR = ScaleWindow(G, sigma0=1.0, channels=2)
 
 
 def small_net(window=WINDOW, boundary=Background(0.0), **options):  # noqa: B008
@@ -168,9 +168,9 @@ def test_command_says_what_it_does_once_it_has_taken_a_while(capsys, monkeypatch
     monkeypatch.setattr("scalegroup.__main__._PATIENCE", 0.0)
     assert run("relu") == 0
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1] for line in lines[-2:]] == [
-        f"groups off centre, pictures of {size}×{size}" for size in (97, 193)
-    ]
+    assert len(lines) == 12
+    assert lines[0].endswith(" s: fine blobs, pictures of 49×49")
+    assert lines[-1].endswith(" s: groups off centre, pictures of 193×193")
     monkeypatch.setattr("scalegroup.__main__._PATIENCE", math.inf)
     assert run("relu") == 0
     assert capsys.readouterr().err == ""
@@ -368,22 +368,22 @@ def test_canvas_too_small_for_the_factor_is_refused():
 
 
 def test_every_layer_alone_stands_beside_its_bound():
-    verdict = check_module(small_net(PAIR, grid="image"), G, powers=[-1], size=35, budget=False)
-    assert list(verdict.layers) == ["layer 1", "layer 2", "layer 3"]
-    for depth, check in enumerate(verdict.layers.values()):
+    layers = layers_alone(small_net(grid="image"), G.element(-1))
+    assert list(layers) == ["layer 1", "layer 2", "layer 3"]
+    for depth, check in enumerate(layers.values()):
         assert check.sigma == pytest.approx(1.25**depth)
         assert check.factor == pytest.approx(2**0.5)
         assert 0 < check.measured <= check.bound == covariance_bound(check.sigma, check.factor, math.pi / 2)
-        assert str(check) in str(verdict)
-
-
-def test_no_bound_is_printed_where_there_is_none():
-    others = small_net(PAIR, grid="image", kernel=SampledDerivatives(tail=1e-3)), small_net(PAIR), torch_nn.ReLU()
-    for verdict in (check_module(module, G, powers=[1], size=35, budget=False) for module in others):
-        assert verdict.layers == {}
+        verdict = check_module(torch_nn.ReLU(), G, powers=[1])
         assert "bound" not in str(verdict)
-    literal = check_module(small_net(PAIR, grid="image"), G, powers=[1], size=35, budget=False)
-    assert "no bound for the whole network" in str(literal)
+        said = str(dataclasses.replace(verdict, layers=layers))
+        assert str(check) in said
+        assert "no bound for the whole network" in said
+
+
+def test_no_bound_is_given_where_there_is_none():
+    for net in (small_net(grid="image", kernel=SampledDerivatives(tail=1e-3)), small_net()):
+        assert layers_alone(net, G.element(1)) == {}
 
 
 # -- the budget -------------------------------------------------------------------------------------------------------

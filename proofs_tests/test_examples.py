@@ -22,7 +22,10 @@ WITHOUT_INPUT = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not i
 
 @pytest.mark.parametrize("path", WITHOUT_INPUT, ids=lambda path: path.stem)
 def test_every_example_runs_from_another_folder(path, tmp_path):
-    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if path.stem.startswith("test_") else []
+    done = subprocess.run(
+        [sys.executable, *runner, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
@@ -44,7 +47,7 @@ def test_the_network_composed_by_hand_is_the_preset(preset):
 
 def test_python_in_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert len(blocks[0].strip().splitlines()) <= 10
     names: dict = {}
     for block in blocks:

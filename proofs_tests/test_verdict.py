@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn as torch_nn
 
 from proofs_tests.comparison import ROUNDING
-from proofs_tests.judged import CHEATS, HONEST, ROOT, SILENT, Before, Function, box, centre, ours
+from proofs_tests.judged import CHEATS, HONEST, ROOT, SILENT, Before, Function, box, centre, ours, ratio_of_integrals
 from scalegroup import Background, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow, nn
 from scalegroup.testing import (
     EQUIVARIANT,
@@ -86,22 +86,19 @@ def test_an_error_that_falls_slowly_or_unevenly_is_not_decided():
     assert curve(0.5, 0.06, 0.03).verdict == NOT_DECIDED
 
 
-def test_what_is_not_decided_is_looked_at_more_finely():
-    """A blur that narrows with the pictures, as 0.5, 0.06, 0.03 of them and then 0.004 or still 0.03."""
+@pytest.mark.parametrize(("last", "decision"), [(0.04, EQUIVARIANT), (0.25, NOT_EQUIVARIANT)])
+def test_what_is_not_decided_is_looked_at_more_finely(last, decision):
+    """A ratio of integrals, and a mean, which does not scale, with a weight that falls unevenly, and then on or not."""
+    weights = {65: 5.0, 129: 0.6, 257: 0.3, 513: last}
 
-    def blurred(last):
-        weights = {65: 0.5, 129: 0.06, 257: 0.03, 513: last}
-        sizes = []
+    def ratio_and_mean(x):
+        sizes.append(x.shape[-1])
+        return ratio_of_integrals(x)[:, :1] + weights[x.shape[-1]] * x.mean((2, 3))
 
-        def blur(x):
-            sizes.append(x.shape[-1])
-            times = (x.shape[-1] - 1) // 64
-            return centre(box(5)(x)) + weights[x.shape[-1]] * centre(box(8 * times + 1)(x))
-
-        return check_module(Function(blur), ROOT, powers=[2]).decision, max(sizes)
-
-    assert blurred(0.004)[1] == blurred(0.03)[1] == 257  # refused before
-    assert check_module(torch_nn.ReLU(), ROOT, powers=[2]).worst.resolutions == (1, 2, 4)
+    sizes = []
+    verdict = check_module(Function(ratio_and_mean), ROOT, powers=[2])
+    assert (max(sizes), verdict.decision) == (513, decision)
+    assert verdict.worst.resolutions == (1, 2, 4, 8)
 
 
 def test_a_derived_bound_decides_alone():

@@ -24,6 +24,15 @@ class _Name(UserString):
     """That of a tensor, which goes when its name does."""
 
 
+def constant_result(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`torch.compiler.assume_constant_result`, which itself imports the compiler: two seconds, whoever needs it.
+
+    What the function gives depends on its arguments alone, so that `torch.compile` may call it once.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     """A function that gives a float64 array, as one that gives a tensor like another: `f(..., like=maps)`.
 
@@ -48,7 +57,7 @@ def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
         finalize(name, vars(_MADE).pop, str(name))  # what the cache forgets is gone from there as well
         return name
 
-    @torch.compiler.assume_constant_result
+    @constant_result
     def name_of(dtype: torch.dtype, device: torch.device, *arguments: Any) -> str:
         with _LOCK:  # threads that make the same one at a time would each drop the other's
             return str(made(arguments, dtype, device))

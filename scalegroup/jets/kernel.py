@@ -17,7 +17,7 @@ from scipy.linalg import convolution_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import constant_tensor, is_transformed
+from scalegroup.constants import constant_result, constant_tensor, is_transformed
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets import jet
@@ -68,7 +68,7 @@ class Kernel(ABC):
             )
         return self.build(left)
 
-    @torch.compiler.assume_constant_result
+    @constant_result
     def reach(self, sigma: float, smoothed: float = 0.0) -> int:
         """How many samples beyond its own place a value of the jet depends on."""
         return self.taps(sigma, smoothed).shape[-1] // 2 + self.stencils.shape[-1] // 2

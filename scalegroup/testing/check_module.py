@@ -144,7 +144,7 @@ def check_module(
         known = None if fixed_size else explained_by_sampling(seen, size=size, in_channels=in_channels)
         return error_curves(seen, under, **options, **more, explained=known)
 
-    if module is net and on_pixels(net):
+    if net is not None and module is net and on_pixels(net):
         module.double()  # σ²δxx rounds as σ² there, in pixels, and these are many; the budget shows rounding by itself
     shown = module is net and getattr(net, "keeps_scale", False)  # the curves of the output are of its channels
     across = 0 if net is None else sum(layer.across_scale for layer in before_pooling(net))
@@ -164,7 +164,7 @@ def check_module(
         module=type(module).__name__,
         curves=found,
         channels=before,
-        layers=_layers_alone(net, elements[0]),
+        layers=layers_alone(net, elements[0]),
         budget=error_budget(net, shared[0], background=background) if visible else None,
     )
 
@@ -191,7 +191,7 @@ def assert_invariant(module: Callable[[Tensor], Any], element: GroupElement, **o
     assert_equivariant(module, element, output=SCORES, **options)
 
 
-def _layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]:
+def layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]:
     """Of the finest scale channel. An element and its inverse compare the same two levels."""
     if not on_pixels(net):
         return {}
