@@ -8,7 +8,7 @@ to the error observed.
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -176,6 +176,7 @@ class _Bench:
     images: ContinuousImage
     size: int
     background: Any
+    seen: dict[tuple[str, ...], list[Tensor]] = field(default_factory=dict)
 
     def errors(self, off: Sequence[str]) -> list[float]:
         """The signal-normalised error after every layer with a kernel, and of the output."""
@@ -188,8 +189,11 @@ class _Bench:
         layers = chain_of(net)
         apart = next((n for n, layer in enumerate(layers) if not layer.keeps_scale), len(layers))
         body, pool, window = nn.Sequential(*layers[:apart]), layers[apart:], self.net.window
-        channels = [self._run(body, window, n, off) for n in range(window.channels)]
-        rows = [torch.stack(values, dim=2) for values in zip(*channels, strict=True)]  # [images, feature, scale]
+        changing = tuple(source for source in off if source != "scale boundary" or body.across_scale)
+        if changing not in self.seen:
+            channels = [self._run(body, window, n, off) for n in range(window.channels)]
+            self.seen[changing] = [torch.stack(values, dim=2) for values in zip(*channels, strict=True)]
+        rows = self.seen[changing]  # [images, feature, scale]
         before, after = ([pair[side] for pair in self.pairs] for side in (0, 1))
         count = len(rows[-1]) // 2
         every = [row.split([count, count, 1]) for row in rows]

@@ -165,7 +165,7 @@ def check_module(
         curves=found,
         channels=before,
         layers=layers_alone(net, elements[0]),
-        budget=error_budget(net, shared[0], background=background) if visible else None,
+        budget=error_budget(net, shared[0], size=size, background=background) if visible else None,
     )
 
 

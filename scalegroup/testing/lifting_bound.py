@@ -56,7 +56,7 @@ def _along(images: Separable, axis: int, sigma: float, sampling: SelfSimilar, fa
     """`[batch, part]` each: the amplitudes of a part's waves along an axis, and by how much they err."""
     highest = images.highest(axis).double()[..., None]  # of the image before it is scaled
     step = math.pi * factor
-    ends = torch.minimum(step * torch.arange(math.ceil(highest.max() / step) + 1), highest)
+    ends = torch.minimum(step * torch.arange(math.ceil(highest.max() / step) + 1, dtype=torch.float64), highest)
     nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(_NODES))
     half = ends.diff()[..., None] / 2
     frequencies = ends[..., :-1, None] + half * (1 + nodes)
