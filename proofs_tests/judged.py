@@ -3,17 +3,20 @@
 python -m proofs_tests.judged        # both tables, with the time that every verdict took
 """
 
+import argparse
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.results import provenance, save_text
 from scalegroup import (
     Background,
     Dense,
@@ -272,23 +275,35 @@ HONEST = {
 }
 
 
-def main() -> None:
+def rows() -> Iterator[str]:
+    """The lines of the three tables, one by one as they are measured."""
     for title, table in (("cheats", CHEATS), ("silent modules", SILENT), ("honest modules", HONEST)):
-        print(f"\n| {title} | verdict | decided by | error, as pictures are sampled more finely | seconds |")
-        print("|---|---|---|---|---|")
+        yield f"\n| {title} | verdict | decided by | error, as pictures are sampled more finely | seconds |"
+        yield "|---|---|---|---|---|"
         for name, judged in table.items():
             start = time.monotonic()
             verdict = judged.verdict()
             seconds, worst = time.monotonic() - start, verdict.worst
             errors = ", ".join(f"{error:.1e}" for error in worst.errors)
-            cells = (
-                name,
-                verdict.decision,
-                f"{worst.family}, {worst.factor:.3g}×, {worst.channel}",
-                errors,
-                f"{seconds:.1f}",
-            )
-            print(f"| {' | '.join(cells)} |", flush=True)
+            by = f"{worst.family}, {worst.factor:.3g}×, {worst.channel}" if worst.verdict else "no response"
+            yield f"| {name} | {verdict.decision} | {by} | {errors} | {seconds:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m proofs_tests.judged", description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, metavar="PATH", help="write them there as well")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    made = provenance()
+    machine, torch_version = made["machine"], made["versions"]["torch"]
+    where = f"commit {made['commit']}, {machine['processor']}, {machine['threads']} threads, torch {torch_version}"
+    lines = ["# Verdicts", "", f"`python -m proofs_tests.judged --output PATH`: {where}, seed 0."]
+    print(lines[-1])
+    for line in rows():
+        print(line, flush=True)
+        lines.append(line)
+    if options.output is not None:
+        save_text("\n".join(lines) + "\n", options.output)
 
 
 if __name__ == "__main__":
