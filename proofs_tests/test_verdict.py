@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -11,7 +10,19 @@ from hypothesis import strategies as st
 from torch import nn as torch_nn
 
 from proofs_tests.comparison import ROUNDING
-from proofs_tests.judged import CHEATS, HONEST, ROOT, SILENT, Before, Function, box, centre, ours, ratio_of_integrals
+from proofs_tests.judged import (
+    CHEATS,
+    HONEST,
+    ROOT,
+    SILENT,
+    Before,
+    Function,
+    across_scale,
+    box,
+    centre,
+    ours,
+    ratio_of_integrals,
+)
 from scalegroup import Background, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow, nn
 from scalegroup.testing import (
     EQUIVARIANT,
@@ -242,19 +253,7 @@ def test_scale_channels_are_compared_before_pooling_unless_they_are_the_output()
     assert not check_module(nn.Sequential(*list(pooled)[:-1]), ROOT, powers=[2], budget=False).channels
 
 
-def across_scale(channels):
-    """A network whose scale channels look at their neighbours."""
-    torch.manual_seed(0)
-    window = ScaleWindow(ROOT, 1.0, channels)
-    mixed = partial(nn.ScaleConv, out_type=3, group=ROOT)
-    ends = [nn.ReLU, partial(nn.JetConv, out_type=2, beta=1.25)]
-    return nn.Sequential(
-        nn.Lift(window, boundary=Background(0.0)), partial(nn.JetConv, out_type=3), mixed, *ends
-    ).eval()
-
-
 def test_networks_that_look_across_scale_are_judged_where_no_neighbour_is_missing():
-    assert check_module(across_scale(5), ROOT, powers=[1], budget=False).decision == EQUIVARIANT
     pooled = nn.Sequential(*across_scale(5), nn.ReadOut, nn.ScalePool).eval()
     assert check_module(pooled, ROOT, powers=[1], budget=False).decision == EQUIVARIANT
     with pytest.raises(AssertionError, match="not equivariant"):  # the control

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.optimize import nnls
+
 _FALLS = 0.7  # an error ∝ resolution^-p falls from this p on, and stays below half of it
 _REST = 0.5  # of the last error may be its limit where it falls
 
@@ -51,7 +54,7 @@ class Curve:
     def limit(self) -> float:
         """What the error tends to: of three errors at resolutions a constant ratio apart, the limit of the sequence
         whose falls shrink by a constant factor (Aitken); the last error where they do not shrink. Uneven falls mislead
-        it, so that of four errors, the finest, an order of two is tried as well (Richardson), and the smaller counts.
+        it: of four errors a constant and an error of order two are fitted as well, and the smaller limit counts.
         """
         last = self.errors[-1]
         if self.explained is not None:
@@ -63,8 +66,13 @@ class Curve:
         if falls[1] <= 0:
             return last
         shrinks = falls[1] / falls[0] if falls[0] > falls[1] else 0.5
-        orders = [shrinks, 0.25] if len(self.errors) > 3 else [shrinks]
-        return max(0.0, min(last - falls[1] * order / (1 - order) for order in orders))
+        found = max(0.0, last - falls[1] * shrinks / (1 - shrinks))
+        if len(self.errors) < 4:
+            return found
+        errors = np.array(self.errors)
+        parts = np.stack([np.ones(len(errors)), np.array(self.resolutions) ** -2.0], axis=1)
+        (constant, _), _ = nnls(parts / errors[:, None], np.ones(len(errors)))  # of each error the same fraction
+        return min(found, constant)
 
     @property
     def verdict(self) -> str | None:
