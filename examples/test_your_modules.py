@@ -1,14 +1,16 @@
-"""Modules of torch, of escnn and of this library under pytest, each through every check:
+"""Modules of torch, of escnn and of this library, and layers, under pytest, each through every check:
 
     pytest examples/test_your_modules.py
 
 What fails says why: the family of pictures, the factor, and the error as they are sampled more finely.
 """
 
+from functools import partial
+
 import pytest
 import torch
 
-from scalegroup import Background, ScaleGroup, ScaleWindow
+from scalegroup import Background, ScaleGroup, ScaleWindow, nn
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import checks, parametrize_with_checks
 
@@ -18,8 +20,8 @@ OURS = gaussian_derivative_net(widths=(4, 4), window=WINDOW, boundary=Background
 POINTWISE = torch.nn.Sequential(torch.nn.Conv2d(1, 4, kernel_size=1), torch.nn.ReLU())
 
 
-@parametrize_with_checks([OURS, POINTWISE], powers=(1, 2))
-def test_scale_equivariant_modules(module: torch.nn.Module, check) -> None:
+@parametrize_with_checks([OURS, POINTWISE, partial(nn.JetConv, out_type=3), nn.ReLU], powers=(1, 2))
+def test_scale_equivariant_modules_and_layers(module, check) -> None:
     check(module)
 
 

@@ -17,6 +17,7 @@ from torch import nn as torch_nn
 from scalegroup import (
     Background,
     Dense,
+    FieldType,
     Reflect,
     Representation,
     SampledDerivatives,
@@ -37,6 +38,7 @@ from scalegroup.testing import (
     covariance_bound,
     equivariance_error,
     error_budget,
+    layer_laws,
     object_images,
     parametrize_with_checks,
 )
@@ -594,6 +596,39 @@ def test_every_check_fails_a_module_that_breaks_its_law(module, name):
     checks(powers=(2,))[name](torch_nn.ReLU())
 
 
+class _Sideways(nn.JetConv):
+    """A layer that depends on more than it says."""
+
+    def reach(self, samples_per_sigma):
+        return super().reach(samples_per_sigma) - 1
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (nn.ReLU, "ReLU"),
+        (partial(nn.JetConv, out_type=2), "JetConv"),
+        (nn.JetConv(FieldType.scalars(3), 2), "JetConv"),
+    ],
+    ids=["class", "partial", "layer"],
+)
+def test_layers_are_put_through_their_laws(layer, name):
+    cases = parametrize_with_checks([layer], powers=(1,)).args[1]
+    assert [case.id for case in cases] == [f"{name}-{title.replace(' ', '_')}" for title in layer_laws(nn.ReLU)]
+    for case in cases:
+        module, check = case.values
+        check(module)
+
+
+def test_a_layer_that_breaks_a_law_fails_it_by_name():
+    cases = {case.id: case.values for case in parametrize_with_checks([partial(_Sideways, out_type=2)]).args[1]}
+    module, check = cases["_Sideways-gradients_are_right"]
+    with pytest.raises((AssertionError, RuntimeError, ScaleGroupError)):
+        check(module)
+
+
 def test_checks_of_nothing_are_refused():
     with pytest.raises(ScaleGroupError, match="one or more"):
         parametrize_with_checks([])
+    with pytest.raises(ScaleGroupError, match="a module or a layer"):
+        parametrize_with_checks(["relu"])

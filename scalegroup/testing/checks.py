@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError
 from scalegroup.fields.field import ScaleField
+from scalegroup.fields.field_type import FieldType
+from scalegroup.testing.check_layer import layer_laws
 from scalegroup.testing.check_module import assert_equivariant
 from scalegroup.testing.equivariance import object_images
 from scalegroup.testing.outputs import place_of
@@ -18,32 +20,56 @@ from scalegroup.testing.outputs import place_of
 Check = Callable[[nn.Module], None]
 
 
-def parametrize_with_checks(modules: Iterable[nn.Module], **options: Any) -> Any:
+def parametrize_with_checks(modules: Iterable[Any], **options: Any) -> Any:
     """A pytest decorator that runs a test for every module and every check, in scikit-learn's manner.
 
     Args:
-        modules: from images `[batch, channel, y, x]` to class scores, maps or fields.
-        **options: of `checks`.
+        modules: networks, ours or not, from images `[batch, channel, y, x]` to class scores, maps or fields, for
+            `checks`; and layers of fields, or what makes one for a field type (a layer class, `functools.partial` of
+            one), for the laws of `check_layer`.
+        **options: of `checks`; γ is that of the layers' laws as well.
 
     Raises:
         ScaleGroupError: if there is no module, or something is none.
 
-    >>> @parametrize_with_checks([torch.nn.ReLU()], powers=(2,))
+    >>> from scalegroup import nn
+    >>> @parametrize_with_checks([torch.nn.ReLU(), nn.ReLU], powers=(2,))
     ... def test_my_modules(module, check):
     ...     check(module)
     """
     import pytest  # a test tool: only those who write tests need it
 
-    modules = [check_instance("module", module, nn.Module, mend="wrap it in one") for module in modules]
-    if not modules:
-        raise ScaleGroupError("no modules", expected="one or more", mend="pass a list: [MyModule()]")
-    named = checks(**options)
+    named, ratio = checks(**options), options.get("ratio", 2**0.5)
     cases = [
-        pytest.param(module, check, id=f"{type(module).__name__}-{title}")
+        pytest.param(module, check, id=f"{name}-{title}")
         for module in modules
-        for title, check in named.items()
+        for name, found in [_laws_of_layer(module, ratio) or (type(module).__name__, named)]
+        for title, check in found.items()
     ]
+    if not cases:
+        raise ScaleGroupError("no modules", expected="one or more", mend="pass a list: [MyModule()]")
     return pytest.mark.parametrize(("module", "check"), cases)
+
+
+def _laws_of_layer(module: Any, ratio: float) -> tuple[str, dict[str, Check]] | None:
+    """Its name and its laws, where it takes fields or makes a layer that does; None for modules that take images."""
+    in_type, make = getattr(module, "in_type", None), module
+    if isinstance(in_type, FieldType):
+        name, make = type(module).__name__, lambda _: copy.deepcopy(module)
+    elif isinstance(module, nn.Module):
+        return None
+    elif callable(module):
+        of = getattr(module, "func", module)
+        name, in_type = getattr(of, "__name__", type(of).__name__), None
+    else:
+        mend = "pass torch modules, layers, layer classes, or functools.partial of one"
+        raise ScaleGroupError(f"module {module!r}", expected="a module or a layer", mend=mend)
+    laws = layer_laws(make, in_type, ratio=ratio)
+    return name, {title.replace(" ", "_"): _without_module(law) for title, law in laws.items()}
+
+
+def _without_module(law: Callable[[], None]) -> Check:
+    return lambda _: law()
 
 
 def checks(
