@@ -317,7 +317,7 @@ def test_the_networks_of_the_package_read_digits_of_another_collection_at_sizes_
         selected.append(sigma0.log2().mean())
     assert (selected[1] - selected[0]).item() == pytest.approx(1, abs=0.15)  # one octave: scale follows size
     chance = GaussianDerivativeNet(net.architecture).eval()  # the control: weights of chance
-    assert (chance(drawn.images).argmax(1) == drawn.labels).float().mean() < 0.3
+    assert (chance(drawn.images[:50]).argmax(1) == drawn.labels[:50]).float().mean() < 0.3
 
 
 def test_every_network_of_the_package_has_its_card_and_its_results():
