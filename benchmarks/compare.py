@@ -56,9 +56,13 @@ class Scope:
 
 FULL = Scope()
 QUICK = Scope(
-    epochs=1, degrees=(0, 90), canvas=64, costs=costs.Scope(batch=2, memory_batch=2, seconds=0.01), narrow=True
+    epochs=1,
+    degrees=(0, 90),
+    canvas=64,
+    costs=costs.Scope(batch=2, memory_batch=2, seconds=0.01, turns=1),
+    narrow=True,
 )
-_QUICK_IMAGES = 20
+_QUICK_IMAGES = 10
 _QUICK_SIZES = (0.5, 1.0, 2.0)
 _SWEPT = 4096  # images a step at most, in the sweep on an accelerator
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.signal import convolve2d
+from scipy import ndimage  # scipy.signal takes seconds to import
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -121,7 +121,8 @@ def smoothing_kernel(sigma: float, radius: int) -> np.ndarray:
 def dense_kernels(sigma: float, radius: int) -> np.ndarray:
     """The scale-normalised 2-jet of eq 6 as full kernels, `[5, 2·radius + 3, 2·radius + 3]`."""
     blur = smoothing_kernel(sigma, radius)
-    kernels = [convolve2d(np.outer(blur, blur), stencil) for stencil in jet.CENTRAL_DIFFERENCES]
+    smooth = np.pad(np.outer(blur, blur), 1)
+    kernels = [ndimage.convolve(smooth, stencil, mode="constant") for stencil in jet.CENTRAL_DIFFERENCES]
     return np.stack(kernels) * jet.normalisation(sigma)[:, None, None]
 
 

@@ -4,6 +4,7 @@
 where the tests are run once for every mutant.
 """
 
+import gc
 import os
 
 import pytest
@@ -17,8 +18,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the many collections of garbage that benchmarks ask for need not look at it."""
+    gc.collect()
+    gc.freeze()

@@ -290,7 +290,11 @@ HONEST = {
     "derivatives of a declared weight": Judged(Unnormalised, powers=(1,), options=SMALLER),
     "log-polar rings": function(log_polar),
     "ours": Judged(ours),
-    "ours, trained": Judged(partial(gaussian_derivative_net, weights="mnist-large-scale-5k"), None, (2,), LEAST),
+    "ours, trained": Judged(
+        partial(gaussian_derivative_net, weights="mnist-large-scale-5k", window=replace(WINDOW, channels=4)),
+        powers=(2,),
+        options=LEAST,
+    ),
     "ours, before pooling": Judged(lambda: Before(ours())),
     "ours, dense": Judged(lambda: ours(readout=Dense()), powers=(2,), options=LEAST),
     "ours, across scale": Judged(lambda: across_scale(5), powers=(1,), options=LEAST),

@@ -1,7 +1,6 @@
 """The shapes written in the signatures are the shapes that flow, checked by jaxtyping and beartype at run time."""
 
-import subprocess
-import sys
+from proofs_tests.processes import Program, run
 
 _SCRIPT = """
 import sys
@@ -52,6 +51,6 @@ except TypeCheckError:
 
 
 def test_annotated_shapes_hold_at_run_time():
-    done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
+    (done,) = run(Program(("-c", _SCRIPT)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "checked"

@@ -2,13 +2,12 @@
 
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from proofs_tests.processes import Program, run
 from scalegroup import Background, nn
 from scalegroup.models import PRESETS, gaussian_derivative_net
 
@@ -22,10 +21,8 @@ WITHOUT_INPUT = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not i
 
 @pytest.mark.parametrize("path", WITHOUT_INPUT, ids=lambda path: path.stem)
 def test_every_example_runs_from_another_folder(path, tmp_path):
-    runner = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if path.stem.startswith("test_") else []
-    done = subprocess.run(
-        [sys.executable, *runner, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    runner = ("-m", "pytest", "-q", "-p", "no:cacheprovider") if path.stem.startswith("test_") else ("file",)
+    (done,) = run(Program((*runner, str(path)), tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

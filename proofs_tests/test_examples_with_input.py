@@ -1,9 +1,6 @@
 """The examples that take a user's files, on small ones made here."""
 
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from proofs_tests import processes
 from scalegroup import Background, ScaleGroup, ScaleWindow
 from scalegroup.models import find_trained, gaussian_derivative_net, save_trained
 
@@ -20,9 +18,8 @@ read = runpy.run_path(str(EXAMPLES / "predict.py"))["read_digit"]
 
 
 def run(name, *arguments):
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    command = ("file", str(EXAMPLES / name), *map(str, arguments))
+    (done,) = processes.run(processes.Program(command, environment={"PYTHONPATH": str(ROOT)}))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

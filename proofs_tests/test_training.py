@@ -4,8 +4,6 @@ import csv
 import os
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch.nn import functional as F
 from benchmarks import data
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.training import train
+from proofs_tests.processes import Program, run
 from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.models import gaussian_derivative_net
 
@@ -76,13 +75,13 @@ def killed(folder, kill):
     """
     end = "trained(Path(sys.argv[1]), checkpoint_every=2)"
     code = "\n".join([textwrap.dedent(script), textwrap.dedent(kill), end])
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], env=_environment(), capture_output=True, text=True)
+    (done,) = run(Program(("-c", code, str(folder)), environment=_environment()))
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def _environment():
     here = Path(__file__).resolve().parent
-    return os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    return {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
 
 
 IN_A_STEP = """
@@ -245,11 +244,9 @@ def on_two_processes(folder, prepare=""):
     for rank in range(2):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         told = _environment() | {key: str(value) for key, value in place.items()}
-        command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
-        ranks.append(subprocess.Popen(command, env=told, stderr=subprocess.PIPE, text=True))
-    for process in ranks:
-        said = process.communicate(timeout=60)[1]
-        assert process.returncode == 0, said
+        ranks.append(Program(("-c", textwrap.dedent(code), str(folder)), environment=told))
+    for done in run(*ranks):
+        assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 

@@ -1,6 +1,7 @@
 """A derived bound on the lifting's error, which is all that self-similar grids leave of the error of scaling."""
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -57,9 +58,16 @@ def _along(images: Separable, axis: int, sigma: float, sampling: SelfSimilar, fa
     highest = images.highest(axis).double()[..., None]  # of the image before it is scaled
     step = math.pi * factor
     ends = torch.minimum(step * torch.arange(math.ceil(highest.max() / step) + 1, dtype=torch.float64), highest)
-    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(_NODES))
+    nodes, weights = _rule()
     half = ends.diff()[..., None] / 2
     frequencies = ends[..., :-1, None] + half * (1 + nodes)
     amplitudes = half * weights * images.spectrum(frequencies.flatten(-2), axis).unflatten(-1, frequencies.shape[-2:])
     errors = torch.from_numpy(sampling.kernel.error(frequencies.numpy() / factor, sigma))  # which may be infinite
     return amplitudes.sum((-2, -1)), torch.where(half > 0, amplitudes * errors, 0.0).sum((-2, -1))
+
+
+@cache
+def _rule() -> tuple[Tensor, Tensor]:
+    """Nodes and weights of Gauss and Legendre: made once, as they take longer than what they are for."""
+    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(_NODES))
+    return nodes, weights
