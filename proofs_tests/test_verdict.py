@@ -68,7 +68,7 @@ def test_a_module_that_ignores_its_input_is_not_decided(judged):
 
 
 def curve(*errors, explained=None, responds=True):
-    return Curve("fine blobs", 2.0, "maps", (1, 2, 4), errors, explained, responds, 2e-3, math.inf)
+    return Curve("fine blobs", 2.0, "maps", (1, 2, 4, 8)[: len(errors)], errors, explained, responds, 2e-3, math.inf)
 
 
 @given(limit=st.floats(0, 1), fall=st.floats(0.05, 1), ratio=st.floats(0.1, 0.6))
@@ -116,6 +116,19 @@ def test_a_derived_bound_decides_alone():
     assert curve(0.3, 1e-6, explained=(0.4, 2e-6)).verdict == EQUIVARIANT
     assert curve(0.3, 1e-6, explained=(0.2, 2e-6)).verdict == NOT_EQUIVARIANT
     assert curve(0.3, 1e-6, explained=(0.4, 0.5e-6)).verdict == NOT_EQUIVARIANT
+
+
+@given(limit=st.floats(0, 1), fall=st.floats(0.1, 10))
+def test_of_four_errors_a_limit_beside_an_error_of_order_two_is_found(limit, fall):
+    four = curve(*(limit + fall * resolution**-2 for resolution in (1, 2, 4, 8)))
+    assert four.limit == pytest.approx(limit if four.errors[-1] > 2e-3 else 0.0, abs=1e-6)
+
+
+def test_uneven_falls_are_those_of_sampling_where_they_go_on():
+    assert curve(0.13, 0.026, 0.0045, 0.0023).verdict == EQUIVARIANT
+    assert curve(0.5, 0.06, 0.03, 0.004).verdict == EQUIVARIANT
+    for stays in ((0.5, 0.06, 0.03, 0.025), (1.0, 0.35, 0.2, 0.14), (272.0, 32.0, 17.0, 16.06), (0.0, 0.5, 0.3, 0.25)):
+        assert curve(*stays).verdict == NOT_EQUIVARIANT
 
 
 def test_what_is_not_finite_or_does_not_respond_decides_nothing():

@@ -61,6 +61,8 @@ class Curve:
             return last
         if last <= self.small:
             return 0.0
+        if not all(map(math.isfinite, self.errors)):
+            return math.inf
         first, second = self.errors[-3:-1]
         falls = first - second, second - last
         if falls[1] <= 0:
@@ -69,7 +71,7 @@ class Curve:
         found = max(0.0, last - falls[1] * shrinks / (1 - shrinks))
         if len(self.errors) < 4:
             return found
-        errors = np.array(self.errors)
+        errors = np.maximum(self.errors, self.small)
         parts = np.stack([np.ones(len(errors)), np.array(self.resolutions) ** -2.0], axis=1)
         (constant, _), _ = nnls(parts / errors[:, None], np.ones(len(errors)))  # of each error the same fraction
         return min(found, constant)
