@@ -80,6 +80,17 @@ def test_a_sample_shows_every_file_and_kind_and_grows() -> None:
     assert len({(m.file, meaning(m.program)) for m in large}) == 30
 
 
+def test_a_kind_that_makes_many_mutants_of_a_line_is_no_likelier_than_others() -> None:
+    """Of as many lines as there are to be chosen, each gives one; only then comes the second of a line."""
+    source = "\n".join(f"x{n} = [a, b{n}, 0, {n}, 2 + x, 3 - y]\ny{n} = x[{n}:]" for n in range(40))
+    candidates = mutants("file", source)
+    candidates = [mutant for mutant in candidates if not mutant.operator.startswith("core/")]
+    lines = {(m.line, m.kind) for m in candidates}
+    assert len(candidates) > 2 * len(lines)  # the control
+    chosen = sample(candidates, len(lines), seed=0)
+    assert {(m.line, m.kind) for m in chosen} == lines
+
+
 def test_a_mutant_is_judged_by_the_tests_that_execute_its_lines() -> None:
     tree = ast.parse("A = 1\ndef f(x=2):\n    return x\ndef g():\n    return A")
     lines = {
