@@ -1,6 +1,7 @@
 """The faults of `make mutation` are those that its operators promise, and its judges see the lines at fault."""
 
 import ast
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from proofs_tests.mutation.__main__ import equivalents, show
 from proofs_tests.mutation.judges import Judges, affordable
 from proofs_tests.mutation.mutants import Mutant, meaning, mutants, sample
 from proofs_tests.mutation.operators import OPERATORS
+from proofs_tests.mutation.report import save
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,6 +131,20 @@ def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.
     assert show([caught] * 18 + [survived]) == 1
     assert show([caught] * 18 + [survived | {"reason": "the same"}]) == 0
     assert "1 mean the same" in capsys.readouterr().out
+
+
+def test_what_is_kept_has_every_mutant_the_commit_and_the_reasons(tmp_path: Path) -> None:
+    fate = {"file": "f", "line": 1, "kind": "k", "operator": "k", "before": "a", "after": "b", "by": None}
+    caught, survived = ({"fate": name, "reason": None} for name in ("caught", "survived"))
+    fates = [fate | caught, fate | survived, fate | survived | {"after": "c", "reason": "it is the same"}]
+    save(tmp_path, fates, {"seed": 0, "candidates": 9, "command": "c", "commit": "abc", "machine": "m"})
+    content = json.loads((tmp_path / "mutation.json").read_text(encoding="utf-8"))
+    assert (content["commit"], [mutant["after"] for mutant in content["mutants"]]) == ("abc", ["b", "b", "c"])
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "1 of 2 caught (50.0%)" in text
+    survivors, _, equivalent = text.partition("## Survivors")[2].partition("## Mutants")
+    assert ("+ b" in survivors, "+ c" in survivors) == (True, False)
+    assert "it is the same" in equivalent
 
 
 def test_explained_mutants_are_of_lines_that_are_there() -> None:
