@@ -13,7 +13,7 @@ from torch import nn as torch_nn
 from proofs_tests.comparison import ROUNDING as TOLERANCE
 from proofs_tests.judged import box, centre, ours
 from scalegroup import Background, Reflect, ScaleGroup, ScaleWindow, nn
-from scalegroup.testing import EQUIVARIANT, NOT_DECIDED, NOT_EQUIVARIANT, Curve, Family, families
+from scalegroup.testing import EQUIVARIANT, NOT_DECIDED, NOT_EQUIVARIANT, Curve, Family, Verdict, families
 from scalegroup.testing.certificate import explained_by_sampling, lifted, lifting_gap, lipschitz
 from scalegroup.testing.curves import ROUNDING, SMALL, _Bench, _curve, _Point
 from scalegroup.testing.networks import background_of, before_pooling, chain_of, networks_in, on_pixels
@@ -279,6 +279,16 @@ def test_details_of_pictures_are_of_one_unit_and_groups_stay_clear_of_the_edge(f
     assert all((image.at(torch.zeros(1).double(), torch.zeros(1).double()) > 0).all() for image in (bars, waves))
 
 
+def test_groups_lie_in_all_quadrants_off_the_axes_and_the_diagonals():
+    """Where they would be as symmetric as the other families are."""
+    x, y = families(97, 2.0)[3].images[0].centres.mean(1).unbind(-1)
+    assert {(a > 0, b > 0) for a, b in zip(x.tolist(), y.tolist(), strict=True)} == {
+        (a, b) for a in (True, False) for b in (True, False)
+    }
+    from_axis = torch.atan2(y, x).remainder(math.pi / 4)
+    assert (torch.minimum(from_axis, math.pi / 4 - from_axis) > 0.15).all()
+
+
 def test_the_least_size_holds_twelve_units_on_both_sides_of_the_centre():
     for factor in (0.5, 1.0, 1.4, 2.0, 3.0):
         size = least_size(factor)
@@ -309,6 +319,7 @@ def test_the_lipschitz_constant_grows_with_the_weights_and_is_that_of_the_steepe
     net = linear(window)
     one = constant(net)
     assert constant(linear(window, scale=3.0)) == pytest.approx(3 * one)
+    assert lipschitz(net, lifted(net, torch.zeros(1, 1, 65, 65).double(), window.select(0, 1))) == pytest.approx(one)
     each = []
     for feature in range(2):
         alone = linear(window)
@@ -373,3 +384,26 @@ def test_the_background_of_a_network_is_its_boundary_where_that_is_constant():
     for boundary, value in ((Background(-0.5), -0.5), (Reflect(), 0.0)):
         assert background_of(ours(widths=(2,), boundary=boundary)) == value
     assert background_of([SimpleNamespace()]) == 0.0
+
+
+# -- the whole verdict ------------------------------------------------------------------------------------------------
+
+
+def test_the_reason_says_what_stands_in_the_way_of_a_decision():
+    def reason(*errors, **more):
+        return Verdict("Module", (falling(2.0), curve(*errors, **more))).reason
+
+    assert "not finite" in reason(math.nan, 0.0, 0.0)
+    assert "not finite" in reason(1.0, math.inf, 1.0)
+    assert reason(0.5, 0.06, 0.03).startswith("larger pictures")
+    assert reason(1.0, 1.0, 1.0) == str(curve(1.0, 1.0, 1.0))  # a decision needs no more
+    silent = Verdict("Module", (curve(0.0, 0.0, 0.0, responds=False),))
+    assert (silent.decision, silent.passed) == (NOT_DECIDED, False)
+    assert "does not depend on the picture" in silent.reason
+
+
+def test_the_worst_curve_of_output_and_channels_decides():
+    good, bad = falling(2.0), curve(1.0, 1.0, 1.0)
+    for verdict in (Verdict("Module", (good, bad)), Verdict("Module", (good,), (bad, good))):
+        assert (verdict.worst, verdict.decision, verdict.passed) == (bad, NOT_EQUIVARIANT, False)
+    assert Verdict("Module", (good,), (good,)).passed
