@@ -115,6 +115,13 @@ def test_a_condition_is_judged_first_by_the_tests_for_which_it_holds() -> None:
     assert judges.of("file", tree, 4) == ["t::a"]  # the control
 
 
+def test_a_condition_that_few_others_execute_is_judged_by_all_that_it_holds_for() -> None:
+    tree = ast.parse("def f(x):\n    if x < 0:\n        raise E\n    return x")
+    judges = Judges({"t::a": (4.0, {"file": [2, 3]}), "t::b": (4.0, {"file": [2, 3]}), "t::c": (1.0, {"file": [2, 4]})})
+    assert judges.of("file", tree, 2, budget=8.0) == ["t::a", "t::c"]  # half for those for which it holds
+    assert judges.of("file", tree, 2, budget=9.0) == ["t::a", "t::c", "t::b"]
+
+
 def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.CaptureFixture[str]) -> None:
     fate = {
         "file": "f",
