@@ -7,7 +7,7 @@ import torch
 
 from scalegroup import Reflect, ScaleGroup, ScaleWindow
 from scalegroup.models import gaussian_derivative_net
-from scalegroup.testing import Blobs, object_images
+from scalegroup.testing import Blobs, ErrorBudget, object_images
 from scalegroup.testing.budget import _Bench, moved_channels
 
 G = ScaleGroup(2**0.5)
@@ -56,3 +56,41 @@ def test_a_larger_canvas_changes_nothing_where_the_image_boundary_is_off():
         assert held == pytest.approx(larger, abs=TAIL)
         small, large = errors(9, *off)[0], errors(149, *off)[0]  # the control
         assert abs(small[-1] - large[-1]) > 100 * TAIL
+
+
+class Axes:
+    """They take everything, and note the bars."""
+
+    def __init__(self):
+        self.bars = []
+
+    def bar(self, layers, values, *, bottom, label):
+        self.bars.append((tuple(layers), label, [(b, b + v) for b, v in zip(bottom, values, strict=True)]))
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+def test_parts_are_stacked_from_zero_up_and_those_that_are_negative_down():
+    budget = ErrorBudget(2.0, ("one", "two"), ("a", "b", "c"), ((0.5, -0.25, 0.125), (-0.5, 0.25, -0.125)))
+    axes = Axes()
+    budget.draw(axes)
+    assert axes.bars == [
+        (("one", "two"), "a", [(0.0, 0.5), (0.0, -0.5)]),
+        (("one", "two"), "b", [(0.0, -0.25), (0.0, 0.25)]),
+        (("one", "two"), "c", [(0.5, 0.625), (-0.5, -0.625)]),
+    ]
+    assert budget.observed == (0.375, -0.375)
+
+
+@pytest.mark.parametrize(
+    ("sources", "suspect"), [(("rounding", "left over"), 1e-6), (("discretisation", "left over"), 0.025)]
+)
+def test_what_is_left_over_is_suspect_where_it_is_most_of_the_error_and_more_than_is_usual(sources, suspect):
+    def warned(*parts):
+        return "look for a mistake" in str(ErrorBudget(2.0, ("output",), sources, (parts,)))
+
+    assert warned(0.0, 1.1 * suspect)
+    assert not warned(0.0, 0.9 * suspect)
+    assert warned(0.9 * suspect * 2, 1.1 * suspect * 2)
+    assert not warned(1.1 * suspect * 2, 0.9 * suspect * 2)
