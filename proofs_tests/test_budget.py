@@ -94,3 +94,10 @@ def test_what_is_left_over_is_suspect_where_it_is_most_of_the_error_and_more_tha
     assert not warned(0.0, 0.9 * suspect)
     assert warned(0.9 * suspect * 2, 1.1 * suspect * 2)
     assert not warned(1.1 * suspect * 2, 0.9 * suspect * 2)
+
+
+@pytest.mark.parametrize(
+    ("power", "pairs"), [(1, [(0, 1), (1, 2)]), (-1, [(1, 0), (2, 1)]), (2, [(0, 2)]), (-2, [(2, 0)]), (3, [])]
+)
+def test_channels_are_moved_by_the_power_as_far_as_there_are_any(power, pairs):
+    assert moved_channels(ScaleWindow(G, 1.0, 3), G.element(power)) == pairs

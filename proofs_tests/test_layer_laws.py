@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from scalegroup import FieldType, ScaleField, ScaleGroup, ScaleGroupError, nn
+from scalegroup import FieldType, RotationGroup, ScaleField, ScaleGroup, ScaleGroupError, nn
 from scalegroup.testing import layer_laws
 
 
@@ -33,3 +33,19 @@ def test_a_number_of_features_that_cannot_be_is_named_as_it_was_passed(layer):
         with pytest.raises(ScaleGroupError, match="out_type"):
             layer(FieldType.scalars(2), out_type=number)
     assert layer(FieldType.scalars(2), out_type=1).out_type.size == 1
+
+
+def test_every_kind_of_field_must_come_of_another_by_some_2_jet():
+    """Of scalars, 2-jets have no frequency above 2."""
+    group = RotationGroup(16)
+    scalars = FieldType.scalars(1)
+    for possible in (group.trivial, group.frequency(2), group.trivial + group.frequency(1)):
+        nn.SteerableJetConv(scalars, possible)
+    for impossible in (group.frequency(4), group.trivial + group.frequency(4), group.frequency(4) + group.trivial):
+        with pytest.raises(ScaleGroupError, match="differ by 2 at most"):
+            nn.SteerableJetConv(scalars, impossible)
+
+
+def test_what_follows_from_the_type_is_not_kept_with_the_weights():
+    layer = nn.BatchNorm(FieldType.rotating(2 * RotationGroup(4).regular))
+    assert set(layer.state_dict()) == {"weight", "bias", "running_mean", "running_variance"}
