@@ -1,5 +1,6 @@
 """What switches a source of error off: finer images, and a canvas that holds all that is seen; nothing else does."""
 
+import math
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from scalegroup import Reflect, ScaleGroup, ScaleWindow
 from scalegroup.models import gaussian_derivative_net
-from scalegroup.testing import Blobs, ErrorBudget, object_images
+from scalegroup.testing import Blobs, ErrorBudget, equivariance_error, object_images
 from scalegroup.testing.budget import _Bench, moved_channels
 
 G = ScaleGroup(2**0.5)
@@ -101,3 +102,18 @@ def test_what_is_left_over_is_suspect_where_it_is_most_of_the_error_and_more_tha
 )
 def test_channels_are_moved_by_the_power_as_far_as_there_are_any(power, pairs):
     assert moved_channels(ScaleWindow(G, 1.0, 3), G.element(power)) == pairs
+
+
+def test_an_error_that_is_not_a_number_for_one_image_is_none():
+    """A median would pass over it."""
+
+    def one_of_many(number):
+        def module(pictures):
+            scores = pictures.amax((2, 3))
+            scores[:1] = number if len(scores) > 1 else scores[:1]  # the background is a single picture
+            return scores
+
+        return equivariance_error(module, G.element(2), size=97).error
+
+    assert math.isnan(one_of_many(math.nan))
+    assert one_of_many(0.0) < 1  # the control
