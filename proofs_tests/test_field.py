@@ -300,6 +300,15 @@ def test_resampling_is_close_to_sampling_at_the_new_places(factor: float) -> Non
     assert resampling_error(waves(factor), factor, shift=0.5) > 100 * RESAMPLING
 
 
+def test_resampling_is_as_exact_under_autocast() -> None:
+    held = support(WANTED, 1.3, WANTED)
+    maps = torch.rand(2, *held.shape, generator=torch.Generator().manual_seed(0))
+    plain = resample(maps, held, WANTED, 1.3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert same_bits(resample(maps, held, WANTED, 1.3), plain)
+        assert (maps @ maps.mT).dtype == torch.bfloat16  # the control
+
+
 @pytest.mark.parametrize("factor", [2**0.5, 1.7, 2.0, 3.0])
 def test_what_coarser_samples_cannot_hold_is_taken_out(factor: float) -> None:
     """Waves from the stop band to the highest that the finer samples hold, on one axis or on both.

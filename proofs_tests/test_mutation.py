@@ -1,6 +1,7 @@
 """The faults of `make mutation` are those that its operators promise, and its judges see the lines at fault."""
 
 import ast
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from proofs_tests.mutation.__main__ import equivalents, show
 from proofs_tests.mutation.judges import Judges, affordable
 from proofs_tests.mutation.mutants import Mutant, meaning, mutants, sample
 from proofs_tests.mutation.operators import OPERATORS
+from proofs_tests.mutation.report import save
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,6 +82,17 @@ def test_a_sample_shows_every_file_and_kind_and_grows() -> None:
     assert len({(m.file, meaning(m.program)) for m in large}) == 30
 
 
+def test_a_kind_that_makes_many_mutants_of_a_line_is_no_likelier_than_others() -> None:
+    """Of as many lines as there are to be chosen, each gives one; only then comes the second of a line."""
+    source = "\n".join(f"x{n} = [a, b{n}, 0, {n}, 2 + x, 3 - y]\ny{n} = x[{n}:]" for n in range(40))
+    candidates = mutants("file", source)
+    candidates = [mutant for mutant in candidates if not mutant.operator.startswith("core/")]
+    lines = {(m.line, m.kind) for m in candidates}
+    assert len(candidates) > 2 * len(lines)  # the control
+    chosen = sample(candidates, len(lines), seed=0)
+    assert {(m.line, m.kind) for m in chosen} == lines
+
+
 def test_a_mutant_is_judged_by_the_tests_that_execute_its_lines() -> None:
     tree = ast.parse("A = 1\ndef f(x=2):\n    return x\ndef g():\n    return A")
     lines = {
@@ -102,6 +115,13 @@ def test_a_condition_is_judged_first_by_the_tests_for_which_it_holds() -> None:
     assert judges.of("file", tree, 4) == ["t::a"]  # the control
 
 
+def test_a_condition_that_few_others_execute_is_judged_by_all_that_it_holds_for() -> None:
+    tree = ast.parse("def f(x):\n    if x < 0:\n        raise E\n    return x")
+    judges = Judges({"t::a": (4.0, {"file": [2, 3]}), "t::b": (4.0, {"file": [2, 3]}), "t::c": (1.0, {"file": [2, 4]})})
+    assert judges.of("file", tree, 2, budget=8.0) == ["t::a", "t::c"]  # half for those for which it holds
+    assert judges.of("file", tree, 2, budget=9.0) == ["t::a", "t::c", "t::b"]
+
+
 def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.CaptureFixture[str]) -> None:
     fate = {
         "file": "f",
@@ -118,6 +138,20 @@ def test_too_many_survivors_fail_and_explained_ones_do_not_count(capsys: pytest.
     assert show([caught] * 18 + [survived]) == 1
     assert show([caught] * 18 + [survived | {"reason": "the same"}]) == 0
     assert "1 mean the same" in capsys.readouterr().out
+
+
+def test_what_is_kept_has_every_mutant_the_commit_and_the_reasons(tmp_path: Path) -> None:
+    fate = {"file": "f", "line": 1, "kind": "k", "operator": "k", "before": "a", "after": "b", "by": None}
+    caught, survived = ({"fate": name, "reason": None} for name in ("caught", "survived"))
+    fates = [fate | caught, fate | survived, fate | survived | {"after": "c", "reason": "it is the same"}]
+    save(tmp_path, fates, {"seed": 0, "candidates": 9, "command": "c", "commit": "abc", "machine": "m"})
+    content = json.loads((tmp_path / "mutation.json").read_text(encoding="utf-8"))
+    assert (content["commit"], [mutant["after"] for mutant in content["mutants"]]) == ("abc", ["b", "b", "c"])
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "1 of 2 caught (50.0%)" in text
+    survivors, _, equivalent = text.partition("## Survivors")[2].partition("## Mutants")
+    assert ("+ b" in survivors, "+ c" in survivors) == (True, False)
+    assert "it is the same" in equivalent
 
 
 def test_explained_mutants_are_of_lines_that_are_there() -> None:

@@ -20,22 +20,17 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from proofs_tests.mutation.judges import Judges, measure, most_telling
 from proofs_tests.mutation.mutants import Mutant, mutants, sample
+from proofs_tests.mutation.report import CAUGHT, Fate, caught, counted, save
 from proofs_tests.mutation.trial import compile_tests, judged, preload
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("scalegroup", "models", "proofs_tests", "benchmarks", "examples", "pyproject.toml", "conftest.py", "README.md")
 EQUIVALENT = ROOT / "proofs_tests" / "equivalent_mutants.toml"
 ENOUGH = 0.95  # of the mutants that mean another program
-
-CAUGHT = ("caught", "hung or crashed")
-
-Fate = dict[str, Any]
 
 
 def main() -> int:
@@ -45,9 +40,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     parser.add_argument("--only", action="append", metavar="PATH", help="a file or folder; default: scalegroup")
     parser.add_argument("--json", type=Path, metavar="PATH", default=ROOT / "results" / "mutation.json")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write data and tables there, with the commit")
     options = parser.parse_args()
     os.environ.update(HYPOTHESIS_PROFILE="quick", OMP_NUM_THREADS="1")
-    report = options.json.absolute()
+    report, kept = options.json.absolute(), options.keep and options.keep.absolute()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for part in PARTS:
             ignore = shutil.ignore_patterns("__pycache__")
@@ -63,6 +59,11 @@ def main() -> int:
         ]
         fates = _run(sample(candidates, options.sample, options.seed), judges, report)
     print(f"{len(fates)} of {len(candidates)} mutants, seed {options.seed}")
+    if kept:
+        from benchmarks.results import provenance  # not before: it imports the library, and mutants are run in copies
+
+        command = " ".join(["python -m proofs_tests.mutation", *sys.argv[1:]])
+        save(kept, fates, {"seed": options.seed, "candidates": len(candidates), "command": command} | provenance())
     return show(fates)
 
 
@@ -142,21 +143,21 @@ def equivalents(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
 
 def show(fates: list[Fate]) -> int:
     """Tables by file and by kind of operator, then the survivors. 0 if enough of the others were caught, else 1."""
-    counted = [fate for fate in fates if not (fate["fate"] not in CAUGHT and fate["reason"])]
+    real = counted(fates)
     for by in ("file", "kind"):
         print(f"\n{'caught':>6} {'of':>5} {'equivalent':>10}  by {by}")
         for name in sorted({fate[by] for fate in fates}):
-            these, all = ([fate for fate in part if fate[by] == name] for part in (counted, fates))
-            print(f"{_caught(these):6d} {len(these):5d} {len(all) - len(these):10d}  {name}")
+            these, all = ([fate for fate in part if fate[by] == name] for part in (real, fates))
+            print(f"{caught(these):6d} {len(these):5d} {len(all) - len(these):10d}  {name}")
     for title, chosen in (("equivalent", True), ("survivors", False)):
         print(f"\n{title}:")
         for fate in fates:
             if fate["fate"] not in CAUGHT and bool(fate["reason"]) is chosen:
                 print(_shown(fate))
                 print(f"    {fate['reason'] or 'by ' + str(fate['judges']) + ' tests'}")
-    fraction = _caught(counted) / max(1, len(counted))
+    fraction = caught(real) / max(1, len(real))
     seconds = sum(fate["seconds"] for fate in fates) / max(1, len(fates))
-    print(f"\n{_caught(counted)} of {len(counted)} caught, {fraction:.1%}; {len(fates) - len(counted)} mean the same; "
+    print(f"\n{caught(real)} of {len(real)} caught, {fraction:.1%}; {len(fates) - len(real)} mean the same; "
           f"{seconds:.1f} s for each")  # fmt: skip
     return int(fraction < ENOUGH)
 
@@ -164,10 +165,6 @@ def show(fates: list[Fate]) -> int:
 def _shown(fate: Fate) -> str:
     place = f"  {fate['file']}:{fate['line']}, {fate['operator']}"
     return f"{place}\n    - {fate['before']}\n    + {fate['after']}"
-
-
-def _caught(fates: Iterable[Fate]) -> int:
-    return sum(fate["fate"] in CAUGHT for fate in fates)
 
 
 if __name__ == "__main__":

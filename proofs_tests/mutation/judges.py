@@ -173,9 +173,11 @@ class Judges:
                 first |= here.get(node.body[0].lineno, set())
         found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
         others = next(filter(None, found), set()) - first
-        chosen = affordable(self._varied(first), self.seconds, budget / 2)
-        left = budget - sum(self.seconds[test] for test in chosen)
-        return [*chosen, *affordable(self._varied(others), self.seconds, left)]
+        chosen: list[str] = []
+        for tests, part in ((first, budget / 2), (others, budget), (first, budget)):
+            left = part - sum(self.seconds[test] for test in chosen)
+            chosen += affordable(self._varied(tests - set(chosen)), self.seconds, left)
+        return chosen
 
     def _varied(self, tests: Iterable[str]) -> list[str]:
         """One of each parametrised test, those that execute least first; then another one of each; and so on."""

@@ -168,11 +168,11 @@ def _cosmic_ray(source: str) -> Iterator[tuple[tuple[int, int], str, Callable[[]
 def sample(candidates: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:
     """A random sample in which every file and every kind of operator is; a larger one begins with the smaller.
 
-    Of the mutants of one kind on one line the first counts; the others come when there are no more lines.
+    Every kind on every line is as likely as any other, however many mutants it makes there; its second comes when there
+    are no more lines.
     """
     chosen: dict[tuple[str, str | None], Mutant] = {}
-    mixed = sorted(candidates, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.place}".encode()).digest())
-    for mutant in _new_ones_first(mixed):
+    for mutant in _new_ones_first(_mixed(candidates, seed)):
         if len(chosen) >= size:
             break
         if mutant.means_another:
@@ -180,16 +180,26 @@ def sample(candidates: Sequence[Mutant], size: int, seed: int) -> list[Mutant]:
     return list(chosen.values())
 
 
+def _mixed(candidates: Sequence[Mutant], seed: int) -> list[Mutant]:
+    def at_random(what: str) -> bytes:
+        return hashlib.sha256(f"{seed} {what}".encode()).digest()
+
+    turns, queue = Counter[object](), []
+    for mutant in sorted(candidates, key=lambda mutant: at_random(mutant.place)):
+        line, _, _ = mutant.place.rpartition(": ")
+        here = mutant.file, mutant.line, mutant.kind
+        queue.append((turns[here], at_random(f"{line}: {mutant.kind}"), mutant))
+        turns[here] += 1
+    return [mutant for _, _, mutant in sorted(queue, key=lambda entry: entry[:2])]
+
+
 def _new_ones_first(candidates: Sequence[Mutant]) -> Iterator[Mutant]:
-    shown: set[object] = set()
-    keys = (lambda m: {m.file, m.kind}, lambda m: {(m.file, m.line, m.kind)})
-    for key in keys:
-        left = []
-        for mutant in candidates:
-            if key(mutant) <= shown or not mutant.means_another:
-                left.append(mutant)
-            else:
-                shown |= key(mutant) | {(mutant.file, mutant.line, mutant.kind)}
-                yield mutant
-        candidates = left
-    yield from candidates
+    shown: set[str] = set()
+    left = []
+    for mutant in candidates:
+        if {mutant.file, mutant.kind} <= shown or not mutant.means_another:
+            left.append(mutant)
+        else:
+            shown |= {mutant.file, mutant.kind}
+            yield mutant
+    yield from left

@@ -7,7 +7,6 @@ import torch
 
 from scalegroup import functional
 from scalegroup.errors import ScaleGroupError, check_positive
-from scalegroup.fields.boundary import Replicate
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.closed_form import Sinusoids
@@ -140,7 +139,7 @@ def covariance_check(
     for scaling in (1.0, factor):
         radius = kernel.reach(scaling * sigma)
         samples = waves.sample(2 * radius + 1, 2 * radius + 1, factor=scaling)
-        maps = functional.jet_maps(samples, sigma=scaling * sigma, kernel=kernel, boundary=Replicate())
+        maps = functional.jet_maps(samples, sigma=scaling * sigma, kernel=kernel)
         jets.append(maps[:, 0, :, radius, radius])
     gap = (jets[0] - jets[1]).abs().max().item()
     return CovarianceCheck(sigma, factor, max_frequency, gap, bound)

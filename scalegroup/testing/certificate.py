@@ -128,7 +128,7 @@ def lipschitz(net: nn.Sequential, lifted: ScaleField) -> float:
     apart = outputs.type.over_scale and not rest.across_scale  # else a channel's output depends on others
     batch, largest = len(lifted.channel(0)), 0.0
     for feature in range(outputs.type.size):
-        total = torch.stack([maps[:, feature].mean((-2, -1)).sum() for maps in outputs.maps]).sum()
+        total = torch.cat([maps[:, feature].mean((-2, -1)).flatten() for maps in outputs.maps]).sum()
         gradients = torch.autograd.grad(total, field.maps, retain_graph=True)
         sums = torch.cat([part.abs().sum((1, 2, 3)).view(-1, batch) for part in gradients])  # [channel, batch]
         largest = max(largest, (sums if apart else sums.sum(0)).max().item())
