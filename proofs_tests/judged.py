@@ -261,7 +261,7 @@ CHEATS = {
         )
         for r in (1.3, 1.35)
     },
-    "jets at σ = 1, 1.3, 2, 2.6": function(jet_fields([1, 1.3, 2, 2.6]), EDGES, options=LEAST),
+    "jets at σ = 1, 1.3, 2, 2.6": function(jet_fields([1, 1.3, 2, 2.6]), EDGES, powers=(1,), options=SMALLER),
     "two 3×3 layers and a global maximum": Judged(lambda: cnn(layers=2, pool=True), EDGES, options=LEAST),
     "three 3×3 layers and a global maximum": Judged(lambda: cnn(layers=3, pool=True), EDGES, options=LEAST),
     "three 3×3 layers, as maps": Judged(lambda: cnn(layers=3, pool=False), EDGES, (2,), options=LEAST),
@@ -286,7 +286,7 @@ HONEST = {
     "Riesz transforms": function(far_from_borders(riesz), powers=(2,)),
     "Riesz, ReLU, Riesz": function(far_from_borders(lambda x: riesz(torch.relu(riesz(x)))), powers=(2,)),
     "scattering": Judged(Scattering, powers=(1,), options=SMALLER),
-    "jets, by sampled derivatives": function(jet_fields(list(WINDOW.sigmas[:3])), powers=(1,), options=LEAST),
+    "jets, by sampled derivatives": function(jet_fields(list(WINDOW.sigmas[:3])), powers=(1,), options=SMALLER),
     "derivatives of a declared weight": Judged(Unnormalised, powers=(1,), options=SMALLER),
     "log-polar rings": function(log_polar),
     "ours": Judged(ours),

@@ -208,7 +208,7 @@ class Off(torch_nn.Module):
 
     def __init__(self, by):
         super().__init__()
-        self.net = Before(ours())
+        self.net = Before(ours(window=ScaleWindow(ROOT, 1.0, 3)))
         self.by = by
 
     def forward(self, pictures):

@@ -74,7 +74,7 @@ class Curve:
         errors = np.maximum(self.errors, self.small)
         parts = np.stack([np.ones(len(errors)), np.array(self.resolutions) ** -2.0], axis=1)
         (constant, _), _ = nnls(parts / errors[:, None], np.ones(len(errors)))  # of each error the same fraction
-        return min(found, constant)
+        return min(found, float(constant))
 
     @property
     def verdict(self) -> str | None:
