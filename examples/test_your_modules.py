@@ -6,6 +6,7 @@ What fails says why: the family of pictures, the factor, and the error as they a
 """
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,7 +33,8 @@ def test_a_blur_of_fixed_width_is_not_scale_equivariant() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # escnn's own
-def test_rotation_equivariant_modules_of_escnn_are_not_scale_equivariant() -> None:
+def test_rotation_equivariant_modules_of_escnn_are_not_scale_equivariant(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # the example beside this one
     pytest.importorskip("escnn", exc_type=ImportError)
     from check_your_module import Rotations
 
