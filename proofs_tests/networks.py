@@ -1,6 +1,7 @@
 """Small networks that laws are shown on, the same for the same seed, and how two of their fields are compared."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,16 @@ from scalegroup import Background, Boundary, DiscreteGaussian, Kernel, LiftingKe
 
 PAPER = DiscreteGaussian(tail=1e-3)
 Activation = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, repr=False)
+class OneChannelOff(ScaleWindow):
+    """A window with a bug: the σ₀ of its second channel is one per cent too large."""
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        first, second, *others = super().sigmas
+        return (first, 1.01 * second, *others)
 
 
 def jet_network(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from proofs_tests.test_verdict import OneChannelOff
+from proofs_tests.networks import OneChannelOff
 from scalegroup import Background, Dense, ScaleGroup, ScaleGroupError, ScaleWindow, SpatialMax, nn
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import Blobs, certificate, families, lifting_bound

@@ -23,6 +23,7 @@ from proofs_tests.judged import (
     ours,
     ratio_of_integrals,
 )
+from proofs_tests.networks import OneChannelOff
 from scalegroup import Background, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow, nn
 from scalegroup.testing import (
     EQUIVARIANT,
@@ -235,16 +236,6 @@ def test_errors_of_our_networks_are_within_the_derived_bound(boundary):
         assert found.explained is not None
         assert all(error <= bound for error, bound in zip(found.errors, found.explained, strict=True))
         assert found.explained[-1] < 1e-3  # and it says something
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class OneChannelOff(ScaleWindow):
-    """A window with a bug: the σ₀ of its second channel is one per cent too large."""
-
-    @property
-    def sigmas(self):
-        first, second, *others = super().sigmas
-        return (first, 1.01 * second, *others)
 
 
 def test_a_window_that_is_off_by_one_per_cent_is_beyond_the_derived_bound():

@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import torch
-
 from scalegroup import functional
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
-from scalegroup.testing.closed_form import Sinusoids
+from scalegroup.testing.closed_form import Sinusoids, seeded
 
 
 def discretisation_constants(max_frequency: float) -> tuple[float, float, float]:
@@ -134,7 +132,7 @@ def covariance_check(
     kernel = kernel or DiscreteGaussian(tail=1e-12)
     bound = covariance_bound(sigma, factor, max_frequency)
     highest = min(max_frequency, 3 / sigma)  # beyond, the Gaussian leaves nothing to compare
-    waves = Sinusoids.random(images, 4, highest, torch.Generator().manual_seed(0))
+    waves = Sinusoids.random(images, 4, highest, seeded(0))
     jets = []
     for scaling in (1.0, factor):
         radius = kernel.reach(scaling * sigma)

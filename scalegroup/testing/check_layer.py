@@ -25,7 +25,7 @@ from scalegroup.fields.lifting import SelfSimilar
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.layer import Layer
 from scalegroup.nn.reweight import Reweight
-from scalegroup.testing.closed_form import Blobs
+from scalegroup.testing.closed_form import Blobs, seeded
 
 _ROUNDING = 1e-12  # of float64, for values of about one
 _LIFTING = 1e-8  # of the signal, for objects of 1.5 and σ₀ of 2 pixels
@@ -133,7 +133,7 @@ class _Bench:
         """What it makes of an image is what it makes, one scale channel further on, of the image scaled by γ."""
         layer, last = self._layer(), self.window.channels
         _, needed = self._needed(layer, half_width=6)
-        blobs = [Blobs.random(3, 4, widths=(1.5, 2.0), extent=3.0, generator=_seeded(n)) for n in range(self.type.size)]
+        blobs = [Blobs.random(3, 4, widths=(1.5, 2.0), extent=3.0, generator=seeded(n)) for n in range(self.type.size)]
 
         def behind(factor: float, start: int, stop: int) -> list[ScaleField]:
             pictures = torch.cat([images.sample(_SIZE, _SIZE, factor=abs(factor)) for images in blobs], dim=1)
@@ -233,7 +233,7 @@ class _Bench:
     def _random(self, grids: Grids, *, seed: int, leaf: bool = False) -> ScaleField:
         """A field of normal values: a law that holds for these holds for all."""
         shapes = [(2 * (stop - start), self.type.size, *grids.grids[start].shape) for start, stop in grids.runs]
-        maps = [torch.randn(shape, dtype=torch.float64, generator=_seeded(seed)) for shape in shapes]
+        maps = [torch.randn(shape, dtype=torch.float64, generator=seeded(seed)) for shape in shapes]
         return ScaleField(tuple(part.requires_grad_(leaf) for part in maps), self.type, self.window, grids)
 
 
@@ -252,10 +252,6 @@ def _assert_close(one: tuple[Tensor, ...], other: tuple[Tensor, ...], said: str)
     torch.testing.assert_close(one, other, rtol=0, atol=_ROUNDING, msg=said)
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _fields(result: Any) -> list[ScaleField]:
     """The fields that a layer gives: one, or several by name."""
     return list(result.values()) if isinstance(result, dict) else [result]
@@ -272,7 +268,7 @@ def _cropped(result: Any, wanted: Any) -> Any:
 
 def _weighted(maps: Iterable[Tensor]) -> Tensor:
     """A sum with random weights, which no symmetry makes zero."""
-    weighted = [part * torch.randn(part.shape, dtype=part.dtype, generator=_seeded(n)) for n, part in enumerate(maps)]
+    weighted = [part * torch.randn(part.shape, dtype=part.dtype, generator=seeded(n)) for n, part in enumerate(maps)]
     return torch.cat([part.flatten() for part in weighted]).sum()
 
 

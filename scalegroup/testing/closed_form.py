@@ -14,6 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def seeded(seed: int) -> torch.Generator:
+    """To draw the same again."""
+    return torch.Generator().manual_seed(seed)
+
+
 class ContinuousImage(ABC):
     """A batch of functions f on the plane."""
 

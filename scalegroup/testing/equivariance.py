@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
-from scalegroup.testing.closed_form import Blobs, ContinuousImage
+from scalegroup.testing.closed_form import Blobs, ContinuousImage, seeded
 from scalegroup.testing.outputs import (
     MAPS,
     OutputType,
@@ -174,6 +174,6 @@ def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count:
             mend=f"use size={needed} or more, or a factor nearer to 1",
         )
     unit *= max(1.0, 1 / factor)  # at factor 1
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     blobs = Blobs.random(count, 4, widths=(unit, 2 * unit), extent=4 * unit, generator=generator)
     return blobs.without_mass()

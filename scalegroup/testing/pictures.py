@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_integer, check_positive
-from scalegroup.testing.closed_form import Bars, Blobs, Separable, Textures
+from scalegroup.testing.closed_form import Bars, Blobs, Separable, Textures, seeded
 
 COUNT = 4  # pictures of a family
 _EXTENT = 12.0  # of a symmetric picture, from its centre, in units of its finest detail: 1e-5 of it is left there
@@ -118,13 +118,9 @@ def families(size: int, factor: float = 1.0, channels: int = 1) -> list[Family]:
     return found
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _blobs(unit: float, seed: int) -> Blobs:
     """A blob in the centre and two pairs of weaker ones opposite each other, of one to two units."""
-    pairs = Blobs.random(COUNT, 2, widths=(unit, 2 * unit), extent=2.5 * unit, generator=_seeded(seed))
+    pairs = Blobs.random(COUNT, 2, widths=(unit, 2 * unit), extent=2.5 * unit, generator=seeded(seed))
     weaker = pairs.amplitudes.abs() / 5
     middle = torch.ones(COUNT, 1, dtype=torch.float64)
     width = pairs.widths.mean(1, keepdim=True)
@@ -137,14 +133,14 @@ def _blobs(unit: float, seed: int) -> Blobs:
 
 def _bars(unit: float, seed: int) -> Bars:
     """Two rectangles across each other, with edges of 1 to 1.5 units."""
-    uniform = torch.rand(COUNT, 2, 4, generator=_seeded(seed), dtype=torch.float64)
+    uniform = torch.rand(COUNT, 2, 4, generator=seeded(seed), dtype=torch.float64)
     amplitude, width = uniform[..., 0] + 0.5, (1 + uniform[..., 1] / 2) * unit
     return Bars(amplitude, width, torch.zeros(COUNT, 2, 2, dtype=torch.float64), (1 + 2 * uniform[..., 2:]) * unit)
 
 
 def _textures(unit: float, seed: int) -> Textures:
     """Waves of up to 1 radian per unit on each axis, with a crest in the centre, under an envelope."""
-    uniform = torch.rand(COUNT, 2, 4, generator=_seeded(seed), dtype=torch.float64)
+    uniform = torch.rand(COUNT, 2, 4, generator=seeded(seed), dtype=torch.float64)
     amplitude, width = uniform[..., 0] + 0.5, (1.5 + uniform[..., 1]) * unit
     envelopes = Blobs(amplitude, width, torch.zeros(COUNT, 2, 2, dtype=torch.float64))
     return Textures(envelopes, (2 * uniform[..., 2:] - 1) / unit)
@@ -152,6 +148,6 @@ def _textures(unit: float, seed: int) -> Textures:
 
 def _groups(unit: float, away: float, seed: int) -> Blobs:
     """Three blobs, at this distance from the centre in directions all around."""
-    blobs = Blobs.random(COUNT, 3, widths=(unit, 1.5 * unit), extent=unit, generator=_seeded(seed))
+    blobs = Blobs.random(COUNT, 3, widths=(unit, 1.5 * unit), extent=unit, generator=seeded(seed))
     angles = 2 * torch.pi * (torch.arange(COUNT, dtype=torch.float64) + 0.3) / COUNT
     return replace(blobs, centres=blobs.centres + away * torch.stack([angles.cos(), angles.sin()], -1)[:, None])
