@@ -191,8 +191,10 @@ class _Bench:
         body, pool, window = nn.Sequential(*layers[:apart]), layers[apart:], self.net.window
         changing = tuple(source for source in off if source != "scale boundary" or body.across_scale)
         if changing not in self.seen:
-            channels = [self._run(body, window, n, off) for n in range(window.channels)]
-            self.seen[changing] = [torch.stack(values, dim=2) for values in zip(*channels, strict=True)]
+            alone = {"sampling", "image boundary"} & set(off)  # then each channel has samples of its own
+            every = range(window.channels)
+            runs = [self._run(body, window, channels, off) for channels in ([[n] for n in every] if alone else [every])]
+            self.seen[changing] = [torch.cat(values, dim=2) for values in zip(*runs, strict=True)]
         rows = self.seen[changing]  # [images, feature, scale]
         before, after = ([pair[side] for pair in self.pairs] for side in (0, 1))
         count = len(rows[-1]) // 2
@@ -204,13 +206,15 @@ class _Bench:
         return [signal_normalised(*(values.flatten(1) for values in row)) for row in shared]
 
     @torch.no_grad()
-    def _run(self, body: nn.Sequential, window: ScaleWindow, channel: int, off: Sequence[str]) -> list[Tensor]:
-        """The centre of one scale channel, `[images, scaled images and background, feature]`, in float64.
+    def _run(
+        self, body: nn.Sequential, window: ScaleWindow, channels: Sequence[int], off: Sequence[str]
+    ) -> list[Tensor]:
+        """The centre of adjacent scale channels, `[images, scaled images and background; feature, scale]`, in float64.
 
-        Behind every layer with a kernel, and behind the last one. What the channel looks at of others is run with it.
+        Behind every layer with a kernel, and behind the last one. What they look at of others is run with them.
         """
         across = min(body.across_scale, window.channels)
-        start, stop = channel - across, channel + across + 1
+        start, stop = channels[0] - across, channels[-1] + across + 1
         if "scale boundary" not in off:
             start, stop = max(start, 0), min(stop, window.channels)
         near = window.select(start, stop)
@@ -225,27 +229,30 @@ class _Bench:
         samples = [self.images.sample(size, size, factor=factor * finer) for factor in (1.0, self.factor)]
         both = torch.cat([*samples, torch.zeros_like(samples[0][:1])]).expand(-1, body[0].out_type.size, -1, -1)
         both = both + Background(self.background).constant(both)[:, None, None]
+        here = [channel - start for channel in channels]
         values: list[Tensor] = []
         handles = [
-            layer.register_forward_hook(lambda *call: values.append(_centre(call[-1], channel - start)))
+            layer.register_forward_hook(lambda *call: values.append(_centre(call[-1], here)))
             for layer in kernel_layers(body)
         ]
         try:
             dtype = next((parameter.dtype for parameter in body.parameters()), both.dtype)
             canvas = body.canvas(Grids.of_pixels((size, size), near.sigmas))
             field = body(both.to(dtype), window=near, wanted=canvas.map(central))
-            values.append(_centre(field, channel - start))
+            values.append(_centre(field, here))
         finally:
             for handle in handles:
                 handle.remove()
         return values
 
 
-def _centre(field: ScaleField, channel: int) -> Tensor:
-    """`[batch, feature]` of one scale channel at the centre, in units of its σ₀: features of weight w times σ₀^w."""
-    centre = field.crop(field.grids.map(central)).channel(channel).mean((-2, -1)).double()
-    sigma = field.grids.sigmas[channel]
-    return centre * centre.new_tensor([sigma**weight for weight in field.type.fibre.weights])
+def _centre(field: ScaleField, channels: Sequence[int]) -> Tensor:
+    """`[batch, feature, scale]`: channels at the centre, in units of their σ₀: features of weight w times σ₀^w."""
+    centres = field.crop(field.grids.map(central))
+    weights = field.type.fibre.weights
+    found = [centres.channel(n).mean((-2, -1)).double() for n in channels]
+    sigmas = [field.grids.sigmas[n] for n in channels]
+    return torch.stack(found, 2) * found[0].new_tensor([[sigma**weight for sigma in sigmas] for weight in weights])
 
 
 def _pooled(layers: Sequence[nn.Layer], values: Tensor, window: ScaleWindow) -> Tensor:

@@ -91,6 +91,7 @@ def error_curves(
         check_instance("element", element, GroupElement, mend="pass group.element(power)")
     world = Background(background)
     spread = max((element.scale_factor for element in elements), key=lambda factor: max(factor, 1 / factor))
+    largest = max((element for element in elements if element.scale_factor > 1), key=_factor, default=None)
     first = 3 if explained is None else 2
     finest = RESOLUTIONS[first - 1]
     shown = families((size - 1) // finest + 1 if fixed_size else size, spread, in_channels)
@@ -101,7 +102,7 @@ def error_curves(
         for family in shown:
             if progress is not None:
                 progress(f"{family.name}, pictures of {canvas}×{canvas}")
-            bench = _Bench(module, family, canvas, resolution, world, output, explained, across)
+            bench = _Bench(module, family, canvas, resolution, world, output, explained, across, largest)
             for element in elements:
                 found = bench.points(element, last=resolution >= finest)
                 points.setdefault((family, element), []).append(found)
@@ -159,7 +160,7 @@ def _curve(family: Family, factor: float, points: Sequence[_Point], structures: 
         resolutions=resolutions,
         errors=tuple(point.error / unit for point, unit in zip(points, units, strict=True)),
         explained=None if math.inf in bounds else tuple(b / unit for b, unit in zip(bounds, units, strict=True)),
-        responds=any(not point.response <= point.rounding for point in points),
+        responds=any(not max(point.error, point.response) <= point.rounding for point in points),
         small=small,
         visible=(_TRIED - 1) * least / last.moved if last.moved > last.rounding else math.inf,
     )
@@ -177,60 +178,62 @@ class _Bench:
     output: OutputType | None
     explained: Explained | None
     across: int
+    largest: GroupElement | None
 
     def points(self, element: GroupElement, *, last: bool) -> list[_Point]:
-        """Of each feature in each scale channel that scaling sends to another; `moved` at the last resolution only."""
-        factor = element.scale_factor
-        first, kind = self._run(1.0, 1.0)
-        along = factor if not has_scale(kind) and self._holds_both(element) else 1.0
-        (scaled, after), (stretched, _) = self._run(factor, along), self._run(factor, along, stretched=True)
-        blank = self._run(None, along)[0]
-        wrong = self._run(factor * _TRIED, along)[0] if last else scaled
+        """Of each feature in each scale channel that scaling sends to another; `moved` at the last resolution only.
+
+        What an error is compared with is that of the largest pictures, which are sampled best.
+        """
+        largest = self.largest
+        (first, kind), (scaled, after), (large, shown) = self._run(None), self._run(element), self._run(largest)
+        stretched, blank = self._run(largest, stretched=True)[0], self._run(largest, blank=True)[0]
+        wrong = self._run(largest, times=_TRIED)[0] if last else large
         original, names = transformed(first, kind, element), names_of(kind, len(scaled))
         found = []
         for match in matches(kind, after, scaled, element, self.across):
             before, behind = match.of(original, scaled)
-            whole = scaled[match.after]
-            response = structure = _rms(whole - blank[match.after])
+            seen = match.behind(grids_of(scaled, after), grids_of(large, shown))
+            response = structure = _rms(large[match.after] - blank[match.after])
             if self.family.symmetric:
-                structure = self._structure(match, grids_of(scaled, after), factor, scaled, stretched)
+                structure = self._structure(seen, grids_of(large, shown), large, stretched)
             values = zip(
                 _rms(before - behind),
                 structure,
-                response.maximum(_rms(behind - match.of(blank, blank)[1])),
-                _rms(behind - match.of(wrong, wrong)[1]),
+                response.maximum(_rms(torch.sub(*seen.of(large, blank)))),
+                _rms(torch.sub(*seen.of(large, wrong))),
                 strict=True,
             )
-            rounding = ROUNDING[place_of(self.module)[0]] * whole.square().mean().sqrt().item()
+            rounding = ROUNDING[place_of(self.module)[0]] * scaled[match.after].square().mean().sqrt().item()
             explained = self.explained and self.explained(self.family, element, self.resolution, match.before)
             for feature, numbers in enumerate(values):
                 name = names[match.after] + (f", feature {feature}" if len(response) > 1 else "")
                 found.append(_Point(name, *map(Tensor.item, numbers), rounding=rounding, explained=explained))
         return found
 
-    def _holds_both(self, element: GroupElement) -> bool:
-        """Whether the windows of the module hold channels that scaling sends to each other.
+    def _moves_along(self, element: GroupElement | None) -> bool:
+        """Whether the windows of the module are scaled with the pictures.
 
-        Then, where these are pooled, they are moved with the pictures: what the ends of a window change is no sampling
-        error, and no fault.
+        So they are where their channels are pooled, and hold some that scaling sends to each other: what the ends of a
+        window change is no sampling error, and no fault.
         """
+        if element is None or has_scale(self._run(None)[1]):
+            return False
         windows = [held["window"] for held in held_by(self.module) if isinstance(held.get("window"), ScaleWindow)]
         return all(abs(element.as_element_of(window.group).power) < window.channels for window in windows)
 
     def _structure(
-        self, match: Match, grids: Grids, factor: float, scaled: list[Tensor], stretched: list[Tensor]
+        self, match: Match, grids: Grids, large: list[Tensor], stretched: list[Tensor]
     ) -> Float[Tensor, " c"]:
         """What stretching changes, at the samples compared that it sends to others in the middle of the pictures."""
-        grid, spacing = grids.grids[match.after], grids.spacings[match.after]
-        same = [(index, index) for _, index in match.x]
-        doubled = [
-            pair for pair in moved_samples(grids, match.after, grids, match.after, 2.0)[1] if (pair[1], pair[1]) in same
-        ]
-        reach = self.family.middle * factor * self.resolution / spacing
+        one = match.after
+        grid, spacing = grids.grids[one], grids.spacings[one]
+        doubled = [pair for pair in moved_samples(grids, one, grids, one, 2.0)[1] if (pair[1], pair[1]) in match.x]
+        reach = self.family.middle * _factor(self.largest) * self.resolution / spacing
         middle = [pair for pair in doubled if abs(grid.x.positions[pair[0]]) <= reach] or doubled
         changes = [
-            torch.sub(*Match(match.after, match.after, *pairs).of(scaled, stretched))[of]
-            for pairs, of in zip(((same, middle), (middle, same)), self.family.halves, strict=True)
+            torch.sub(*Match(one, one, *pairs).of(large, stretched))[of]
+            for pairs, of in zip(((match.x, middle), (middle, match.x)), self.family.halves, strict=True)
         ]
         return _rms(torch.cat([change.flatten(2) for change in changes]))
 
@@ -239,20 +242,30 @@ class _Bench:
         return {}
 
     def _run(
-        self, factor: float | None, along: float, *, stretched: bool = False
+        self, element: GroupElement | None, *, times: float = 1.0, stretched: bool = False, blank: bool = False
     ) -> tuple[list[Tensor], ScaleField | OutputType]:
-        """What the module gives for the pictures, scaled and stretched, or for the background alone (None)."""
-        key = (factor, along, stretched)
+        """What the module gives for the pictures, scaled and stretched, or for the background alone.
+
+        `times`: as much larger as the module is told.
+        """
+        key = (element, times, stretched, blank)
         if key not in self._given:
             dtype, device = place_of(self.module)
-            if factor is None:
+            if blank:
                 pictures = torch.zeros(1, len(self.family.images), self.size, self.size, dtype=torch.float64)
             else:
-                pictures = self.family.sample(self.size, factor=factor * self.resolution, stretched=stretched)
+                factor = _factor(element) * times * self.resolution
+                pictures = self.family.sample(self.size, factor=factor, stretched=stretched)
             pictures = pictures + self.background.constant(pictures)[:, None, None]
+            along = _factor(element) if self._moves_along(element) else 1.0
             with in_the_pictures_world(self.module, self.resolution * along, self.background):
                 self._given[key] = run_module(self.module, pictures.to(device, dtype), self.output)
         return self._given[key]
+
+
+def _factor(element: GroupElement | None) -> float:
+    """S; None scales nothing."""
+    return 1.0 if element is None else element.scale_factor
 
 
 def _rms(values: Float[Tensor, "b c *n"]) -> Float[Tensor, " c"]:

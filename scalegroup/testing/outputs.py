@@ -147,6 +147,13 @@ class Match:
         one, other = original[self.before], scaled[self.after]
         return one[:, :, rows][..., columns], other[:, :, below][..., beside]
 
+    def behind(self, grids: Grids, onto: Grids) -> "Match":
+        """The samples after scaling, as far as other grids have some at the same places: where these are."""
+        one = self.after
+        there = map(dict, moved_samples(grids, one, onto, one, onto.spacings[one] / grids.spacings[one]))
+        pairs = zip((self.y, self.x), there, strict=True)
+        return Match(one, one, *([(at[n], at[n]) for _, n in along if n in at] for along, at in pairs))
+
 
 def matches(
     original: ScaleField | OutputType,
