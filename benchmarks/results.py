@@ -59,6 +59,15 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def said(made: dict[str, Any]) -> str:
+    """What `provenance` gave, in a line."""
+    machine = made["machine"]
+    return (
+        f"commit {made['commit']}, {machine['processor']}, {machine['threads']} threads of {machine['cores']} cores, "
+        f"torch {made['versions']['torch']}"
+    )
+
+
 def _commit() -> str:
     """The checked-out commit, marked where files differ from it."""
     try:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.results import provenance, save_text
+from benchmarks.results import provenance, said, save_text
 from scalegroup import (
     Background,
     Dense,
@@ -325,10 +325,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="PATH", help="write them there as well")
     options = parser.parse_args()
     torch.manual_seed(0)
-    made = provenance()
-    machine, torch_version = made["machine"], made["versions"]["torch"]
-    where = f"commit {made['commit']}, {machine['processor']}, {machine['threads']} threads, torch {torch_version}"
-    lines = ["# Verdicts", "", f"`python -m proofs_tests.judged --output PATH`: {where}, seed 0."]
+    lines = ["# Verdicts", "", f"`python -m proofs_tests.judged --output PATH`: {said(provenance())}, seed 0."]
     print(lines[-1])
     for line in rows():
         print(line, flush=True)

@@ -144,7 +144,7 @@ def test_what_is_kept_has_every_mutant_the_commit_and_the_reasons(tmp_path: Path
     fate = {"file": "f", "line": 1, "kind": "k", "operator": "k", "before": "a", "after": "b", "by": None}
     caught, survived = ({"fate": name, "reason": None} for name in ("caught", "survived"))
     fates = [fate | caught, fate | survived, fate | survived | {"after": "c", "reason": "it is the same"}]
-    save(tmp_path, fates, {"seed": 0, "candidates": 9, "command": "c", "commit": "abc", "machine": "m"})
+    save(tmp_path, fates, {"seed": 0, "candidates": 9, "command": "c", "commit": "abc", "said": "abc"})
     content = json.loads((tmp_path / "mutation.json").read_text(encoding="utf-8"))
     assert (content["commit"], [mutant["after"] for mutant in content["mutants"]]) == ("abc", ["b", "b", "c"])
     text = (tmp_path / "README.md").read_text(encoding="utf-8")

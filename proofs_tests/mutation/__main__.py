@@ -1,6 +1,7 @@
 """Do the tests notice small faults? Mutants of the library, one at a time, each against tests that execute its lines.
 
-    make mutation        # or: python -m proofs_tests.mutation [--sample 300 --seed 0 --only PATH --json PATH]
+    make mutation
+    python -m proofs_tests.mutation [--sample 300 --seed 0 --only PATH --json PATH --keep FOLDER]     # the same
 
 A mutant is the library with one fault in one file: by operators of its own kind, or cosmic-ray's. Coverage says, once,
 which tests execute which lines; as many of them as a minute allows judge it, in a forked process, until one fails. A
@@ -60,10 +61,14 @@ def main() -> int:
         fates = _run(sample(candidates, options.sample, options.seed), judges, report)
     print(f"{len(fates)} of {len(candidates)} mutants, seed {options.seed}")
     if kept:
-        from benchmarks.results import provenance  # not before: it imports the library, and mutants are run in copies
+        from benchmarks.results import (
+            provenance,
+            said,
+        )  # not before: it imports the library, and mutants are run in copies
 
         command = " ".join(["python -m proofs_tests.mutation", *sys.argv[1:]])
-        save(kept, fates, {"seed": options.seed, "candidates": len(candidates), "command": command} | provenance())
+        about = {"seed": options.seed, "candidates": len(candidates), "command": command} | provenance()
+        save(kept, fates, about | {"said": said(about)})
     return show(fates)
 
 

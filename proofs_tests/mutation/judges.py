@@ -18,6 +18,7 @@ LONGEST = 300.0  # seconds that one file of tests may take while it is measured
 BUDGET = 40.0  # seconds that the tests of one mutant take on the program as it is
 FIRST_FILES, FIRST_BUDGET = 5, 3.0  # of those that are run first
 SLOWEST = 15.0  # seconds of one test; slower ones judge nothing
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 Measured = dict[str, tuple[float, dict[str, list[int]]]]
 """By test: its seconds, and the lines of each file that it executes."""
@@ -124,7 +125,6 @@ def scopes(tree: ast.Module, line: int) -> Iterator[set[int]]:
     around = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and line in _lines(node)]
     around.sort(key=lambda node: len(_lines(node)))
     yield from map(_lines, around)
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     if around and isinstance(around[0], (ast.Assign, ast.AnnAssign)) and len(around) == 1:
         names = {
             name.id for name in ast.walk(around[0]) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
@@ -132,11 +132,24 @@ def scopes(tree: ast.Module, line: int) -> Iterator[set[int]]:
         readers = [
             _lines(function)
             for function in ast.walk(tree)
-            if isinstance(function, functions)
+            if isinstance(function, _FUNCTIONS)
             and any(isinstance(name, ast.Name) and name.id in names for name in ast.walk(function))
         ]
         yield set().union(*readers)
     yield set(range(1, max(max(_lines(node)) for node in tree.body) + 1))
+
+
+def in_function(tree: ast.Module, line: int) -> bool:
+    """Whether a line is in the body of a function; others run at import.
+
+    >>> tree = ast.parse("def f(a=1):\\n    return a")
+    >>> in_function(tree, 1), in_function(tree, 2)
+    (False, True)
+    """
+    return any(
+        isinstance(node, _FUNCTIONS) and node.body[0].lineno <= line <= (node.end_lineno or line)
+        for node in ast.walk(tree)
+    )
 
 
 def _lines(node: ast.stmt) -> set[int]:
@@ -165,7 +178,7 @@ class Judges:
         """
         here = self.tests[file]
         first: set[str] = set()
-        if not here.get(line):
+        if not in_function(tree, line):
             module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             first = {test for test in self.seconds if test.endswith((f"[{module}]", f"[{file}]"))}
         for node in ast.walk(tree):

@@ -42,8 +42,7 @@ def readme(fates: Sequence[Fate], about: dict[str, Any]) -> str:
         f"of {about['candidates']} mutants, seed {about['seed']}; {len(fates) - len(real)} that mean the same program "
         "are not counted.",
         "",
-        f"Commit `{about['commit']}`, machine {about['machine']}, command `{about['command']}`. Every mutant is in "
-        "`mutation.json`.",
+        f"`{about['command']}`: {about['said']}. Every mutant is in `mutation.json`.",
         "",
     ]
     for by in ("file", "kind"):
