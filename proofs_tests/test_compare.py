@@ -3,14 +3,16 @@
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import compare, compare_report, costs, data, steps
+from benchmarks import compare, compare_report, costs, data, memory, steps
 from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
+from proofs_tests import processes
 from scalegroup import ScaleGroupError
 from scalegroup.models import gaussian_derivative_net
 
@@ -185,6 +187,7 @@ def quick(tmp_path_factory):
     always = ("--quick", "--threads", 1, "--resume", "--cache", folder / "c")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(memory, "subprocess", SimpleNamespace(run=processes.forked))
         assert run(patch, *always, "--without-costs", "--json", folder / "results.json") == 0
         assert run(patch, *always, "--networks", *COSTED, "--json", folder / "costs.json") == 0
     return folder
