@@ -310,7 +310,7 @@ def test_the_networks_of_the_package_read_digits_of_another_collection_at_sizes_
     net = gaussian_derivative_net(weights="mnist-large-scale-5k")
     selected = []
     for size in (1.0, 2.0):
-        drawn = data.digits().first(test=60).draw("test", size)
+        drawn = data.digits().first(test=40).draw("test", size)
         with torch.no_grad():
             found, sigma0 = net.predict(drawn.images)
         assert (found.argmax(1) == drawn.labels).float().mean() > 0.7
