@@ -9,19 +9,22 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
 _SERVER = """
-import importlib, json, os, runpy, signal, sys
+import gc, importlib, json, os, runpy, signal, sys
 
-for name in ("torch", "torch._dynamo", "accelerate"):  # none of this repository, which programs import by themselves
+# none of this repository, which programs import by themselves
+for name in ("torch", "torch._dynamo", "torch.utils.benchmark", "accelerate", "scipy.ndimage", "sklearn.datasets"):
     try:
         importlib.import_module(name)
     except ImportError:
         pass
+gc.freeze()  # else every program looks through all of it, and copies it by that
 
 def next_program():
     "In a child: what it is to run. The server itself never returns."
@@ -52,14 +55,15 @@ elif kind == "-m":
     runpy.run_module(what, run_name="__main__", alter_sys=True)
 else:
     sys.argv[0] = what
-    sys.path.insert(0, os.path.dirname(what))
+    if kind == "file":
+        sys.path.insert(0, os.path.dirname(what))
     runpy.run_path(what, run_name="__main__")
 """
 
 
 @dataclass(frozen=True)
 class Program:
-    """What follows `python` on a command line: `-c`, source; `-m`, module; or `file`, path; then arguments.
+    """What follows `python` on a command line: `-c`, source; `-m`, module; `file` or `-P`, path; then arguments.
 
     Args:
         arguments: these.
@@ -103,6 +107,12 @@ def run(*programs: Program) -> list[CompletedProcess[str]]:
             CompletedProcess(program.arguments, code, *(file.read_text(encoding="utf-8") for file in files))
             for program, code, files in zip(programs, codes, written, strict=True)
         ]
+
+
+def forked(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], **_: object) -> CompletedProcess[str]:
+    """In place of `subprocess.run`, where it starts Python."""
+    (done,) = run(Program(tuple(command[1:]), cwd, dict(env)))
+    return done
 
 
 @cache

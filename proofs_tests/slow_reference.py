@@ -7,6 +7,7 @@ without the stencils) is handed in. x runs along the last axis, y along the one 
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy.special import ive
@@ -163,11 +164,13 @@ def band_integral(function, sigma):
     return float(_WEIGHTS @ (np.exp(-(sigma**2) * frequencies**2 / 2) * function(frequencies))) / 2
 
 
+@cache
 def band_limited(x, sigma):
     """The Gaussian of the band-limited interpolant of the pixels, at x."""
     return band_integral(lambda w: np.cos(w * x), sigma)
 
 
+@cache
 def band_limited_beyond(x, sigma):
     """Σ band_limited(n - position) over all n ≥ N, x = position - N + ½: the weight of half a world."""
     return 0.5 + band_integral(lambda w: np.sin(w * x) / (2 * np.sin(w / 2)), sigma)

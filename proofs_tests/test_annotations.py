@@ -40,7 +40,7 @@ sg.trivial(2).intertwiners(sg.character(1))
 turning = rotation_scale_net(4, widths=(4,), window=window)
 turning(images)
 field.rotate(sg.RotationGroup(4).element(1))
-testing.rotation_error(turning, 0.3)
+testing.rotation_error(turning, 0.3, size=33)
 testing.covariance_check(images=1)
 testing.Blobs.random(2, 3, widths=(1.0, 2.0), extent=3.0, generator=torch.Generator()).sample(9, 9)
 try:  # the control: a jet of six components

@@ -230,7 +230,7 @@ def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain", "residual", "across scale"])
 def test_exported_networks_come_back_the_same(name: str, tmp_path) -> None:
-    net, images = network(name).eval(), random(2, 1, 9, 9)
+    net, images = network(name, window=WINDOW.select(0, 2)).eval(), random(2, 1, 9, 9)
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(net, (images,)), path)
     restored = torch.export.load(path).module()

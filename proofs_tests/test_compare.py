@@ -3,14 +3,16 @@
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import compare, compare_report, costs, data, steps
+from benchmarks import compare, compare_report, costs, data, memory, steps
 from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
+from proofs_tests import processes
 from scalegroup import ScaleGroupError
 from scalegroup.models import gaussian_derivative_net
 
@@ -43,7 +45,7 @@ def test_every_row_that_was_asked_for_is_there():
 @pytest.mark.parametrize("name", [name for name in PEERS if name not in NEED_ESCNN])  # escnn looks at values itself
 def test_no_network_builds_a_tensor_on_another_device(name):
     """A forward pass on the meta device, in training and evaluation: a tensor of the CPU would not mix with it."""
-    net = build(name).to("meta")
+    net = build(name, narrow=True).to("meta")
     images = torch.empty(3, 1, 65, 65, device="meta")
     for mode in (True, False):
         scores = net.train(mode)(images)
@@ -185,6 +187,7 @@ def quick(tmp_path_factory):
     always = ("--quick", "--threads", 1, "--resume", "--cache", folder / "c")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(memory, "subprocess", SimpleNamespace(run=processes.forked))
         assert run(patch, *always, "--without-costs", "--json", folder / "results.json") == 0
         assert run(patch, *always, "--networks", *COSTED, "--json", folder / "costs.json") == 0
     return folder

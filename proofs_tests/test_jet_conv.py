@@ -232,13 +232,14 @@ def test_module_does_the_rest_of_the_smoothing_on_samples_of_the_channels_own_gr
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("name", KERNELS)
 def test_gradients_are_those_of_finite_differences(name: str, boundary: str) -> None:
-    inputs = [part.requires_grad_() for part in (random(1, 2, 3, 4), random(2, 2, 5, seed=1), random(2, seed=2))]
+    inputs = [part.requires_grad_() for part in (random(1, 2, 2, 3), random(2, 2, 5, seed=1), random(2, seed=2))]
 
     def layer(*inputs: Tensor) -> Tensor:
         return functional.jet_conv(*inputs, sigma=1.0, kernel=KERNELS[name], boundary=BOUNDARIES[boundary])
 
     assert torch.autograd.gradcheck(layer, inputs)
-    assert torch.autograd.gradgradcheck(layer, inputs)
+    if name in ("discrete", "derivatives", "iso"):  # of the others the same operations on other taps
+        assert torch.autograd.gradgradcheck(layer, inputs)
 
 
 def test_finite_differences_tell_a_wrong_gradient() -> None:
@@ -272,7 +273,7 @@ def test_gradients_through_a_whole_network(training: bool, grid: str) -> None:
     net = gaussian_derivative_net(
         widths=(2,),
         num_classes=2,
-        window=ScaleWindow(G, sigma0=0.9, channels=3),
+        window=ScaleWindow(G, sigma0=0.9, channels=2),
         activation=torch.nn.functional.softplus,
         boundary=Background(0.3),
         grid=grid,
@@ -284,7 +285,7 @@ def test_gradients_through_a_whole_network(training: bool, grid: str) -> None:
         return torch.func.functional_call(net, dict(zip(names, parameters, strict=True)), (images,))
 
     parameters = [parameter.detach().clone().requires_grad_() for parameter in net.parameters()]
-    assert torch.autograd.gradcheck(run, [random(2, 1, 5, 6).requires_grad_(), *parameters])
+    assert torch.autograd.gradcheck(run, [random(2, 1, 3, 4).requires_grad_(), *parameters])
 
 
 # -- devices and dtypes -----------------------------------------------------------------------------------------------
@@ -293,16 +294,16 @@ def test_gradients_through_a_whole_network(training: bool, grid: str) -> None:
 @pytest.mark.parametrize("grid", ["image", "self-similar"])
 @pytest.mark.parametrize("boundary", [Reflect(), Background(0.5), Replicate(), Zero()], ids=repr)
 def test_whole_network_runs_on_the_meta_device(boundary: Boundary, grid: str) -> None:
-    """A tensor left on the CPU would meet one on meta and raise."""
-    window, images = ScaleWindow(G, sigma0=1.0, channels=4), torch.empty(2, 1, 33, 32, device="meta")
-    parts = {"window": window, "boundary": boundary, "grid": grid}
+    """A tensor left on the CPU would meet one on meta and raise. As deep as it takes for a stride, on smooth grids."""
+    window, images = ScaleWindow(G, sigma0=1.0, channels=3), torch.empty(2, 1, 33, 32, device="meta")
+    parts = {"widths": (4, 4, 4), "window": window, "boundary": boundary, "grid": grid}
     net = gaussian_derivative_net("single_scale", **parts).to("meta")
     dense = gaussian_derivative_net("single_scale", readout=Dense(), **(parts | {"min_grid_sigma": None})).to("meta")
     for training in (True, False):
         net.train(training)
         assert (scores := net(images)).is_meta
         assert scores.shape == (2, 10)
-        assert net.scale_logits(images).shape == (2, 10, 4)
+        assert net.scale_logits(images).shape == (2, 10, 3)
         assert net.select_scale(images).shape == (2,)
         assert dense.train(training)(images).shape == (2, 10, 33, 32)
 

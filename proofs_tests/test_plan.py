@@ -120,24 +120,27 @@ def parts(result: Any) -> list[ScaleField]:
     return [part for each in result.values() for part in parts(each)] if isinstance(result, dict) else [result]
 
 
-def outcome(net: nn.Sequential, images: Tensor, *, planned: bool) -> list[Tensor]:
-    """The maps that a plan gives, gradients of all parameters, and running statistics after the batch."""
-    state = {name: value.clone() for name, value in net.state_dict().items()}
+def state(net: nn.Sequential) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def outcome(net: nn.Sequential, fields: list[ScaleField], before: dict[str, Tensor]) -> list[Tensor]:
+    """The maps of fields, gradients of all parameters, and running statistics, which are then as they were before."""
     net.zero_grad()
-    grids = [field.grids for field in parts(net.field(images))]
-    net.load_state_dict(state)
-    fields = parts(net.field(images) if planned else whole(net, images))
-    fields = [field.crop(part) for field, part in zip(fields, grids, strict=True)]
     maps = [field.channel(n) for field in fields for n in range(len(field.grids.grids))]
     sum((m * torch.linspace(-1, 1, m.numel(), dtype=m.dtype).view_as(m)).sum() for m in maps).backward()  # type: ignore[union-attr]
     buffers = [buffer.clone() for buffer in net.buffers()]
-    net.load_state_dict(state)
+    net.load_state_dict(before)
     return [*(m.detach() for m in maps), *(p.grad for p in net.parameters()), *buffers]  # type: ignore[list-item]
 
 
 def gap(net: nn.Sequential, images: Tensor) -> float:
     """The largest difference of the two ways in any of those."""
-    pairs = zip(outcome(net, images, planned=True), outcome(net, images, planned=False), strict=True)
+    before = state(net)
+    planned = parts(net.field(images))
+    ours = outcome(net, planned, before)
+    everything = [field.crop(part.grids) for field, part in zip(parts(whole(net, images)), planned, strict=True)]
+    pairs = zip(ours, outcome(net, everything, before), strict=True)
     return torch.stack([(a - b).abs().max() / max(1.0, b.abs().max()) for a, b in pairs]).max().item()
 
 
@@ -330,7 +333,8 @@ every_change = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 def results(net: nn.Sequential) -> list[Tensor]:
-    return outcome(net.train(), random_images(13, 12), planned=True)
+    before = state(net.train())
+    return outcome(net, parts(net.field(random_images(13, 12))), before)
 
 
 @every_change

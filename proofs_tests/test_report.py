@@ -16,7 +16,7 @@ from benchmarks.report.words import apart
 from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow, TopK
 from scalegroup.models import PRESETS
 
-SIZES = [2 ** (k / 4) for k in range(-4, 13)]
+SIZES = [2 ** (k / 2) for k in range(-2, 7)]
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=11, first=-3)
 ONE = ScaleWindow(WINDOW.group, sigma0=1.0, channels=1)
 

@@ -310,7 +310,7 @@ def test_networks_are_invariant_to_the_quarter_turns_in_their_group(order: int, 
     net = trained_a_bit(order, min_grid_sigma=min_grid_sigma, boundary=Background(0.0))
     assert (max(getattr(layer, "stride", 1) for layer in net) == 2) == (min_grid_sigma is not None)
     for size in ((33, 33), (32, 32), (32, 33)):
-        images = torch.randn(4, 1, *size, dtype=torch.float64)
+        images = torch.randn(2, 1, *size, dtype=torch.float64)
         for mode in (False, True):
             net.train(mode)
             scores = net(images)
@@ -349,7 +349,7 @@ def test_reflected_weights_see_in_reflected_images_what_weights_see_in_images(
 
 def test_checkpointing_and_compilation_change_nothing() -> None:
     images = torch.randn(2, 1, 17, 17, dtype=torch.float64)
-    net = trained_a_bit(4, window=ScaleWindow(G, 1.0, 2))
+    net = trained_a_bit(4, window=ScaleWindow(G, 1.0, 2), widths=(8,))
     expected = net(images)
     torch.compiler.reset()
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
@@ -410,7 +410,7 @@ def joint_error(
     scalings: ScaleGroup = G,
     **lift: Any,
 ) -> float:
-    """A regular field at the centre, of images and of the same turned and scaled: the worst of eight images.
+    """A regular field at the centre, of images and of the same turned and scaled: the worst of three images.
 
     The features of the second are to be those of the first, permuted by the rotation, in the channel moved by `power`.
     `jets`, `angle` (of the images) and `sigma` (a factor on the second window) are what the controls get wrong.
@@ -430,7 +430,7 @@ def joint_error(
         for parameter in net.parameters():
             parameter.mul_(2).add_(0.1)  # x² shrinks what is small
     generator = torch.Generator().manual_seed(1)
-    blobs = Blobs.random(8, 4, widths=(0.75 * SIGMA0, 1.5 * SIGMA0), extent=2 * SIGMA0, generator=generator)
+    blobs = Blobs.random(3, 4, widths=(0.75 * SIGMA0, 1.5 * SIGMA0), extent=2 * SIGMA0, generator=generator)
 
     def centre(images: Blobs, moved: int) -> Tensor:
         factor = scalings.factor(moved)
@@ -543,10 +543,11 @@ def test_finer_rotations_are_measured_and_fall_with_the_order_and_with_the_sampl
     coarse, fine, other = net(8, 1.0), net(8, 2.0), net(4, 2.0)
     for of_any in (coarse, fine, other):
         assert rotation_error(of_any, quarter) <= TOLERANCE
-    assert rotation_error(fine, eighth) < 0.03
-    assert rotation_error(fine, eighth) < rotation_error(coarse, eighth) / 3
-    assert rotation_error(fine, eighth) < rotation_error(fine, eighth / 2)
-    assert rotation_error(fine, eighth) < rotation_error(other, eighth) / 5
+    at_best = rotation_error(fine, eighth)
+    assert at_best < 0.03
+    assert at_best < rotation_error(coarse, eighth) / 3
+    assert at_best < rotation_error(fine, eighth / 2)
+    assert at_best < rotation_error(other, eighth) / 5
     assert rotation_error(plain_cnn((16, 16)).double().eval(), quarter) > 0.5  # the control
     with pytest.raises(ScaleGroupError, match="class scores"):
         rotation_error(torch.nn.ReLU(), quarter)

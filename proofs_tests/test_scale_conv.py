@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -44,6 +44,7 @@ def random_field(window: ScaleWindow, half: int, *, constant: float | None = Non
 # -- by hand ----------------------------------------------------------------------------------------------------------
 
 
+@cache
 def weight_at(offset: float, cutoff: float) -> float:
     """A sinc under a Kaiser window of 8 lobes (β = 8), of the coarser of the two grids; offsets in samples held."""
     x = offset / cutoff

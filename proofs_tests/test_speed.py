@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from benchmarks.__main__ import main
 from benchmarks.baseline import Baseline
 from benchmarks.baselines import plain_cnn, steerable_cnn
 from benchmarks.speed_tables import headlines
+from proofs_tests import processes
 from scalegroup import DiscreteGaussian, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, functional
 from scalegroup.jets import gaussian
 from scalegroup.models import gaussian_derivative_net
@@ -198,8 +200,9 @@ def command(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def checkout(tmp_path):
+def checkout(monkeypatch, tmp_path):
     """A commit whose larger network is one convolution; it tells how it was called."""
+    monkeypatch.setattr(memory, "subprocess", SimpleNamespace(run=processes.forked))
     package = tmp_path / "older" / "scalegroup"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(

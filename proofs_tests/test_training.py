@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import socket
 import textwrap
@@ -103,41 +104,49 @@ IN_A_CHECKPOINT = """
 """
 
 
-@pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize(("kill", "steps_done"), [(IN_A_STEP, 4), (IN_A_CHECKPOINT, 4)], ids=["step", "checkpoint"])
-def test_a_killed_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, kill, steps_done):
-    whole = trained(tmp_path / "whole")
-    killed(tmp_path / "killed", kill)
-    checkpoint = torch.load(tmp_path / "killed" / "checkpoints" / "net.pt", weights_only=True)
-    assert checkpoint["position"]["step"] == steps_done  # in the middle of an epoch of three
-    assert not same(checkpoint["parts"]["net"], whole)
-    resumed = trained(tmp_path / "killed", resume=True)
-    assert same(resumed, whole)
-    kept, expected = rows(tmp_path / "killed"), rows(tmp_path / "whole")
-    for row in kept + expected:
-        del row["seconds"]
-    assert kept == expected
-    assert [row["step"] for row in kept] == [str(step) for step in range(1, 10)]
-
-
-@pytest.fixture
-def one_thread():
-    """As many threads as the other process, so that sums are rounded alike."""
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As many threads as other processes, so that sums are rounded alike."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def test_a_finished_run_is_resumed_without_a_step(tmp_path):
-    whole = trained(tmp_path)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run, and the weights that it ended with."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, trained(folder)
+
+
+@pytest.mark.parametrize(("kill", "steps_done"), [(IN_A_STEP, 4), (IN_A_CHECKPOINT, 4)], ids=["step", "checkpoint"])
+def test_a_killed_run_that_is_resumed_ends_with_the_same_weights_bit_for_bit(finished, tmp_path, kill, steps_done):
+    folder, whole = finished
+    killed(tmp_path / "killed", kill)
+    checkpoint = torch.load(tmp_path / "killed" / "checkpoints" / "net.pt", weights_only=True)
+    assert checkpoint["position"]["step"] == steps_done  # in the middle of an epoch of three
+    assert not same(checkpoint["parts"]["net"], whole)
+    resumed = trained(tmp_path / "killed", resume=True)
+    assert same(resumed, whole)
+    kept, expected = rows(tmp_path / "killed"), rows(folder)
+    for row in kept + expected:
+        del row["seconds"]
+    assert kept == expected
+    assert [row["step"] for row in kept] == [str(step) for step in range(1, 10)]
+
+
+def test_a_finished_run_is_resumed_without_a_step(finished, tmp_path):
+    folder, whole = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     assert same(trained(tmp_path, resume=True), whole)
     assert len(rows(tmp_path)) == 9
     assert not same(trained(tmp_path, seed=1), whole)  # the control
 
 
-def test_resuming_without_a_checkpoint_begins(tmp_path):
-    assert same(trained(tmp_path / "a", resume=True), trained(tmp_path / "b"))
+def test_resuming_without_a_checkpoint_begins(finished, tmp_path):
+    _, whole = finished
+    assert same(trained(tmp_path, resume=True), whole)
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
@@ -160,15 +169,15 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
 
 def test_one_batch_is_learnt_by_heart(tmp_path):
     """The first thing that fails where a gradient, a label or a step is wrong."""
-    recipe = Recipe(epochs=90, batch=20)
+    recipe = Recipe(epochs=60, batch=12)
     assert trained_accuracy(tmp_path / "learns", recipe) == 1.0
-    lazy = Recipe(epochs=90, batch=20, highest_rate=1e-7, lowest_rate=1e-8)
+    lazy = Recipe(epochs=10, batch=12, highest_rate=1e-7, lowest_rate=1e-8)
     assert trained_accuracy(tmp_path / "lazy", lazy) < 0.5  # the control
 
 
 def trained_accuracy(folder, recipe):
     net = tiny_net(width=16)
-    end = train("net", net, digits(20), recipe, seed=0, accelerator=Accelerator(cpu=True), folder=folder, console=QUIET)
+    end = train("net", net, digits(12), recipe, seed=0, accelerator=Accelerator(cpu=True), folder=folder, console=QUIET)
     return end.correct / end.seen
 
 
@@ -204,37 +213,44 @@ def test_binary_cross_entropy_is_one_decision_per_class():
     )
 
 
-def test_the_schedule_is_a_cosine_between_the_papers_rates(tmp_path):
-    trained(tmp_path)
-    rates = [float(row["rate"]) for row in rows(tmp_path)]
+def test_the_schedule_is_a_cosine_between_the_papers_rates(finished):
+    folder, _ = finished
+    rates = [float(row["rate"]) for row in rows(folder)]
     assert rates[0] == 0.01
     middle = (0.01 + 5e-5) / 2
     assert abs((rates[4] + rates[5]) / 2 - middle) < 1e-12  # 9 steps: symmetric about the middle
     assert rates == sorted(rates, reverse=True)
 
 
-def test_tensorboard_has_the_curves(tmp_path):
+def test_tensorboard_has_the_curves(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    trained(tmp_path)
-    events = EventAccumulator(str(tmp_path / "logs" / "net"))
+    folder, _ = finished
+    events = EventAccumulator(str(folder / "logs" / "net"))
     events.Reload()
     losses = [event.value for event in events.Scalars("loss")]
-    torch.testing.assert_close(losses, [float(row["loss"]) for row in rows(tmp_path)])
+    torch.testing.assert_close(losses, [float(row["loss"]) for row in rows(folder)])
 
 
-def on_two_processes(folder, prepare=""):
-    """States of both after `trained`, over gloo, as `torchrun --nproc-per-node 2` starts them."""
-    code = f"""
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """Folders of what both save of two runs, over gloo, as `torchrun --nproc-per-node 2` starts them.
+
+    In the second, the control, each has the moments of its own images.
+    """
+    folder = tmp_path_factory.mktemp("two_processes")
+    code = """
         import sys
         from pathlib import Path
         import torch
         torch.set_num_threads(1)
+        from benchmarks import joint_norm
         from test_training import trained
-        {prepare}
-        folder = Path(sys.argv[1])
-        state = trained(folder, images=21, dtype=torch.float64)
-        torch.save(state, folder / f"{{torch.distributed.get_rank()}}.pt")
+        for name in ("joint", "alone"):
+            folder = Path(sys.argv[1], name)
+            state = trained(folder, images=21, dtype=torch.float64)
+            torch.save(state, folder / f"{torch.distributed.get_rank()}.pt")
+            joint_norm._Sum.apply = lambda part: 2 * part
         torch.distributed.destroy_process_group()
     """
     with socket.socket() as free:
@@ -247,6 +263,17 @@ def on_two_processes(folder, prepare=""):
         ranks.append(Program(("-c", textwrap.dedent(code), str(folder)), environment=told))
     for done in run(*ranks):
         assert done.returncode == 0, done.stderr
+    return folder / "joint", folder / "alone"
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """The folder and the weights of the run that they share out."""
+    folder = tmp_path_factory.mktemp("one_process")
+    return folder, trained(folder, images=21, dtype=torch.float64)
+
+
+def states(folder):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -254,24 +281,22 @@ def distance(a, b):
     return max((a[key] - b[key]).abs().max().item() for key in a)
 
 
-def test_two_processes_train_the_network_that_one_trains(tmp_path):
+def test_two_processes_train_the_network_that_one_trains(two_processes, one_process):
     """To rounding, in the last batch of an epoch as well, which they share out unevenly: 3 and 2 images."""
-    (tmp_path / "two").mkdir()
-    first, second = on_two_processes(tmp_path / "two")
+    (joint, _), (folder, one) = two_processes, one_process
+    first, second = states(joint)
     assert same(first, second)
-    one = trained(tmp_path / "one", images=21, dtype=torch.float64)
     assert distance(first, one) < 1e-9
-    for row, expected in zip(rows(tmp_path / "two"), rows(tmp_path / "one"), strict=True):
+    for row, expected in zip(rows(joint), rows(folder), strict=True):
         assert abs(float(row["epoch_loss"]) - float(expected["epoch_loss"])) < 1e-9
         assert row["epoch_accuracy"] == expected["epoch_accuracy"]
     assert distance(tiny_net().state_dict(), one) > 0.01
 
 
-def test_processes_with_a_batch_norm_of_their_own_train_another_network(tmp_path):
+def test_processes_with_a_batch_norm_of_their_own_train_another_network(two_processes, one_process):
     """The control: the same without joint moments."""
-    alone = "from benchmarks import joint_norm; joint_norm._Sum.apply = lambda part: 2 * part"
-    first, _ = on_two_processes(tmp_path, alone)
-    one = trained(tmp_path / "one", images=21, dtype=torch.float64)
+    (_, without), (_, one) = two_processes, one_process
+    first, _ = states(without)
     assert distance(first, one) > 1e-3
 
 
