@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from benchmarks import data
+from benchmarks.recipe import LOSSES
 from scalegroup import (
     Background,
     CentrePixel,
@@ -67,6 +68,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help=f"of self-similar grids: finer and dearer for more (default: {SAMPLES_PER_SIGMA:.3g})",
     )
+    parser.add_argument(
+        "--first-offset",
+        type=float,
+        help="C₀ of the last layer before training (default: the loss's: 0, -5 for binary cross-entropy)",
+    )
 
 
 def architectures_for(
@@ -79,6 +85,9 @@ def architectures_for(
         "multi_scale": (options.preset, window_for(source.window, options.sigma_first, options.channels)),
         "single_scale": ("single_scale", ScaleWindow(source.window.group, sigma0=sigma0, channels=1)),
     }
+    first_offset = options.first_offset
+    if first_offset is None:
+        first_offset = _one_of(LOSSES, "loss", options.loss).first_offset
     asked = {name: _one_of(known, "network", name) for name in options.networks}
     return {
         name: _one_of(PRESETS, "preset", preset).changed(
@@ -90,6 +99,7 @@ def architectures_for(
             num_classes=source.classes,
             grid=options.grid,
             samples_per_sigma=options.samples_per_sigma,
+            first_offset=first_offset,
         )
         for name, (preset, window) in asked.items()
     }

@@ -26,9 +26,24 @@ def binary_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Te
     return F.binary_cross_entropy_with_logits(scores, targets)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-    "cross-entropy": cross_entropy,
-    "binary-cross-entropy": binary_cross_entropy,
+@dataclass(frozen=True)
+class Loss:
+    """A loss, and where networks that it trains begin.
+
+    Args:
+        of: `(scores, labels, smoothing)` to the mean loss.
+        first_offset: as of an `Architecture`.
+    """
+
+    of: Callable[[Tensor, Tensor, float], Tensor]
+    first_offset: float = 0.0
+
+
+LOSSES = {
+    # a shift of all scores changes nothing
+    "cross-entropy": Loss(cross_entropy),
+    # the log-odds of "nothing here" have to be about -5, and one number moves too slowly to get there
+    "binary-cross-entropy": Loss(binary_cross_entropy, first_offset=-5.0),
 }
 
 

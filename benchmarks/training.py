@@ -91,7 +91,7 @@ def train(
     if at.step:
         console.print(f"{name}: goes on after step {at.step} of {steps}")
 
-    loss_of = LOSSES[recipe.loss]
+    loss_of = LOSSES[recipe.loss].of
     began = time.perf_counter() - at.seconds
     windows = recipe.windows(ours.window, steps, seed) if ours else []
     order: list[int] = []

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from scalegroup import nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
 from scalegroup.fields import boundary, lifting, pooling, readout
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
@@ -71,6 +71,8 @@ class Architecture:
             rule in all scale channels; default `MIN_GRID_SIGMA`. None: they do not.
         pooling: over scale.
         readout: what is looked at in the plane.
+        first_offset: C₀ of the last layer before training. For binary cross-entropy -5, the log-odds of "nothing here":
+            a scale channel that sees nothing of the object answers with C₀ alone, and has to lose the maximum.
 
     Raises:
         ScaleGroupError: if a part cannot be used.
@@ -95,6 +97,7 @@ class Architecture:
     min_grid_sigma: float | Any | None = NOT_GIVEN
     pooling: pooling.Pooling = field(default_factory=pooling.Max)
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
+    first_offset: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -116,6 +119,7 @@ class Architecture:
             "num_classes": check_integer("num_classes", self.num_classes, at_least=1),
             "rotations": None if self.rotations is None else RotationGroup(self.rotations).order,
             "r": check_positive("r", self.r),
+            "first_offset": check_finite("first_offset", self.first_offset),
             "samples_per_sigma": g,
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
@@ -155,12 +159,12 @@ class Architecture:
 
     def _jet(self, depth: int) -> Callable[..., nn.Layer]:
         last = depth == len(self.widths)
-        size = self.num_classes if last else self.widths[depth]
+        size, first_offset = (self.num_classes, self.first_offset) if last else (self.widths[depth], 0.0)
         if self.rotations is None:
-            return partial(nn.JetConv, out_type=size)
+            return partial(nn.JetConv, out_type=size, first_offset=first_offset)
         group = RotationGroup(self.rotations)
         rotation = size * group.trivial if last else size // self._order * group.regular
-        return partial(nn.SteerableJetConv, rotation=rotation)
+        return partial(nn.SteerableJetConv, rotation=rotation, first_offset=first_offset)
 
     def _strides(self, betas: list[float]) -> list[int]:
         """2 for a layer behind which σ stays at least `min_grid_sigma` on every second sample."""
@@ -203,6 +207,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
+        parts.setdefault("first_offset", 0.0)  # of files from before it
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])

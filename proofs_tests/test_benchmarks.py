@@ -71,6 +71,19 @@ def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training
     assert networks.architectures_for(options, data.digits(), [2.0])["single_scale"].samples_per_sigma == 1.0
 
 
+def test_the_last_offset_starts_where_the_loss_needs_it_unless_it_is_given():
+    parser = ArgumentParser()
+    generalisation.add_arguments(parser)
+    for more, start in (
+        ((), 0.0),
+        (("--loss", "binary-cross-entropy"), -5.0),
+        (("--loss", "binary-cross-entropy", "--first-offset", "0"), 0.0),  # the paper's plain form
+        (("--first-offset", "-2"), -2.0),
+    ):
+        nets = networks.architectures_for(parser.parse_args(more), data.digits(), [1.0])
+        assert [net.first_offset for net in nets.values()] == [start, start]
+
+
 def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys):
     for folder in ("first", "second"):
         assert run(tmp_path / folder, "--threads", "1") == 0

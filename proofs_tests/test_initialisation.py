@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scalegroup import FieldType, RotationGroup, ScaleGroup, nn
+from scalegroup.models import gaussian_derivative_net
 
 C8 = RotationGroup(8)
 WIDE = FieldType.scalars(60)
@@ -64,3 +65,18 @@ def test_reset_makes_a_layer_fresh_again(name: str) -> None:
     fresh = PROMISES[name][0]()
     assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), fresh.parameters(), strict=True))
     assert not fresh.offset.any()
+
+
+@pytest.mark.parametrize("start", [0.0, -5.0])
+def test_offsets_start_where_they_are_told_to_as_far_as_rotations_allow(start: float) -> None:
+    assert (nn.JetConv(WIDE, 3, first_offset=start).offset == start).all()
+    layer = nn.SteerableJetConv(WIDE, MIXED, first_offset=start)
+    constant, changing = layer.offset.split([28, 4])  # a frequency has no features that rotations leave alone
+    assert torch.allclose(constant, torch.full_like(constant, start))
+    assert not changing.any()
+    net = gaussian_derivative_net(widths=(4, 4), first_offset=start, rotations=2)
+    *hidden, last = (layer for layer in net if hasattr(layer, "offset"))
+    assert torch.allclose(last.offset, torch.full_like(last.offset, start))
+    assert not any(layer.offset.any() for layer in hidden)
+    blank = net.eval()(torch.zeros(1, 1, 21, 21))  # derivatives of a constant are nothing: C₀ is all there is
+    assert torch.allclose(blank, torch.full_like(blank, start), atol=1e-5)

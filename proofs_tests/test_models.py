@@ -237,6 +237,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "samples_per_sigma": (0.6, 1.0),
     "grid": ("image",),
     "lifting": (SampledLifting(),),
+    "first_offset": (-5.0,),
 }
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from benchmarks import data
-from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
+from benchmarks.recipe import Recipe, binary_cross_entropy, cross_entropy, order_of_epoch
 from benchmarks.training import train
 from proofs_tests.processes import Program, run
 from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
@@ -87,10 +87,10 @@ def _environment():
 
 IN_A_STEP = """
     steps = []
-    def loss(*arguments, of=recipe.LOSSES["cross-entropy"]):
+    def loss(*arguments, of=recipe.LOSSES["cross-entropy"].of):
         steps.append(1)
         return of(*arguments) if len(steps) < 6 else die()
-    recipe.LOSSES["cross-entropy"] = loss
+    recipe.LOSSES["cross-entropy"] = recipe.Loss(loss)
 """
 IN_A_CHECKPOINT = """
     saved = []
@@ -203,14 +203,12 @@ def test_binary_cross_entropy_is_one_decision_per_class():
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
     yes = torch.eye(4, dtype=torch.float64)[labels]
     decisions = -(yes * F.logsigmoid(scores) + (1 - yes) * F.logsigmoid(-scores))
-    loss = LOSSES["binary-cross-entropy"]
+    loss = binary_cross_entropy
     torch.testing.assert_close(loss(scores, labels, 0.0), decisions.mean())
     assert loss(scores, labels, 0.1) > loss(scores * 0 + 100 * (yes - 0.5), labels, 0.0)
     shifted = partial(loss, labels=labels, smoothing=0.0)
     assert not torch.isclose(shifted(scores), shifted(scores + 1))  # the control: cross-entropy does not see a shift
-    torch.testing.assert_close(
-        LOSSES["cross-entropy"](scores, labels, 0.0), LOSSES["cross-entropy"](scores + 1, labels, 0.0)
-    )
+    torch.testing.assert_close(cross_entropy(scores, labels, 0.0), cross_entropy(scores + 1, labels, 0.0))
 
 
 def test_the_schedule_is_a_cosine_between_the_papers_rates(finished):

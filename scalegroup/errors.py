@@ -56,6 +56,14 @@ def check_number(name: str, value: Any, *, expected: str = "a number") -> float:
         raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a number") from None
 
 
+def check_finite(name: str, value: Any) -> float:
+    """`value` as a finite float, or a `ScaleGroupError`."""
+    result = check_number(name, value)
+    if not math.isfinite(result):
+        raise ScaleGroupError(f"{name} {result:g}", expected="a finite number", mend=f"pass another {name}")
+    return result
+
+
 def check_positive(name: str, value: Any, *, more_than: float = 0.0) -> float:
     """`value` as a finite float greater than `more_than`, or a `ScaleGroupError`."""
     expected = f"a finite number greater than {more_than:g}"

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets import jet
@@ -27,6 +27,7 @@ class JetConv(PerChannel):
         beta: the relative scale of this layer, > 0; it never moves the window.
         kernel: the discretisation; default `DiscreteGaussian(tail=5e-3)`.
         stride: 2 gives every second sample, from the centre on: for late layers, by one rule in all scale channels.
+        first_offset: what C₀ is before training.
 
     Attributes:
         coefficients: `[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy.
@@ -49,6 +50,7 @@ class JetConv(PerChannel):
         beta: float = 1.0,
         kernel: Kernel | None = None,
         stride: int = 1,
+        first_offset: float = 0.0,
     ) -> None:
         check_map_type("in_type", in_type)
         if not isinstance(out_type, FieldType):
@@ -62,6 +64,7 @@ class JetConv(PerChannel):
                 mend=f"pass a beta above {in_type.smoothed:g}",
             )
         self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=5e-3), Kernel, mend="try Iso()")
+        self.first_offset = check_finite("first_offset", first_offset)
         self._make_parameters()
         self.reset_parameters()
 
@@ -70,10 +73,10 @@ class JetConv(PerChannel):
         self.offset: Tensor = nn.Parameter(torch.empty(self.out_type.size))
 
     def reset_parameters(self) -> None:
-        """Normal coefficients of variance 2 / (5·in), the offset zero."""
+        """Normal coefficients of variance 2 / (5·in), the offset `first_offset`."""
         _, features, size = self.coefficients.shape
         nn.init.normal_(self.coefficients, std=math.sqrt(2 / (size * features)))
-        nn.init.zeros_(self.offset)
+        nn.init.constant_(self.offset, self.first_offset)
 
     def reach(self, samples_per_sigma: float) -> int:
         return self.kernel.reach(*self._sigmas(samples_per_sigma))

@@ -26,7 +26,7 @@ class SteerableJetConv(JetConv):
     Args:
         in_type: scalar features over scale and plane; without a rotation (images, say), they do not mix under any.
         rotation: the fields that it gives, such as `4 * RotationGroup(8).regular`.
-        **options: `beta`, `kernel` and `stride`, as of `JetConv`.
+        **options: `beta`, `kernel`, `stride` and `first_offset`, as of `JetConv`.
 
     Attributes:
         weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
@@ -86,8 +86,9 @@ class SteerableJetConv(JetConv):
         for weights, basis in zip(self.weights, self._bases, strict=False):
             per_weight = basis.shape[1:].numel() / max(len(basis), 1)  # of the coefficients of a pair of fields
             nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (jet.SIZE * self.in_type.size)))
-        for offset in self.offsets:
-            nn.init.zeros_(offset)
+        for number, offset in enumerate(self.offsets, start=len(self.weights)):
+            with torch.no_grad():
+                offset.copy_(self.first_offset * getattr(self, f"basis{number}").sum(1))
 
     @property
     def coefficients(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,6 +1,5 @@
 """What modules give: class scores, maps, or fields over scale and plane; and where scaling moves their samples."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_number
+from scalegroup.errors import ScaleGroupError, check_finite
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Axis, Grids
 
@@ -58,9 +57,7 @@ def output_type(name: str, *, weight: float = 0.0) -> OutputType:
     """The type of a name, with a weight. Raises `ScaleGroupError` for another name."""
     if name not in OUTPUT_TYPES:
         raise ScaleGroupError(f"output {name!r}", expected=f"one of {', '.join(OUTPUT_TYPES)}", mend="choose one")
-    if not math.isfinite(check_number("weight", weight)):
-        raise ScaleGroupError(f"weight {weight}", expected="a finite number", mend="0, or the order of a derivative")
-    return replace(OUTPUT_TYPES[name], weight=weight)
+    return replace(OUTPUT_TYPES[name], weight=check_finite("weight", weight))
 
 
 def owner_of(module: Callable[[Tensor], Any]) -> Any:
