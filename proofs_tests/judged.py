@@ -31,7 +31,7 @@ from scalegroup import (
 )
 from scalegroup import nn as snn
 from scalegroup.models import gaussian_derivative_net, rotation_scale_net
-from scalegroup.testing import Verdict, check_module, families
+from scalegroup.testing import Curve, Verdict, check_module, families
 from scalegroup.testing.pictures import COUNT
 
 ROOT = ScaleGroup(2**0.5)
@@ -48,6 +48,11 @@ class Function(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.function(pictures)
+
+
+def curve(*errors: float, explained: tuple[float, ...] | None = None, responds: bool = True) -> Curve:
+    """Of given errors."""
+    return Curve("fine blobs", 2.0, "maps", (1, 2, 4, 8)[: len(errors)], errors, explained, responds, 2e-3, math.inf)
 
 
 def box(size: int) -> Callable[[Tensor], Tensor]:
