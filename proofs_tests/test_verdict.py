@@ -190,7 +190,7 @@ def test_one_feature_that_is_off_is_found_beside_others_that_are_large():
     assert verdict.worst.channel == "maps, feature 2"
 
 
-def test_every_layer_alone_stands_beside_its_bound():
+def test_every_layer_alone_stands_beside_its_bound_where_there_is_one():
     layers = layers_alone(small_net(grid="image"), G.element(-1))
     verdict = Verdict("Module", (FALLS,))
     assert list(layers) == ["layer 1", "layer 2", "layer 3"]
@@ -202,9 +202,6 @@ def test_every_layer_alone_stands_beside_its_bound():
         assert check.factor == pytest.approx(2**0.5)
         assert 0 < check.measured <= check.bound == covariance_bound(check.sigma, check.factor, math.pi / 2)
         assert str(check) in said
-
-
-def test_no_bound_is_given_where_there_is_none():
     for net in (small_net(grid="image", kernel=SampledDerivatives(tail=1e-3)), small_net()):
         assert layers_alone(net, G.element(1)) == {}
 
