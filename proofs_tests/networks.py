@@ -8,9 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalegroup import Background, Boundary, DiscreteGaussian, Kernel, LiftingKernel, ScaleField, ScaleWindow, nn
+from scalegroup import (
+    Background,
+    Boundary,
+    DiscreteGaussian,
+    Kernel,
+    LiftingKernel,
+    ScaleField,
+    ScaleGroup,
+    ScaleWindow,
+    nn,
+)
+from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 
 PAPER = DiscreteGaussian(tail=1e-3)
+G = ScaleGroup(2**0.5)
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -22,6 +34,28 @@ class OneChannelOff(ScaleWindow):
     def sigmas(self) -> tuple[float, ...]:
         first, second, *others = super().sigmas
         return (first, 1.01 * second, *others)
+
+
+def small_net(channels: int = 3, window: ScaleWindow | None = None, **options: Any) -> GaussianDerivativeNet:
+    """That of a user, in evaluation."""
+    torch.manual_seed(0)
+    options = {"widths": (4, 4), "boundary": Background(0.0)} | options
+    return gaussian_derivative_net(window=window or ScaleWindow(G, 1.0, channels), **options).eval()
+
+
+def maps_net(
+    *ends: Any,
+    window: ScaleWindow = ScaleWindow(G, 1.0, 3),  # noqa: B008
+    jets: int = 2,
+    boundary: Boundary = Background(0.0),  # noqa: B008
+    **lift: Any,
+) -> nn.Sequential:
+    """2-jet layers and ReLUs, and what comes behind them: nothing, for fields."""
+    torch.manual_seed(0)
+    layers: list[Any] = [nn.Lift(window, boundary=boundary, **lift)]
+    for depth in range(jets):
+        layers += [nn.ReLU] * bool(depth) + [partial(nn.JetConv, out_type=3, beta=1.25**depth)]
+    return nn.Sequential(*layers, *ends).eval()
 
 
 def jet_network(
