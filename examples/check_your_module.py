@@ -14,13 +14,13 @@ from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import check_module
 
 G = ScaleGroup(2**0.5)
-WINDOW = ScaleWindow(G, sigma0=1.0, channels=7, first=-1)  # σ₀ from 1/√2 to 4√2
+WINDOW = ScaleWindow(G, sigma0=1.0, channels=5, first=-1)  # σ₀ from 1/√2 to 2√2
 
 
 def ours(window: ScaleWindow = WINDOW) -> torch.nn.Module:
     """A small network of this library."""
     torch.manual_seed(0)
-    return gaussian_derivative_net(widths=(8, 8), window=window, boundary=Background(0.0))
+    return gaussian_derivative_net(widths=(6, 6), window=window, boundary=Background(0.0))
 
 
 def wrapped() -> torch.nn.Module:
@@ -30,7 +30,7 @@ def wrapped() -> torch.nn.Module:
 
 @dataclass(frozen=True, repr=False)
 class OneChannelOff(ScaleWindow):
-    """A window with a bug: the σ₀ of its third channel is half as large again."""
+    """A window with a bug: the σ₀ of its fourth channel is half as large again."""
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -40,7 +40,7 @@ class OneChannelOff(ScaleWindow):
 
 def broken() -> torch.nn.Module:
     """Ours with one channel's σ₀ multiplied by 1.5."""
-    return ours(OneChannelOff(G, sigma0=1.0, channels=7, first=-1))
+    return ours(OneChannelOff(G, sigma0=1.0, channels=5, first=-1))
 
 
 def relu() -> torch.nn.Module:

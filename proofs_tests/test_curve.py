@@ -164,13 +164,15 @@ def test_errors_are_parts_of_the_structure_or_of_the_response_where_there_is_non
 
 
 def test_a_module_responds_where_one_of_its_responses_is_more_than_rounding():
-    def responds(*responses):
-        return _curve(FAMILY, 2.0, [replace(POINT, response=r) for r in responses], [0.0] * len(responses)).responds
+    def responds(*responses, error=1e-3):
+        points = [replace(POINT, response=response, error=error) for response in responses]
+        return _curve(FAMILY, 2.0, points, [0.0] * len(responses)).responds
 
     assert not responds(1e-3, 1e-3)
     assert responds(1e-3, 1e-3 * JUST)
     assert responds(1e-3 * JUST, 1e-3)
     assert responds(math.nan, 0.0)  # which is to be seen
+    assert responds(0.0, error=1e-3 * JUST)  # to one size of a picture, and not to another
 
 
 def test_bounds_are_in_the_unit_of_the_errors_and_rounding_is_added():
@@ -202,8 +204,8 @@ def test_what_is_visible_is_in_proportion_to_what_one_per_cent_of_scale_moves():
 
 
 def bench(module, family=None, *, size=49, **options):
-    given = {"resolution": 1, "background": Background(0.0), "output": None, "explained": None, "across": 0} | options
-    return _Bench(module, family or families(size, 2.0)[0], size, **given)
+    given = {"resolution": 1, "background": Background(0.0), "output": None, "explained": None, "across": 0}
+    return _Bench(module, family or families(size, 2.0)[0], size, **given | {"largest": G.element(2)} | options)
 
 
 class Rounded(torch_nn.Module):

@@ -36,8 +36,8 @@ from scalegroup.testing import (
     error_curves,
 )
 from scalegroup.testing.check_module import layers_alone
-from scalegroup.testing.curves import in_the_pictures_world
 from scalegroup.testing.outputs import output_type
+from scalegroup.testing.world import in_the_pictures_world
 
 BLUR = Function(box(5))
 FALLS = curve(1.0, 0.25, 0.0625)

@@ -9,22 +9,20 @@ the second stays. The error is a fraction of that part of the response which no 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import check_instance
-from scalegroup.fields.boundary import Background, Boundary
+from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
-from scalegroup.fields.window import ScaleWindow
 from scalegroup.testing.curve import NOT_DECIDED, Curve
 from scalegroup.testing.outputs import (
     Match,
@@ -34,12 +32,12 @@ from scalegroup.testing.outputs import (
     matches,
     moved_samples,
     names_of,
-    owner_of,
     place_of,
     run_module,
     transformed,
 )
 from scalegroup.testing.pictures import Family, families
+from scalegroup.testing.world import holds_both, in_the_pictures_world
 
 RESOLUTIONS = (1, 2, 4, 8)
 """How finely the pictures are sampled, as multiples of the coarsest: the first two where a bound is derived, else the
@@ -143,6 +141,11 @@ class _Point:
     rounding: float
     explained: float | None
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all pictures give the same; NaN is something to be seen."""
+        return self.response <= self.rounding and self.error <= self.rounding
+
 
 def _curve(family: Family, factor: float, points: Sequence[_Point], structures: Sequence[float]) -> Curve:
     """Of one feature in one scale channel: the error over the structure, or the response where that is nothing."""
@@ -160,7 +163,7 @@ def _curve(family: Family, factor: float, points: Sequence[_Point], structures: 
         resolutions=resolutions,
         errors=tuple(point.error / unit for point, unit in zip(points, units, strict=True)),
         explained=None if math.inf in bounds else tuple(b / unit for b, unit in zip(bounds, units, strict=True)),
-        responds=any(not max(point.error, point.response) <= point.rounding for point in points),
+        responds=any(not point.is_nothing for point in points),
         small=small,
         visible=(_TRIED - 1) * least / last.moved if last.moved > last.rounding else math.inf,
     )
@@ -217,10 +220,7 @@ class _Bench:
         So they are where their channels are pooled, and hold some that scaling sends to each other: what the ends of a
         window change is no sampling error, and no fault.
         """
-        if element is None or has_scale(self._run(None)[1]):
-            return False
-        windows = [held["window"] for held in held_by(self.module) if isinstance(held.get("window"), ScaleWindow)]
-        return all(abs(element.as_element_of(window.group).power) < window.channels for window in windows)
+        return element is not None and not has_scale(self._run(None)[1]) and holds_both(self.module, element)
 
     def _structure(
         self, match: Match, grids: Grids, large: list[Tensor], stretched: list[Tensor]
@@ -271,30 +271,3 @@ def _factor(element: GroupElement | None) -> float:
 def _rms(values: Float[Tensor, "b c *n"]) -> Float[Tensor, " c"]:
     """Root mean square of each feature."""
     return values.transpose(0, 1).flatten(1).square().mean(1).sqrt()
-
-
-def held_by(module: Callable[[Tensor], Any]) -> list[dict[str, Any]]:
-    """The attributes of all parts of a module."""
-    owner = owner_of(module)
-    return [vars(part) for part in owner.modules()] if isinstance(owner, nn.Module) else []
-
-
-@contextmanager
-def in_the_pictures_world(module: Callable[[Tensor], Any], times: float, background: Any) -> Iterator[None]:
-    """With all σ₀ as many times larger: the same scale channels, of finer pictures; and with their background around.
-
-    Every scale window and every boundary that a part of the module holds is set so, and put back.
-    """
-    held = held_by(module)
-    before = [dict(values) for values in held]
-    try:
-        for values in held:
-            window, boundary = values.get("window"), values.get("boundary")
-            if isinstance(window, ScaleWindow):
-                values["window"] = replace(window, sigma0=window.sigma0 * times)
-            if isinstance(boundary, Boundary):
-                values["boundary"] = background
-        yield
-    finally:
-        for values, old in zip(held, before, strict=True):
-            values.update((name, old[name]) for name in ("window", "boundary") if name in old)
