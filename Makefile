@@ -20,7 +20,7 @@ demo: install
 	$(RUN) -m benchmarks generalisation --epochs 6 --output results/demo
 
 test: install
-	$(RUN) -m pytest -n auto -q
+	$(RUN) -m pytest -n auto --dist worksteal -q
 
 lint: install
 	$(RUN) -m ruff check

@@ -177,7 +177,7 @@ def run(monkeypatch, *arguments):
     return main()
 
 
-COSTED = ("rotation_scale", "plain_cnn_3x3", "escnn_c4")
+COSTED = ("rotation_scale", "escnn_c4")
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,8 @@ def test_steps_train_and_infer():
     assert seen == [(False, False)]
 
 
-def test_memory_of_a_step_grows_with_the_batch():
+def test_memory_of_a_step_grows_with_the_batch(monkeypatch):
+    monkeypatch.setattr(memory, "subprocess", SimpleNamespace(run=processes.forked))
     options = {"widths": [4], "samples_per_sigma": 1.0}
     setting = {"size": 112, "device": "cpu", "threads": 1}
     assert memory.measure(options, batch=16, **setting) > memory.measure(options, batch=1, **setting) > 0
