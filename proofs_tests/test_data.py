@@ -1,5 +1,6 @@
 """The data sets: the recipe's laws, what is kept on disk, and files of others."""
 
+import argparse
 import gzip
 import math
 import struct
@@ -192,6 +193,20 @@ def test_only_the_first_images_where_so_many_are_wanted(mnist):
         refused(lambda count=count: mnist.first(train=count), "1 to 12", "--train-images")
 
 
+def test_validation_images_are_the_last_of_the_training_part_and_no_test_image_is_looked_at(mnist):
+    source = mnist.validating(4)
+    assert torch.equal(source.train.images, mnist.train.images[:8])
+    assert torch.equal(source.test.images, mnist.train.images[8:])
+    assert torch.equal(source.test.labels, mnist.train.labels[8:])
+    assert (source.name, type(source)) == ("large-scale-mnist-validation", type(mnist))  # no report mixes them
+    for count in (0, 12):
+        refused(lambda count=count: mnist.validating(count), "validation images")
+    parser = argparse.ArgumentParser()
+    data.add_arguments(parser)
+    chosen = data.choose(parser.parse_args(["--validation-images", "300", "--train-images", "7"]))
+    assert [len(part.labels) for part in (chosen.train, chosen.test)] == [7, 300]
+
+
 def test_published_files_are_read_as_they_are(tmp_path):
     generator = np.random.default_rng(0)
 
@@ -211,6 +226,7 @@ def test_published_files_are_read_as_they_are(tmp_path):
         np.testing.assert_array_equal(drawn.images[:, 0].numpy(), written[f"x_{part}"][..., 0])
         assert drawn.labels.tolist() == written[f"y_{part}"].tolist()
     assert len(source.first(test=2).draw("test", 1.0).labels) == 2
+    refused(lambda: source.validating(2), "--data mnist")
     refused(lambda: source.draw("train", 2.0), "2.000", "choose sizes")
     refused(lambda: source.first(train=9).draw("train", 1.0), "1 to 4", "--train-images")
     write("mnist_large_scale_te10000_outsize112-112_scte4p000.h5", {"val": 3})

@@ -103,7 +103,7 @@ def transfer(sigma: float, smoothed: float, frequency: float) -> float:
 
 # parts of a network, and the strides of its layers by hand
 GRIDS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
-    "the preset's": ({}, (1, 1, 2, 1, 1, 1)),
+    "the preset's": ({}, (1, 2, 1, 1, 1, 1)),
     "another r": ({"r": 1.5, "samples_per_sigma": 1.0, "min_grid_sigma": 1.1}, (1, 2, 1, 2, 1, 1)),
     "one grid": ({"r": 1.1, "samples_per_sigma": 2.0, "min_grid_sigma": None}, (1, 1, 1, 1, 1, 1)),
 }
@@ -233,7 +233,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "boundary": (Background(0.0), Background(0.5), Replicate(), Zero()),
     "pooling": (Mean(), LogSumExp(), TopK(2)),
     "readout": (SpatialMax(), SpatialMean()),
-    "min_grid_sigma": (0.5, 0.3),
+    "min_grid_sigma": (0.7, 0.3),
     "samples_per_sigma": (0.6, 1.0),
     "grid": ("image",),
     "lifting": (SampledLifting(),),
@@ -327,14 +327,18 @@ def test_trained_weights_come_back_through_safetensors(tmp_path: Path) -> None:
 
 
 def test_trained_weights_do_not_depend_on_the_window() -> None:
-    """Neither names nor shapes do; on a longer window, the channels that both have answer alike."""
+    """Neither names nor shapes do; on a longer window, the channels that both have answer alike.
+
+    To rounding: how many maps one convolution is given at once decides the order in which it adds.
+    """
     net, x = trained(), images()
     longer = build(seed=7, **TINY | {"window": replace(WINDOW, channels=5, first=-1)})
     longer.load_state_dict(net.state_dict())
-    assert torch.equal(longer.scale_logits(x)[..., 1:4], net.scale_logits(x))
+    rounding = ROUNDING[torch.float64]
+    assert (longer.scale_logits(x)[..., 1:4] - net.scale_logits(x)).abs().max() <= rounding
     before = net(x)
     assert torch.equal(net(x, window=longer.window), longer(x))
-    assert (longer(x) >= before).all()
+    assert (longer(x) >= before - rounding).all()
     assert torch.equal(net(x), before)  # the window is an argument, and no more
 
 

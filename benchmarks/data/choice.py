@@ -41,9 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--train-images", type=int, help="only the first so many training images")
     parser.add_argument("--test-images", type=int, help="only the first so many test images")
+    parser.add_argument(
+        "--validation-images",
+        type=int,
+        help="test on so many of the training part, its last, which are not trained on: to choose by",
+    )
 
 
 def choose(options: argparse.Namespace) -> Source:
     """The data those options name."""
     place = Place(options.data_root, options.download, options.cache)
-    return load(options.data, place).first(train=options.train_images, test=options.test_images)
+    source = load(options.data, place)
+    if options.validation_images is not None:
+        source = source.validating(options.validation_images)
+    return source.first(train=options.train_images, test=options.test_images)

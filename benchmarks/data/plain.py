@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from benchmarks.data.source import Labelled, Part, Source
+from benchmarks.data.source import Labelled, Part, Pictures
 from scalegroup import ScaleGroupError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plain(Source):
-    """Pictures in [0, 255] on black, divided by 255; there is size 1 only.
+class Plain(Pictures):
+    """Pictures divided by 255; there is size 1 only."""
 
-    Args:
-        train, test: the pictures of the two parts, disjoint.
-    """
-
-    train: Labelled
-    test: Labelled
     sizes: tuple[float, ...] = (1.0,)
     background: float = 0.0
     recipe: str = "the pictures as they are, divided by 255"
@@ -30,6 +24,3 @@ class Plain(Source):
             )
         pictures = self.train if part == "train" else self.test
         return Labelled(pictures.images.float() / 255, pictures.labels)
-
-    def first(self, *, train: int | None = None, test: int | None = None) -> Plain:
-        return replace(self, train=self.train.first(train, "train"), test=self.test.first(test, "test"))

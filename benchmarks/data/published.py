@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 
@@ -49,6 +50,14 @@ class MnistLargeScale(Source):
     def first(self, *, train: int | None = None, test: int | None = None) -> MnistLargeScale:
         """See `Source`; numbers larger than a file has are refused when it is read."""
         return replace(self, limits=(train, test))
+
+    def validating(self, count: int) -> NoReturn:
+        """They have validation images of the training size only."""
+        raise ScaleGroupError(
+            f"{count} validation images of the published files",
+            expected="a data set whose validation images can be had at every size",
+            mend="choose by --data mnist, which is drawn",
+        )
 
     def _find(self, part: Part, tag: str) -> Path:
         # a training file also holds the test images of its own size

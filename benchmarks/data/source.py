@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor
 
 from benchmarks.data import cache
 from benchmarks.data.recipe import BACKGROUND, RECIPE, large_scale, size_range
 from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup.errors import check_integer
 
 Part = Literal["train", "test"]
 
@@ -69,18 +70,46 @@ class Source(ABC):
     def first(self, *, train: int | None = None, test: int | None = None) -> Source:
         """The same with the first images of each part only; None keeps all."""
 
+    @abstractmethod
+    def validating(self, count: int) -> Source:
+        """To choose by: the last images of the training part in place of the test part, which is not looked at."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn(Source):
-    """Images drawn by the recipe from small pictures in [0, 255] on black.
+class Pictures(Source):
+    """A data set of small pictures in [0, 255] on black.
 
     Args:
-        train, test: the pictures of the two parts, disjoint.
-        cache: folder that keeps what was drawn; None: draw every time.
+        train, test: the two parts, disjoint.
     """
 
     train: Labelled
     test: Labelled
+
+    def first(self, *, train: int | None = None, test: int | None = None) -> Self:
+        return replace(self, train=self.train.first(train, "train"), test=self.test.first(test, "test"))
+
+    def validating(self, count: int) -> Self:
+        """Raises `ScaleGroupError` unless some images are left to train on."""
+        left = len(self.train.labels) - check_integer("validation images", count, at_least=1)
+        if left < 1:
+            raise ScaleGroupError(
+                f"{count} validation images",
+                expected=f"fewer than the {len(self.train.labels)} of the training part",
+                mend="pass another --validation-images",
+            )
+        last = Labelled(self.train.images[left:], self.train.labels[left:])
+        return replace(self, name=f"{self.name}-validation", train=self.train.first(left, "train"), test=last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Pictures):
+    """Images drawn by the recipe.
+
+    Args:
+        cache: folder that keeps what was drawn; None: draw every time.
+    """
+
     cache: Path | None = None
 
     def draw(self, part: Part, size: float) -> Labelled:
@@ -103,6 +132,3 @@ class Drawn(Source):
             "pictures": cache.checksum(pictures.images, pictures.labels),
         }
         return Labelled(*cache.cached(self.cache, wanted, draw))
-
-    def first(self, *, train: int | None = None, test: int | None = None) -> Drawn:
-        return replace(self, train=self.train.first(train, "train"), test=self.test.first(test, "test"))
