@@ -219,6 +219,13 @@ def test_discretisation_error_falls_with_the_variance() -> None:
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
+def test_amplitudes_of_random_waves_sum_to_one() -> None:
+    """So that a gap is one of the amplitude."""
+    amplitudes = sinusoids(0, 5, 1.0).amplitudes
+    torch.testing.assert_close(amplitudes.sum(1), torch.ones(4, dtype=torch.float64))
+    assert (amplitudes > 0).all()
+
+
 def jets(images: Sinusoids, sigma: float, *, factor: float = 1.0) -> Tensor:
     """(Lξ, Lη, Lξξ, Lξη, Lηη) of the layer at the centre pixel of images that hold its filters: `[batch, 5]`."""
     size = 2 * KERNEL.reach(sigma) + 1

@@ -28,7 +28,7 @@ class _Random(torch_nn.Module):
 
 class _Infinite(torch_nn.Module):
     def forward(self, images):
-        return images / 0
+        return 1 / (images - images[:1, :, :1, :1])  # at one pixel of one image
 
 
 class _SteepRoot(torch_nn.Module):

@@ -133,7 +133,7 @@ def test_help_names_every_output_type_and_every_exit_status(capsys):
     with pytest.raises(SystemExit):
         main(["check", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert all(name in said for name in OUTPUT_TYPES)
+    assert all(name in said for name in (*OUTPUT_TYPES, "package.module:factory"))
     assert all(f"{status} {decision}" in said for decision, status in STATUS.items())
 
 
@@ -231,7 +231,7 @@ def test_json_is_written_for_any_reader(tmp_path):
 @pytest.mark.parametrize("factory", ["smaller:net", "smaller:fields"])
 def test_command_prints_the_budget_draws_it_and_writes_its_verdict_as_json(factory, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    paths = [tmp_path / name for name in ("budget.png", "verdict.json")]
+    paths = [tmp_path / name for name in ("budget.svg", "verdict.json")]
     assert run(factory, "--figure", str(paths[0]), "--json", str(paths[1])) == 0
     assert "error budget for scaling by 1.414" in capsys.readouterr().out
     verdict = json.loads(paths[1].read_text(encoding="utf-8"))
@@ -239,6 +239,8 @@ def test_command_prints_the_budget_draws_it_and_writes_its_verdict_as_json(facto
     assert {"curves", "channels", "layers", "budget", "reason"} <= set(verdict)
     assert {"family", "errors", "explained", "slope", "limit", "verdict", "visible"} <= set(verdict["curves"][0])
     assert sorted(tmp_path.iterdir()) == paths
+    drawn = paths[0].read_text(encoding="utf-8")
+    assert all(f"<!-- {source} -->" in drawn for source in (*verdict["budget"]["sources"], "observed"))
 
 
 @pytest.mark.usefixtures("asked")

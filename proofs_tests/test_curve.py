@@ -15,7 +15,7 @@ from torch import nn as torch_nn
 from proofs_tests.comparison import ROUNDING as TOLERANCE
 from proofs_tests.judged import box, centre, curve, ours
 from proofs_tests.networks import G
-from scalegroup import Background, Reflect, ScaleWindow, nn
+from scalegroup import Background, Mean, Reflect, ScaleWindow, nn
 from scalegroup.testing import EQUIVARIANT, NOT_DECIDED, NOT_EQUIVARIANT, Family, families
 from scalegroup.testing.certificate import explained_by_sampling, lifted, lifting_gap, lipschitz
 from scalegroup.testing.curves import ROUNDING, SMALL, _Bench, _curve, _Point
@@ -307,6 +307,19 @@ def linear(window, outputs=2, scale=1.0):
     with torch.no_grad():
         net[1].coefficients.mul_(scale)
     return net
+
+
+def test_sampling_explains_of_the_pooled_output_as_much_as_that_depends_on_lifted_samples():
+    """The mean over scale is less steep than the steepest scale channel."""
+    net = ours(window=ScaleWindow(G, 1.0, 3), widths=(3,), pooling=Mean()).double()
+    family, element, images = families(35, G.ratio)[0], G.element(1), families(35, 1.0)[0].sample(35)[:2]
+    bounds = []
+    for module, layers in ((net, net), (partial(net.field, pooled=False), nn.Sequential(*before_pooling(net)))):
+        known = explained_by_sampling(module, size=35, in_channels=1)
+        gap = lifting_gap(net, family.images[0], 1.0, G.ratio)
+        bounds.append(known(family, element, 1, 0))
+        assert bounds[-1] == pytest.approx(lipschitz(layers, lifted(layers, images, net.window)) * gap)
+    assert bounds[0] < bounds[1]
 
 
 def test_the_lipschitz_constant_grows_with_the_weights_and_is_that_of_the_steepest_output():

@@ -227,6 +227,26 @@ class Relabels(nn.Pointwise):
         return super().forward(field).on_runs(lambda run: run.maps * (1 + field.window.first))
 
 
+class Stubborn(nn.Mix):
+    """It heeds a setting as it was in its first call."""
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, type)
+        self.gain = 2.0
+        self._kept: float | None = None
+
+    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
+        self._kept = self._kept or self.gain
+        return self._kept * super().maps(maps, samples_per_sigma)
+
+
+class Unmoved(nn.ReLU):
+    """It says that its scale channels begin at σ₀ = 1, whatever it was given."""
+
+    def forward(self, field: ScaleField) -> ScaleField:
+        return replace(super().forward(field), window=replace(field.window, first=0))
+
+
 @pytest.mark.parametrize(
     "layer, law",
     [
@@ -238,6 +258,8 @@ class Relabels(nn.Pointwise):
         (Forgetful, "copies are the same"),
         (OneScaleOnly, "commutes with scaling"),
         (Relabels, "relabelling is exact"),
+        (Stubborn, "remembers nothing"),
+        (Unmoved, "relabelling is exact"),
     ],
 )
 def test_wrong_layers_are_refused_by_the_law_they_break(layer: type[nn.Layer], law: str) -> None:

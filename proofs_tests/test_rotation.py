@@ -289,6 +289,12 @@ def test_lifting_commutes_with_quarter_turns_and_does_not_mix_features(
         assert not torch.equal(turned.channel(0), lifted.rotate(C4.element(turns - 2)).channel(0))  # the control
     with pytest.raises(ScaleGroupError, match="quarter turns"):
         lifted.rotate(RotationGroup(8).element(1))
+    for first in (0, 1):  # without the last column, and without the first
+        off = lifted.grids.map(
+            lambda grid, n=first: replace(grid, x=replace(grid.x, first=grid.x.first + n, length=grid.x.length - 1))
+        )
+        with pytest.raises(ScaleGroupError, match="about the centre"):
+            lifted.crop(off).rotate(C4.element(1))
 
 
 # -- networks ----------------------------------------------------------------------------------------------------------
@@ -551,6 +557,15 @@ def test_finer_rotations_are_measured_and_fall_with_the_order_and_with_the_sampl
     assert rotation_error(plain_cnn((16, 16)).double().eval(), quarter) > 0.5  # the control
     with pytest.raises(ScaleGroupError, match="class scores"):
         rotation_error(torch.nn.ReLU(), quarter)
+
+
+def test_rotation_error_is_of_the_images_that_are_given() -> None:
+    def beside_the_centre(images: Tensor) -> Tensor:
+        return images[:, :, 16, 20]
+
+    blob = Blobs(torch.ones(1, 1), torch.full((1, 1), 3.0), torch.zeros(1, 1, 2))
+    assert rotation_error(beside_the_centre, 1.0, images=blob, size=33) <= TOLERANCE  # which no rotation changes
+    assert rotation_error(beside_the_centre, 1.0, size=41) > 0.1
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

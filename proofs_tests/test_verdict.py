@@ -1,6 +1,7 @@
 """Verdicts: what is not equivariant is refused, whatever it hides behind, and what is, is accepted."""
 
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -260,6 +261,44 @@ def test_a_module_of_one_size_is_shown_pictures_of_that_size():
         check_module(OneSize(), ROOT, powers=[1], size=137)
     blurred = Function(lambda x: centre(box(5)(x)))
     assert check_module(blurred, ROOT, powers=[1], size=137, fixed_size=True).decision == NOT_EQUIVARIANT
+
+
+def test_pictures_of_one_size_show_all_that_there_is_at_every_resolution():
+    peaks, edges = [], []
+
+    def seen(x):
+        if x.any():
+            peaks.append(x.abs().amax((1, 2, 3)).min().item())
+            edges.append(x[..., 0, :].abs().max().item())
+        return centre(x)
+
+    assert check_module(Function(seen), ROOT, powers=[2], size=193, fixed_size=True).passed
+    assert min(peaks) > 0.1
+    assert max(edges) < 1e-3
+
+
+def test_the_background_is_that_of_the_network_unless_another_is_given():
+    class Within(torch_nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = ours(boundary=Background(-0.76))
+
+        def forward(self, pictures):
+            corners.extend(pictures[:, 0, 0, 0].tolist())
+            return self.net(pictures)
+
+    for options, background in (({}, -0.76), ({"background": 0.5}, 0.5)):
+        corners = []
+        check_module(Within(), ROOT, powers=[1], size=35, budget=False, **options)
+        assert corners == pytest.approx([background] * len(corners), abs=1e-3)
+
+
+def test_the_budget_is_of_pictures_of_the_same_size_and_background(monkeypatch):
+    asked = {}
+    module = sys.modules["scalegroup.testing.check_module"]
+    monkeypatch.setattr(module, "error_budget", lambda *_, **options: asked.update(options))
+    check_module(ours(boundary=Background(0.25)), ROOT, powers=[1], size=35)
+    assert asked == {"size": 35, "background": 0.25}
 
 
 def test_features_of_a_weight_take_their_factor():

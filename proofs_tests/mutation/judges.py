@@ -184,7 +184,9 @@ class Judges:
         for node in ast.walk(tree):
             if isinstance(node, ast.If) and node.lineno <= line <= (node.test.end_lineno or line):
                 first |= here.get(node.body[0].lineno, set())
-        found = (set().union(*(here[n] for n in lines if n in here)) for lines in scopes(tree, line))
+        # a test in which a module happens to be imported says nothing of what runs then
+        told = {n: tests for n, tests in here.items() if in_function(tree, n)}
+        found = (set().union(*(told[n] for n in lines if n in told)) for lines in scopes(tree, line))
         others = next(filter(None, found), set()) - first
         chosen: list[str] = []
         for tests, part in ((first, budget / 2), (others, budget), (first, budget)):
