@@ -17,6 +17,9 @@ from scalegroup.errors import ScaleGroupError
 class Boundary(ABC):
     """How an image continues outside its border."""
 
+    is_constant = False
+    """Whether the world outside is the same everywhere."""
+
     @abstractmethod
     def source(self, positions: np.ndarray, size: int) -> np.ndarray:
         """The pixel of an axis of `size` that each position takes its value from; -1 for what `constant` says."""
@@ -40,6 +43,8 @@ class Boundary(ABC):
 @dataclass(frozen=True)
 class Zero(Boundary):
     """Zeros outside, an edge wherever the image is not zero there: here as the control that tests must catch."""
+
+    is_constant = True
 
     def source(self, positions: np.ndarray, size: int) -> np.ndarray:
         return np.where((positions >= 0) & (positions < size), positions, -1)

@@ -44,6 +44,7 @@ class ScaleField:
         window: which scale channels these are, by physical σ₀.
         grids: where the samples lie, one grid per scale channel (one in all, once pooled over scale).
         power: the image has been scaled by γ^power, by relabelling, since it was lifted.
+        live: beyond these samples all maps are as they are at the border of these; None: nothing is known of them.
 
     Raises `ScaleGroupError` if the parts do not fit together.
     """
@@ -53,6 +54,7 @@ class ScaleField:
     window: ScaleWindow
     grids: Grids
     power: int = 0
+    live: Grids | None = None
 
     def __post_init__(self) -> None:
         check_instance("type", self.type, FieldType, mend="use FieldType.scalars(size)")
@@ -191,9 +193,9 @@ class ScaleField:
             matrix = self.type.rotation.matrix(rotation)
             turned = tuple(einsum(matrix.to(maps), maps, "o i, b i y x -> b o y x") for maps in turned)
         if rotation.quarter_turns % 2 == 0:
-            return replace(self, maps=turned)
+            return replace(self, maps=turned, live=None)
         grids = self.grids.map(lambda grid: replace(grid, y=grid.x, x=grid.y))
-        return replace(self, maps=turned, grids=replace(grids, size=grids.size[::-1]))
+        return replace(self, maps=turned, grids=replace(grids, size=grids.size[::-1]), live=None)
 
     def restrict(self, window: ScaleWindow) -> ScaleField:
         """The field in the scale channels of another window: those that both have. Others are undefined, and not there.
@@ -214,19 +216,20 @@ class ScaleField:
             for run in self.runs
             if run.start < stop and start < run.stop
         ]
-        return replace(self, maps=tuple(maps), window=shared, grids=self.grids.select(start, stop))
+        live = None if self.live is None else self.live.select(start, stop)
+        return replace(self, maps=tuple(maps), window=shared, grids=self.grids.select(start, stop), live=live)
 
     def crop(self, grids: Grids) -> ScaleField:
-        """The samples of other grids, all of which must be held. Raises `ScaleGroupError` if they are not."""
+        """The samples of other grids, all of which must be held, or known. Raises `ScaleGroupError` if they are not."""
         if grids.grids == self.grids.grids:
             return self
-        if not self.grids.contains(grids):
+        if not self.knows(grids):
             raise ScaleGroupError(
                 f"{self!r}",
                 expected=f"at least the samples {grids.grids[0]}, and so on",
                 mend="let the plan choose what is held: call the network on images, or make `needs` say all",
             )
-        maps = []
+        maps: list[Tensor] = []
         for run in self.runs:
             wanted = grids.grids[run.start : run.stop]
             if all(grid is wanted[0] or grid == wanted[0] for grid in wanted):
@@ -234,14 +237,29 @@ class ScaleField:
             else:
                 channels = run.maps.split(self.batch)
                 maps += [run.grid.crop(channel, grid) for channel, grid in zip(channels, wanted, strict=True)]
-        return replace(self, maps=tuple(maps), grids=grids)
+        field = replace(self, maps=tuple(maps), grids=grids)
+        if len(maps) == len(self.maps) > len(grids.runs) and not self.grids.contains(grids):
+            joined = [
+                torch.cat([run.maps for run in field.runs if start <= run.start < stop]) for start, stop in grids.runs
+            ]
+            return replace(field, maps=tuple(joined))  # one call for all channels that have become alike
+        return field
+
+    def knows(self, grids: Grids) -> bool:
+        """Whether these samples are held, or as those at the border of what is."""
+        if self.live is not None:
+            grids = grids.map(Grid.within_reach, self.live)
+        return self.grids.contains(grids)
 
     def on_runs(
         self, function: Callable[[Run], Tensor], *, type: FieldType | None = None, grids: Grids | None = None
     ) -> ScaleField:
-        """The field whose maps are a function of each run's, of another type and on other grids where given."""
+        """The field whose maps are a function of each run's, of another type and on other grids where given.
+
+        What is beyond its samples is not known.
+        """
         maps = tuple(function(run) for run in self.runs)
-        return replace(self, maps=maps, type=type or self.type, grids=grids or self.grids)
+        return replace(self, maps=maps, type=type or self.type, grids=grids or self.grids, live=None)
 
     def __repr__(self) -> str:
         shapes = dict.fromkeys(f"{rows}×{columns}" for rows, columns in (grid.shape for grid in self.grids.grids))

@@ -77,6 +77,11 @@ class Axis:
         first = max(self.first, other.first)
         return Axis(first, int(min(self.stop, other.stop) - first))
 
+    def within_reach(self, other: Axis) -> Axis:
+        """The samples that both have; where there are none, the other's that is nearest."""
+        first = min(max(self.first, other.first), other.stop - 1)
+        return Axis(first, int(max(min(self.stop, other.stop), first + 1) - first))
+
     def contains(self, other: Axis) -> bool:
         """Whether the other's samples are all among these."""
         return self.first <= other.first and other.stop <= self.stop and (self.first - other.first) % 1 == 0
@@ -129,6 +134,10 @@ class Grid:
         """The samples that both have."""
         return Grid(self.y.intersection(other.y), self.x.intersection(other.x), self.samples_per_sigma)
 
+    def within_reach(self, other: Grid) -> Grid:
+        """The samples that both have; along an axis where there are none, the other's nearest."""
+        return Grid(self.y.within_reach(other.y), self.x.within_reach(other.x), self.samples_per_sigma)
+
     def contains(self, other: Grid) -> bool:
         """Whether the other's samples are all among these."""
         same = self.samples_per_sigma == other.samples_per_sigma
@@ -143,16 +152,22 @@ class Grid:
         return Grid(self.y.halfway(), self.x.halfway(), self.samples_per_sigma * 2)
 
     def crop(self, maps: Tensor, part: Grid) -> Tensor:
-        """The samples `part` out of a tensor `[..., y, x]` that holds this grid.
+        """The samples `part` out of a tensor `[..., y, x]` that holds this grid; beyond it what is at its border.
 
         By padding with negative numbers: the gradient of a slice forgets the memory format (channels-last).
         """
-        margins = [
+        seen = part.within_reach(self)
+        inner, outer = self._margins(seen), seen._margins(part)
+        maps = F.pad(maps, inner) if any(inner) else maps
+        return F.pad(maps, outer, mode="replicate") if any(outer) else maps
+
+    def _margins(self, part: Grid) -> list[int]:
+        """How many samples more another grid has, left, right, above and below."""
+        return [
             int(margin)
             for held, kept in ((self.x, part.x), (self.y, part.y))
             for margin in (held.first - kept.first, kept.stop - held.stop)
         ]
-        return F.pad(maps, margins) if any(margins) else maps
 
 
 @dataclass(frozen=True)

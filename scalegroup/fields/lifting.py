@@ -8,7 +8,7 @@ so the lifting's error is the only one that scaling sees (`scalegroup.testing.li
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ SAMPLES_PER_SIGMA = 2**-0.5
 """The default g, from the table of `python -m benchmarks covariance`."""
 
 _REACH = 9.0  # in σ: beyond, a Gaussian is below the rounding of float64
+_LEFT = 1e-13  # of a weight: what the sinc's tails may leave, which reach across any image
 _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred times as much
+_FAR = 1e9  # pixels: no image is so large
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -34,6 +36,10 @@ class LiftingKernel(ABC):
     @abstractmethod
     def rows(self, offsets: np.ndarray, sigma: float) -> np.ndarray:
         """The weights of pixels at `offsets` `[rows, pixels]` from the positions; σ in pixels."""
+
+    def reach(self, sigma: float) -> float:
+        """How far from a position weights go on, in pixels; σ in pixels as well."""
+        return _REACH * sigma
 
     @abstractmethod
     def error(self, frequency: np.ndarray, sigma: float) -> np.ndarray:
@@ -67,6 +73,10 @@ class BandLimited(LiftingKernel):
             cut = np.exp(-1j * math.pi * offsets) * wofz(-b + 1j * a)
             weights = weights - math.exp(-(a**2)) * cut.real
         return weights / (math.sqrt(2 * math.pi) * sigma)
+
+    def reach(self, sigma: float) -> float:
+        """See `LiftingKernel`."""
+        return super().reach(sigma) if math.exp(-((math.pi * sigma) ** 2) / 2) <= _LEFT else math.inf
 
     def error(self, frequency: np.ndarray, sigma: float) -> np.ndarray:
         """See `LiftingKernel`. Here k̂ is ĝ up to π and 0 above, where ω is taken for its alias.
@@ -119,6 +129,10 @@ class Sampling(ABC):
     @abstractmethod
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
         """The whole image, of rows × columns pixels, on the grids of channels of these σ₀ in pixels."""
+
+    @abstractmethod
+    def live(self, grids: Grids) -> Grids:
+        """Beyond which samples nothing is seen but the world outside, on grids like these."""
 
     @abstractmethod
     def matrix(self, axis: Axis, spacing: float, sigma: float, size: int, boundary: Boundary) -> np.ndarray:
@@ -180,6 +194,15 @@ class SelfSimilar(Sampling):
         centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
         return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
+    def live(self, grids: Grids) -> Grids:
+        def of(grid: Grid, spacing: float) -> Grid:
+            reach = self.kernel.reach(self.smoothed * grid.samples_per_sigma * spacing)
+            halves = [min((length - 1) / 2 + reach, _FAR) / spacing for length in grids.size]
+            y, x = (Axis.within(math.ceil(half)) for half in halves)
+            return Grid(y, x, grid.samples_per_sigma)
+
+        return replace(grids, grids=tuple(map(of, grids.grids, grids.spacings)))
+
     def matrix(self, axis: Axis, spacing: float, sigma: float, size: int, boundary: Boundary) -> np.ndarray:
         positions = axis.positions * spacing + (size - 1) / 2
         whole = size + _REACH * sigma  # no tail is touched as long as it may be within the image
@@ -203,6 +226,9 @@ class ImageGrid(Sampling):
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
         return Grids.of_pixels(size, sigmas)
+
+    def live(self, grids: Grids) -> Grids:
+        return grids.canvas().map(lambda grid: grid.dilated(1))
 
     def matrix(self, axis: Axis, spacing: float, sigma: float, size: int, boundary: Boundary) -> np.ndarray:
         positions = np.rint(axis.positions * spacing + (size - 1) / 2).astype(int)[:, None]

@@ -118,6 +118,11 @@ def _normalised_stencils(kernel: Kernel, sigma: float) -> np.ndarray:
     return jet.normalisation(sigma)[:, None, None] * kernel.stencils
 
 
+def _channels_last(maps: Tensor) -> Tensor:
+    """In that memory format; within torch.func there is no choice."""
+    return maps if is_transformed(maps) else maps.contiguous(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True)
 class BlurThenStencil(Kernel):
     """One separable blur `[n]`, then one small convolution, whose weights are a fixed linear function of stencils."""
@@ -134,7 +139,9 @@ class BlurThenStencil(Kernel):
             fused = torch.einsum("oij,jvu->oivu", coefficients, stencils)
         if maps.is_meta or not torch.is_autocast_enabled(maps.device.type):
             blurred = blurred.to(coefficients.dtype)
-        return F.conv2d(blurred, fused, offset, stride=stride)
+        result = F.conv2d(blurred, fused, offset, stride=stride)
+        # of a single input it comes in the other format, and would be kept in both
+        return result if result.dtype == torch.float64 else _channels_last(result)
 
     def multiply_adds(
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
@@ -149,9 +156,7 @@ class BlurThenStencil(Kernel):
             along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
             return along_y @ maps @ along_x.mT
         taps, channels = _taps_like(self, sigma, smoothed, like=maps), maps.shape[1]
-        maps = maps.to(taps.dtype)
-        if not is_transformed(maps):  # within torch.func there is no choice; else others are several times slower
-            maps = maps.contiguous(memory_format=torch.channels_last)
+        maps = _channels_last(maps.to(taps.dtype))  # others are several times slower
         rows = F.conv2d(maps, taps[:, None].expand(channels, 1, -1, 1), groups=channels)
         return F.conv2d(rows, taps.expand(channels, 1, 1, -1), groups=channels)
 

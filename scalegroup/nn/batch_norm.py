@@ -80,6 +80,9 @@ class BatchNorm(Layer):
         """The statistics domain as well as what is wanted."""
         return wanted.map(Grid.union, self.domain(canvas))
 
+    def live(self, live: Grids) -> Grids:
+        return live
+
     def domain(self, canvas: Grids) -> Grids:
         """The samples that statistics are taken of."""
         if self.half_width == float("inf"):

@@ -28,7 +28,7 @@ class Parallel(Layer):
         needed = [layer.needs(part, canvas) for _, layer, part in self.of_each(wanted)]
         return reduce(lambda a, b: a.map(Grid.union, b), needed)
 
-    def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
+    def steps(self, wanted: Any, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
         for key, layer, part in self.of_each(wanted):
             yield from layer.steps(part, canvas, f"{name or type(self).__name__}{key}.{type(layer).__name__}")
 
@@ -79,6 +79,11 @@ class Branches(Parallel):
 
     def of_each(self, wanted: Grids) -> Iterable[tuple[str, Layer, Grids]]:
         return [(f"[{number}]", branch, wanted) for number, branch in enumerate(self.within)]
+
+    def live(self, live: Grids) -> Grids | None:
+        """The union of what is live of the branches."""
+        seen = [branch.live(live) for branch in self.within]
+        return None if None in seen else reduce(lambda a, b: a.map(Grid.union, b), seen)
 
     def canvas(self, canvas: Grids) -> Grids:
         """See `Layer`. Raises `ScaleGroupError` if the branches sample it differently."""

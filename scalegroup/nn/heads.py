@@ -1,6 +1,7 @@
 """Several ends of one network."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -38,7 +39,8 @@ class Heads(Parallel):
         return {name: head(field) if wanted is None else head.run(field, wanted[name]) for name, head in heads}
 
     def run(self, field: ScaleField, wanted: Any) -> Any:
-        return self(field, wanted=wanted)
+        needed = field.crop(self.needs(wanted, field.grids.canvas()))
+        return self(replace(needed, live=None), wanted=wanted)
 
     def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
         return [(f".{name}", head, wanted[name]) for name, head in self.heads.items()]

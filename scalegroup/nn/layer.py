@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +15,8 @@ from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.planning.plan import Step
+
+_WORTH = 0.75  # of the samples of a scale channel
 
 
 class Layer(nn.Module, ABC):
@@ -58,7 +62,8 @@ class Layer(nn.Module, ABC):
         Raises `ScaleGroupError` if that does not suffice: the layer needs more than it says.
         """
         self.check_input(field)
-        result = self(field.crop(self.needs(wanted, field.grids.canvas())))
+        needed = field.crop(self.needs(wanted, field.grids.canvas()))
+        result = self(replace(needed, live=None))
         if not result.grids.contains(wanted):
             raise ScaleGroupError(
                 f"{type(self).__name__} giving {[grid.shape for grid in result.grids.grids]} samples",
@@ -67,8 +72,24 @@ class Layer(nn.Module, ABC):
             )
         return result.crop(wanted)
 
-    def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
-        """What is computed for the samples `wanted`, as a plan shows it: a step for every layer within."""
+    def run_live(self, field: Any, wanted: Any, live: Grids | None, **options: Any) -> Any:
+        """As `run`, but no more of the samples `wanted` than the output's `live` ones, where these are known.
+
+        Beyond them it is as at their border, and `ScaleField.crop` gives more where a layer needs them.
+        """
+        if live is None:
+            return self.run(field, wanted, **options)
+        return replace(self.run(field, live_part(wanted, live), **options), live=live)
+
+    def live(self, live: Grids) -> Grids | None:
+        """Beyond which samples the output is as at their border, where the input is so beyond `live`; None: unknown."""
+        return None
+
+    def steps(self, wanted: Grids, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
+        """What is computed for the samples `wanted`, as a plan shows it: a step for every layer within.
+
+        `live`: of the input, where that is known.
+        """
         work = [self.multiply_adds(grid) for grid in wanted.grids]
         yield Step(name or type(self).__name__, self.detail(wanted), wanted, self.out_type.size, tuple(work))
 
@@ -116,6 +137,19 @@ class Layer(nn.Module, ABC):
         return f"{size} → {self.out_type.size} features"
 
 
+def live_part(wanted: Grids, live: Grids | None) -> Grids:
+    """The samples of each scale channel that are live, where that saves a quarter of those wanted at least.
+
+    Else all: channels that share a grid are computed together.
+    """
+
+    def of(grid: Grid, seen: Grid) -> Grid:
+        part = grid.within_reach(seen)
+        return part if math.prod(part.shape) <= _WORTH * math.prod(grid.shape) else grid
+
+    return wanted if live is None else wanted.map(of, live)
+
+
 class PerChannel(Layer):
     """A layer that treats every scale channel alike and for itself: `maps` and `reach` are all there is to write.
 
@@ -154,6 +188,11 @@ class PerChannel(Layer):
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         return wanted.map(self._needed)
+
+    def live(self, live: Grids) -> Grids:
+        """As far as a value looks at what is live: the outermost sees what is beyond alone."""
+        seen = live.map(lambda grid: grid.dilated(self.reach(grid.samples_per_sigma) + self.stride - 1))
+        return seen if self.stride == 1 else seen.map(Grid.every_second)
 
     def canvas(self, canvas: Grids) -> Grids:
         return canvas if self.stride == 1 else canvas.map(lambda grid: _with_centre(grid).every_second())

@@ -71,6 +71,10 @@ class Lift(Layer):
         """See `Layer`: of an image nothing more is needed than there is."""
         return self(field, wanted=wanted, **options)
 
+    def live(self, live: Grids) -> Grids | None:
+        """See `Layer`: in a constant world there is nothing more to see far from the image."""
+        return self.sampling.live(self.canvas(live)) if self.boundary.is_constant else None
+
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """All of the image."""
         return canvas
@@ -78,7 +82,7 @@ class Lift(Layer):
     def canvas(self, canvas: Grids) -> Grids:
         return self.sampling.canvas(canvas.size, canvas.sigmas)
 
-    def steps(self, wanted: Grids, canvas: Grids, name: str = "") -> Iterator[Step]:
+    def steps(self, wanted: Grids, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
         rows, columns = canvas.size
         work = [grid.shape[0] * columns * (rows + grid.shape[1]) * self.out_type.size for grid in wanted.grids]
         yield Step(name or "Lift", self.detail(wanted), wanted, self.out_type.size, tuple(work))

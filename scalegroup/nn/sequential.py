@@ -17,7 +17,7 @@ from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.checkpointing import forgetting
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import Layer, live_part
 from scalegroup.planning.plan import Plan, Step
 
 
@@ -102,12 +102,16 @@ class Sequential(Layer):
             canvas = layer.canvas(canvas)
         return canvas
 
-    def steps(self, wanted: Any, canvas: Grids, name: str = "") -> Iterator[Step]:
+    def live(self, live: Grids) -> Grids | None:
+        return self._live(list(self), live)[-1]
+
+    def steps(self, wanted: Any, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
         regions = self._regions(list(self), wanted, canvas)
-        for number, (layer, region) in enumerate(zip(self, regions[1:], strict=True)):
+        seen = self._live(list(self), canvas if isinstance(self.in_type, ImageType) else live)
+        for number, (layer, region, new) in enumerate(zip(self, regions[1:], [*seen[:-1], None], strict=True)):
             inner = f"{name}[{number}]." if name else ""
-            yield from layer.steps(region, canvas, f"{inner}{type(layer).__name__}")
-            canvas = layer.canvas(canvas)
+            yield from layer.steps(live_part(region, new), canvas, f"{inner}{type(layer).__name__}", live)
+            canvas, live = layer.canvas(canvas), seen[number]
 
     @property
     def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -154,7 +158,11 @@ class Sequential(Layer):
             self.check_input(x)
             canvas = x.grids.canvas()
         regions = self._regions(layers, wanted, canvas)
-        todo = [partial(layer.run, wanted=region) for layer, region in zip(layers, regions[1:], strict=True)]
+        seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live)
+        todo = [
+            partial(layer.run_live, wanted=region, live=live)
+            for layer, region, live in zip(layers, regions[1:], [*seen[:-1], None], strict=True)
+        ]
         todo[0] = partial(todo[0], **options)
         if not (self.checkpointing and torch.is_grad_enabled()):
             return _one_after_the_other(todo, x)
@@ -162,6 +170,14 @@ class Sequential(Layer):
         for start in range(0, len(todo), step):
             x = forgetting(partial(_one_after_the_other, todo[start : start + step]), x)
         return x
+
+    @staticmethod
+    def _live(layers: Sequence[Layer], live: Grids | None) -> list[Grids | None]:
+        """What is live of each layer's output."""
+        seen = [live]
+        for layer in layers:
+            seen.append(None if seen[-1] is None else layer.live(seen[-1]))
+        return seen[1:]
 
     @staticmethod
     def _regions(layers: Sequence[Layer], wanted: Any, canvas: Grids) -> list[Any]:
