@@ -82,8 +82,8 @@ class Branches(Parallel):
 
     def live(self, live: Grids) -> Grids | None:
         """The union of what is live of the branches."""
-        seen = [branch.live(live) for branch in self.within]
-        return None if None in seen else reduce(lambda a, b: a.map(Grid.union, b), seen)
+        seen = [part for branch in self.within if (part := branch.live(live)) is not None]
+        return reduce(lambda a, b: a.map(Grid.union, b), seen) if len(seen) == len(self.within) else None
 
     def canvas(self, canvas: Grids) -> Grids:
         """See `Layer`. Raises `ScaleGroupError` if the branches sample it differently."""

@@ -63,7 +63,7 @@ class Layer(nn.Module, ABC):
         """
         self.check_input(field)
         needed = field.crop(self.needs(wanted, field.grids.canvas()))
-        result = self(replace(needed, live=None))
+        result = self(needed if needed.live is None else replace(needed, live=None))
         if not result.grids.contains(wanted):
             raise ScaleGroupError(
                 f"{type(self).__name__} giving {[grid.shape for grid in result.grids.grids]} samples",

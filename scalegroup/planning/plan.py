@@ -1,7 +1,8 @@
 """The plan: which samples every layer computes in every scale channel, and what that takes.
 
-It works backwards from the read-out, through what each layer needs, to the region of the image's world that is lifted.
-On self-similar grids it is the same for all channels.
+It works backwards from the read-out, through what each layer needs, to the region of the image's world that is lifted:
+on self-similar grids the same for all channels. Where that world is constant it goes forwards again, to what is near
+enough to the image to differ from it (`Layer.live`).
 """
 
 import math
