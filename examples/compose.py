@@ -13,7 +13,7 @@ def compose(widths: tuple[int, ...], window: ScaleWindow, background: float) -> 
     for depth, width in enumerate(widths):
         if depth:
             layers += [nn.BatchNorm, nn.ReLU]
-        stride = 2 if depth == 2 else 1  # behind it σ is twice the first layer's: every second sample is enough
+        stride = 2 if depth == 1 else 1  # behind the second layer every second sample is enough
         layers.append(partial(nn.JetConv, out_type=width, beta=1.25**depth, stride=stride))
     return nn.Sequential(*layers, nn.ReadOut, nn.ScalePool)
 
