@@ -222,7 +222,8 @@ class _Bench:
         near = replace(near, sigma0=near.sigma0 * finer)
         half = (self.size - 1) / 2 * finer
         if "image boundary" in off:
-            seen = body.plan((1, 1), window=near).steps[0].grids
+            centre = body[0].canvas(Grids.of_pixels((1, 1), near.sigmas))
+            seen = body[1:].needs(body[1:].canvas(centre), centre) if len(body) > 1 else centre
             pairs = zip(seen.grids, seen.spacings, strict=True)
             half = max(half, *(-spacing * axis.first for grid, spacing in pairs for axis in (grid.y, grid.x)))
         size = self.size + 2 * math.ceil(half - (self.size - 1) / 2)
