@@ -45,7 +45,7 @@ _STRATEGIES = {
 
 MIN_GRID_SIGMA = 0.55
 """Samples: a little less than σ of the third layer on every second sample at the default g, so that the second gives no
-others. It has cost no accuracy, while the first two layers are most of the work."""
+others: that halves the work. In the runs that were compared it cost no more accuracy than another seed does."""
 
 NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
 """What None cannot say."""
