@@ -223,7 +223,8 @@ class ScaleField:
         """The samples of other grids, all of which must be held, or known. Raises `ScaleGroupError` if they are not."""
         if grids.grids == self.grids.grids:
             return self
-        if not self.knows(grids):
+        held = self.grids.contains(grids)
+        if not (held or self.knows(grids)):
             raise ScaleGroupError(
                 f"{self!r}",
                 expected=f"at least the samples {grids.grids[0]}, and so on",
@@ -238,7 +239,7 @@ class ScaleField:
                 channels = run.maps.split(self.batch)
                 maps += [run.grid.crop(channel, grid) for channel, grid in zip(channels, wanted, strict=True)]
         field = replace(self, maps=tuple(maps), grids=grids)
-        if len(maps) == len(self.maps) > len(grids.runs) and not self.grids.contains(grids):
+        if not held and len(maps) > len(grids.runs):
             joined = [
                 torch.cat([run.maps for run in field.runs if start <= run.start < stop]) for start, stop in grids.runs
             ]

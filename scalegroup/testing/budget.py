@@ -25,7 +25,7 @@ from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.kernels import SampledDerivatives
 from scalegroup.testing.closed_form import ContinuousImage
 from scalegroup.testing.equivariance import object_images, signal_normalised
-from scalegroup.testing.networks import background_of, central, chain_of, kernel_layers, on_pixels
+from scalegroup.testing.networks import background_of, central, chain_of, kernel_layers, needed_in_the_centre, on_pixels
 
 SOURCES = ("rounding", "discretisation", "sampling", "image boundary", "scale boundary")
 """In the order in which they are switched off; discretisation on the image's own grid only."""
@@ -192,8 +192,8 @@ class _Bench:
         changing = tuple(source for source in off if source != "scale boundary" or body.across_scale)
         if changing not in self.seen:
             alone = {"sampling", "image boundary"} & set(off)  # then each channel has samples of its own
-            every = range(window.channels)
-            runs = [self._run(body, window, channels, off) for channels in ([[n] for n in every] if alone else [every])]
+            whole = range(window.channels)
+            runs = [self._run(body, window, channels, off) for channels in ([[n] for n in whole] if alone else [whole])]
             self.seen[changing] = [torch.cat(values, dim=2) for values in zip(*runs, strict=True)]
         rows = self.seen[changing]  # [images, feature, scale]
         before, after = ([pair[side] for pair in self.pairs] for side in (0, 1))
@@ -222,8 +222,7 @@ class _Bench:
         near = replace(near, sigma0=near.sigma0 * finer)
         half = (self.size - 1) / 2 * finer
         if "image boundary" in off:
-            centre = body[0].canvas(Grids.of_pixels((1, 1), near.sigmas))
-            seen = body[1:].needs(body[1:].canvas(centre), centre) if len(body) > 1 else centre
+            seen = needed_in_the_centre(body, (1, 1), near.sigmas)
             pairs = zip(seen.grids, seen.spacings, strict=True)
             half = max(half, *(-spacing * axis.first for grid, spacing in pairs for axis in (grid.y, grid.x)))
         size = self.size + 2 * math.ceil(half - (self.size - 1) / 2)

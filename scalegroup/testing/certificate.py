@@ -13,13 +13,19 @@ from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Grids
 from scalegroup.fields.lifting import SelfSimilar
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.testing.closed_form import Separable
 from scalegroup.testing.curves import Explained
 from scalegroup.testing.lifting_bound import lifting_bound
-from scalegroup.testing.networks import background_of, before_pooling, central, chain_of, networks_in
+from scalegroup.testing.networks import (
+    background_of,
+    before_pooling,
+    central,
+    chain_of,
+    needed_in_the_centre,
+    networks_in,
+)
 from scalegroup.testing.outputs import owner_of
 from scalegroup.testing.pictures import Family, families
 
@@ -137,13 +143,11 @@ def lipschitz(net: nn.Sequential, lifted: ScaleField) -> float:
 
 def lifted(net: nn.Sequential, images: Float[Tensor, "b c y x"], window: ScaleWindow) -> ScaleField:
     """Images on the network's background as its `nn.Lift` gives them: as much as the output in the centre needs."""
-    lift, *layers = chain_of(net)
-    rest = nn.Sequential(*layers)
+    lift = chain_of(net)[0]
     images = images.expand(-1, net.in_type.channels, -1, -1)
     images = images + Background(background_of(net)).constant(images)[:, None, None]
-    canvas = lift.canvas(Grids.of_pixels((images.shape[2], images.shape[3]), window.sigmas))
+    needed = needed_in_the_centre(net, (images.shape[2], images.shape[3]), window.sigmas)
     like = next(iter(net.parameters()), images)
-    needed = rest.needs(rest.canvas(canvas).map(central), canvas)
     return lift.run(images.to(like.device, like.dtype), needed, window=window)
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from scalegroup import nn
 from scalegroup.errors import ScaleGroupError
-from scalegroup.fields.grid import Grid
+from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.lifting import ImageGrid
 
 
@@ -47,6 +48,16 @@ def on_pixels(net: torch.nn.Module) -> bool:
 def kernel_layers(net: torch.nn.Module) -> list[Any]:
     """All layers with a kernel, wherever in a network."""
     return [part for part in net.modules() if hasattr(part, "kernel")]
+
+
+def needed_in_the_centre(net: Any, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
+    """The lifted samples of images of that size that a network's output in the centre depends on."""
+    lift, *layers = chain_of(net)
+    canvas = lift.canvas(Grids.of_pixels(size, sigmas))
+    if not layers:
+        return canvas.map(central)
+    rest = nn.Sequential(*layers)
+    return rest.needs(rest.canvas(canvas).map(central), canvas)
 
 
 def central(grid: Grid) -> Grid:
