@@ -247,6 +247,16 @@ class Unmoved(nn.ReLU):
         return replace(super().forward(field), window=replace(field.window, first=0))
 
 
+class NearSighted(nn.JetConv):
+    """It says that a constant world is seen no further than it reaches less one sample."""
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, type)
+
+    def live(self, live: Grids) -> Grids:
+        return super().live(live).map(lambda grid: grid.dilated(-1))
+
+
 @pytest.mark.parametrize(
     "layer, law",
     [
@@ -260,6 +270,7 @@ class Unmoved(nn.ReLU):
         (Relabels, "relabelling is exact"),
         (Stubborn, "remembers nothing"),
         (Unmoved, "relabelling is exact"),
+        (NearSighted, "what it says of a constant world is so"),
     ],
 )
 def test_wrong_layers_are_refused_by_the_law_they_break(layer: type[nn.Layer], law: str) -> None:

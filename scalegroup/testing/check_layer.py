@@ -129,6 +129,20 @@ class _Bench:
                     "values differ: a layer may look at samples per σ₀ and σ₀ in pixels, not at the window"
                 )
 
+    def what_it_says_of_a_constant_world_is_so(self) -> None:
+        """Of an input that is constant beyond some samples the output is so beyond those that `live` says."""
+        layer = self._layer()
+        near = self._needed(layer)[1].map(lambda grid: grid.around(3.0))
+        seen = layer.live(near) if self.type.over_plane else None
+        if seen is None:
+            return
+        wide = layer.needs(seen.map(lambda grid: grid.dilated(6)), near.canvas())
+        world = replace(self._random(near, seed=10), live=near).crop(wide)
+        whole = layer(replace(world, live=None))
+        part = replace(whole.crop(whole.grids.map(Grid.intersection, seen)), live=seen)
+        known = part.crop(whole.grids)
+        _assert_close(known.maps, whole.maps, "beyond what it says is live the output still changes")
+
     def commutes_with_scaling(self) -> None:
         """What it makes of an image is what it makes, one scale channel further on, of the image scaled by γ."""
         layer, last = self._layer(), self.window.channels
