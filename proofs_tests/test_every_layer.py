@@ -193,11 +193,11 @@ class Forgetful(nn.Mix):
         return self.__dict__ | {"gain": 1.0}
 
 
-class OneScaleOnly(TooNear):
+class OneScaleOnly(nn.Layer):
     """A box of a fixed number of pixels, whatever the scale channel: not what another channel does."""
 
     def __init__(self, type: FieldType) -> None:
-        nn.Layer.__init__(self, type, type)
+        super().__init__(type, type)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         grids = [grid.dilated(reach) for grid, reach in zip(wanted.grids, self._reaches(canvas), strict=True)]
@@ -212,9 +212,6 @@ class OneScaleOnly(TooNear):
     @staticmethod
     def _reaches(grids: Grids) -> list[int]:
         return [max(1, round(3.0 / spacing)) for spacing in grids.spacings]
-
-    def canvas(self, canvas: Grids) -> Grids:
-        return canvas
 
 
 class Relabels(nn.Pointwise):

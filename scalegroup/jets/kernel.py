@@ -17,10 +17,11 @@ from scipy.linalg import convolution_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import constant_result, constant_tensor, is_transformed
+from scalegroup.constants import constant_result, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets import jet
+from scalegroup.jets.blur import blur, channels_last
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,6 @@ def _normalised_stencils(kernel: Kernel, sigma: float) -> np.ndarray:
     return jet.normalisation(sigma)[:, None, None] * kernel.stencils
 
 
-def _channels_last(maps: Tensor) -> Tensor:
-    """In that memory format; within torch.func there is no choice."""
-    return maps if is_transformed(maps) else maps.contiguous(memory_format=torch.channels_last)
-
-
 @dataclass(frozen=True)
 class BlurThenStencil(Kernel):
     """One separable blur `[n]`, then one small convolution, whose weights are a fixed linear function of stencils."""
@@ -141,7 +137,7 @@ class BlurThenStencil(Kernel):
             blurred = blurred.to(coefficients.dtype)
         result = F.conv2d(blurred, fused, offset, stride=stride)
         # of a single input it comes in the other format, and would be kept in both
-        return result if result.dtype == torch.float64 else _channels_last(result)
+        return result if result.dtype == torch.float64 else channels_last(result)
 
     def multiply_adds(
         self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
@@ -155,10 +151,8 @@ class BlurThenStencil(Kernel):
         if maps.dtype == torch.float64:  # no fast depthwise convolution there, while matrix products are
             along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
             return along_y @ maps @ along_x.mT
-        taps, channels = _taps_like(self, sigma, smoothed, like=maps), maps.shape[1]
-        maps = _channels_last(maps.to(taps.dtype))  # others are several times slower
-        rows = F.conv2d(maps, taps[:, None].expand(channels, 1, -1, 1), groups=channels)
-        return F.conv2d(rows, taps.expand(channels, 1, 1, -1), groups=channels)
+        taps = _taps_like(self, sigma, smoothed, like=maps)
+        return blur(maps.to(taps.dtype), taps)
 
 
 @dataclass(frozen=True)
