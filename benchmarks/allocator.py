@@ -10,6 +10,7 @@ import platform
 import sys
 
 NAME = "GLIBC_TUNABLES"
+GIVING_BACK = "glibc.malloc.mmap_threshold=1048576"  # set at all, it does not grow with what is freed
 _SETTING = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592"
 
 
