@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks import data, report, results
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import random_cut
-from benchmarks.networks import add_network_arguments, architectures_for, build
+from benchmarks.networks import add_network_arguments, architectures_for, build, with_finer_channels
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.selection import fit
 from benchmarks.training import train
@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.checkpoint_every is not None:
         check_integer("checkpoint every", options.checkpoint_every, at_least=1)
+    check_integer("finer channels", options.finer_channels, at_least=0)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
     experiments = _experiments(options, source)
@@ -191,7 +192,8 @@ def _run(
         }
         for name, net in experiment.nets.items()
     }
-    evaluations: dict[str, dict[str, Any]] = {name: {} for name in experiment.nets}
+    nets = {name: with_finer_channels(net, options.finer_channels) for name, net in experiment.nets.items()}
+    evaluations: dict[str, dict[str, Any]] = {name: {} for name in nets}
     for name in evaluations:
         seconds[name]["test"] = 0.0
     test_images = 0
@@ -199,7 +201,7 @@ def _run(
         for size in sizes:
             tested_on = draw("test", size)
             test_images = len(tested_on.labels)
-            for name, net in experiment.nets.items():
+            for name, net in nets.items():
                 began = time.perf_counter()
                 evaluations[name][f"{size:.4f}"] = evaluate(
                     net, tested_on.images, tested_on.labels, accelerator=accelerator
@@ -208,11 +210,11 @@ def _run(
 
     if not accelerator.is_main_process:
         return
-    nets, check = experiment.nets, covariance_check()
+    check = covariance_check()
     content = {
         "benchmark": "generalisation",
         "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
-        "network": {name: net.architecture.tell() for name, net in experiment.nets.items()},
+        "network": {name: net.architecture.tell() for name, net in nets.items()},
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
@@ -237,21 +239,20 @@ def _run(
         "seconds": seconds,
         **results.provenance(),
     }
-    written = write_all(experiment, content)
+    written = write_all(nets, content, experiment.folder)
     for table in report.tables.brief(report.families(report.runs_in(content))):
         console.print(table.rich())
     console.print(f"covariance: {check}")
     console.print("wrote " + ", ".join(str(path) for path in written))
 
 
-def write_all(experiment: Experiment, content: dict[str, Any]) -> list[Path]:
+def write_all(nets: dict[str, GaussianDerivativeNet], content: dict[str, Any], folder: Path) -> list[Path]:
     """Weights, figures and `results.json`, each complete or not at all."""
     weights = [
-        save_trained(net, experiment.folder / f"{name}.safetensors", describe(content, name)).path
-        for name, net in experiment.nets.items()
+        save_trained(net, folder / f"{name}.safetensors", describe(content, name)).path for name, net in nets.items()
     ]
-    figures = report.draw(report.families(report.runs_in(content)), experiment.folder)
-    path = experiment.folder / "results.json"
+    figures = report.draw(report.families(report.runs_in(content)), folder)
+    path = folder / "results.json"
     results.save_json(content, path)
     return [path, *figures, *weights]
 

@@ -59,6 +59,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
     parser.add_argument(
+        "--finer-channels",
+        type=int,
+        default=2,
+        help="so many finer scale channels are added once it is trained: all channels have the same weights, "
+        "and objects much smaller than those trained on need them (default: %(default)s)",
+    )
+    parser.add_argument(
         "--grid",
         default="self-similar",
         help="of the scale channels: self-similar, or image, the paper's literal one (default: %(default)s)",
@@ -109,6 +116,18 @@ def build(architecture: Architecture, seed: int) -> GaussianDerivativeNet:
     """The network, with weights drawn from the seed."""
     torch.manual_seed(seed)
     return GaussianDerivativeNet(architecture)
+
+
+def with_finer_channels(net: GaussianDerivativeNet, count: int) -> GaussianDerivativeNet:
+    """The trained network with so many finer scale channels; one of a single channel stays what it is."""
+    check_integer("finer channels", count, at_least=0)
+    window = net.window
+    if count == 0 or window.channels == 1:
+        return net
+    wider = replace(window, first=window.first - count, channels=window.channels + count)
+    result = GaussianDerivativeNet(net.architecture.changed(window=wider)).to(next(net.parameters()).device)
+    result.load_state_dict(net.state_dict())
+    return result.train(net.training)
 
 
 def window_for(window: ScaleWindow, sigma_first: float | None, channels: int | None) -> ScaleWindow:

@@ -153,6 +153,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--sigma-first", "-1"], "sigma first"),
         (["--sigma-single", "0"], "sigma single"),
         (["--channels", "0"], "channels"),
+        (["--finer-channels", "-1"], "finer channels"),
         (["--grid", "none"], "grid 'none'"),
         (["--samples-per-sigma", "0"], "samples_per_sigma"),
         (["--grid", "image", "--samples-per-sigma", "1"], "samples_per_sigma"),
@@ -196,10 +197,27 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     whole = data.digits().window
     trained = {window.first for training, window in seen if training and window.channels > 1}
     assert trained == {whole.first + dropped for dropped in range(4)}
-    assert {window for training, window in seen if not training and window.channels > 1} == {whole}
+    wider = networks.window_for(whole, whole.sigmas[0] / 2, whole.channels + 2)
+    assert {window for training, window in seen if not training and window.channels > 1} == {wider}
     seen.clear()
-    assert run(tmp_path, "--dropped-channels", "0") == 0  # the control
+    assert run(tmp_path, "--dropped-channels", "0", "--finer-channels", "0") == 0  # the control
     assert {window for _, window in seen if window.channels > 1} == {whole}
+
+
+def test_finer_channels_are_added_to_what_was_trained_and_change_no_weight(run, tmp_path):
+    folders = {count: tmp_path / count for count in ("0", "3")}
+    for count, folder in folders.items():
+        assert run(folder, "--finer-channels", count) == 0
+    few, more = (
+        {name: gaussian_derivative_net(weights=folder / f"{name}.safetensors") for name in networks.NETWORKS}
+        for folder in folders.values()
+    )
+    assert same_weights(few["multi_scale"].state_dict(), more["multi_scale"].state_dict())
+    assert more["multi_scale"].window.sigmas[3:] == few["multi_scale"].window.sigmas
+    assert more["single_scale"].window == few["single_scale"].window  # which is compared as what it is
+    shared = few["multi_scale"].window
+    images = data.digits().draw("test", 1.0).images[:2]
+    torch.testing.assert_close(more["multi_scale"](images, window=shared), few["multi_scale"](images))
 
 
 def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatch, tmp_path, capsys):
@@ -272,7 +290,7 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
     monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path / "packed")
     net = gaussian_derivative_net(weights="few-digits")
     assert same_weights(net.state_dict(), weights_in(tmp_path / "run"))
-    assert (net.window.first, net.window.channels, net.architecture.readout) == (-3, 9, SpatialMax())
+    assert (net.window.first, net.window.channels, net.architecture.readout) == (-5, 11, SpatialMax())
     drawn = data.SOURCES["few"](None).draw("test", 1.0)
     content = json.loads((tmp_path / "run" / "results.json").read_text())
     assert Architecture.told(content["network"]["multi_scale"]) == net.architecture
