@@ -8,7 +8,17 @@ from importlib import import_module
 
 from scalegroup import ScaleGroupError
 
-_NAMES = ("compare", "contact-sheet", "covariance", "generalisation", "pack", "report", "speed", "truncation")
+_NAMES = (
+    "compare",
+    "contact-sheet",
+    "covariance",
+    "generalisation",
+    "losses",
+    "pack",
+    "report",
+    "speed",
+    "truncation",
+)
 
 
 def main() -> int:

@@ -20,9 +20,10 @@ def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 
 
 def binary_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """One decision per class, §5's; the mean over images and classes."""
+    """One decision per class, §5's; the mean over images and classes. A label of -1 is none of them."""
     classes = scores.shape[1]
-    targets = F.one_hot(labels, classes).to(scores.dtype) * (1 - smoothing) + smoothing / classes
+    right = labels[:, None] == torch.arange(classes, device=labels.device)
+    targets = right.to(scores.dtype) * (1 - smoothing) + smoothing / classes
     return F.binary_cross_entropy_with_logits(scores, targets)
 
 

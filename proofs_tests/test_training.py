@@ -206,6 +206,8 @@ def test_binary_cross_entropy_is_one_decision_per_class():
     loss = binary_cross_entropy
     torch.testing.assert_close(loss(scores, labels, 0.0), decisions.mean())
     assert loss(scores, labels, 0.1) > loss(scores * 0 + 100 * (yes - 0.5), labels, 0.0)
+    none = torch.full_like(labels, -1)  # no class at all: all of them are decided against
+    torch.testing.assert_close(loss(scores, none, 0.0), -F.logsigmoid(-scores).mean())
     shifted = partial(loss, labels=labels, smoothing=0.0)
     assert not torch.isclose(shifted(scores), shifted(scores + 1))  # the control: cross-entropy does not see a shift
     torch.testing.assert_close(cross_entropy(scores, labels, 0.0), cross_entropy(scores + 1, labels, 0.0))
