@@ -26,7 +26,7 @@ def write_mnist(folder, train=12, test=7):
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, count in (("train", train), ("t10k", test)):
-        images, labels = pictures(count).numpy(), np.arange(count, dtype=np.uint8) % 10
+        images, labels = pictures(count, seed=int(part == "t10k")).numpy(), np.arange(count, dtype=np.uint8) % 10
         (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, count, 28, 28) + images.tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
     return folder

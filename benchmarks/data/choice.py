@@ -10,6 +10,7 @@ from benchmarks.data.digits import digits
 from benchmarks.data.place import Place
 from benchmarks.data.published import mnist_large_scale
 from benchmarks.data.source import Source
+from benchmarks.data.stir import stir_emoji, stir_mnist
 from benchmarks.data.torchvision_sets import KINDS, plain_set, torchvision_set
 from scalegroup import ScaleGroupError
 
@@ -18,6 +19,8 @@ SOURCES: dict[str, Callable[[Place], Source]] = {
     **{name: torchvision_set(name) for name in KINDS},
     **{f"plain-{name}": plain_set(name) for name in KINDS},
     "mnist-large-scale": mnist_large_scale,
+    "stir-emoji": stir_emoji,
+    "stir-mnist": stir_mnist,
 }
 
 

@@ -22,7 +22,9 @@ BACKGROUND = 2 / math.pi * math.atan(0.02 * (0 - 128))  # what black becomes: ab
 _AT_ONCE = 1000  # pictures; bounds the memory of the enlarged ones
 
 
-def large_scale(pictures: Tensor, pixels: int, canvas: int, *, smoothing: float) -> Tensor:
+def large_scale(
+    pictures: Tensor, pixels: int, canvas: int, *, smoothing: float, corners: Tensor | None = None
+) -> Tensor:
     """The recipe: `[n, channel, y, x]` in [0, 255] to `[n, channel, canvas, canvas]` in [-0.763, 0.763].
 
     Args:
@@ -30,18 +32,34 @@ def large_scale(pictures: Tensor, pixels: int, canvas: int, *, smoothing: float)
         pixels: across, after resizing.
         canvas: pixels across of the result.
         smoothing: σ of the discrete Gaussian, in pixels of the result.
+        corners: `[n, 2]`, the upper left ones (y, x) on the canvas; default: centred, or cropped about the centre.
 
     >>> large_scale(torch.zeros(2, 1, 28, 28), 56, 112, smoothing=1.75).shape
     torch.Size([2, 1, 112, 112])
     """
     shrinks = pixels < pictures.shape[-1]
 
-    def draw(some: Tensor) -> Tensor:
-        resized = F.interpolate(some.float(), size=(pixels, pixels), mode="bicubic", antialias=shrinks)
-        placed = _centre(resized.clamp(0, 255), canvas)
+    def draw(some: Tensor, at: Tensor | None) -> Tensor:
+        resized = F.interpolate(some.float(), size=(pixels, pixels), mode="bicubic", antialias=shrinks).clamp(0, 255)
+        placed = _centre(resized, canvas) if at is None else put(resized, canvas, at)
         return 2 / math.pi * torch.atan(0.02 * (_smooth(placed, smoothing) - 128))
 
-    return torch.cat([draw(some) for some in pictures.split(_AT_ONCE)])
+    parts = pictures.split(_AT_ONCE)
+    places = [None] * len(parts) if corners is None else corners.split(_AT_ONCE)
+    return torch.cat([draw(some, at) for some, at in zip(parts, places, strict=True)])
+
+
+def put(images: Tensor, canvas: int, corners: Tensor) -> Tensor:
+    """Each `[channel, y, x]` on black, its upper left corner (y, x) at a place of its own.
+
+    >>> put(torch.ones(1, 1, 1, 1), 2, torch.tensor([[0, 1]])).tolist()
+    [[[[0.0, 1.0], [0.0, 0.0]]]]
+    """
+    placed = images.new_zeros(*images.shape[:2], canvas, canvas)
+    height, width = images.shape[2:]
+    for on, image, (y, x) in zip(placed, images, corners.tolist(), strict=True):
+        on[:, y : y + height, x : x + width] = image
+    return placed
 
 
 def size_range(smallest: float = 0.5, largest: float = 8.0, per_octave: int = 4) -> tuple[float, ...]:
