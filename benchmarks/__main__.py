@@ -17,6 +17,7 @@ _NAMES = (
     "pack",
     "report",
     "speed",
+    "stir",
     "truncation",
 )
 

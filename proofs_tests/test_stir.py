@@ -1,10 +1,15 @@
 """STIR: objects whole and anywhere, thirds that share no digit, published files read as they are."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import data
+from benchmarks import stir as stir_command
+from benchmarks.__main__ import main
 from benchmarks.data import stir
 from proofs_tests.test_data import refused, write_mnist
 
@@ -98,3 +103,52 @@ def test_what_is_missing_or_something_else_is_refused(tmp_path, published):
     refused(lambda: data.load("stir-mnist", data.Place()), "without a folder")
     few = data.load("stir-mnist", data.Place(write_mnist(tmp_path / "few")))
     refused(lambda: few.draw("train", 17), "digits of a class")
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    root = write_mnist(tmp_path, train=1100, test=600)
+    few = ["--mnist", str(root), "--train-images", "2", "--test-images", "2", "--widths", "2", "--epochs", "1", "1"]
+
+    def run_it(*more):
+        monkeypatch.setattr(sys, "argv", ["benchmarks", "stir", *few, "--output", str(tmp_path / "out"), *more])
+        return main()
+
+    return run_it
+
+
+def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(stir_command, "DIRECTIONS", {"up": (range(17, 19), range(33, 35)), "down": ([64], [17])})
+    seen = []
+    train = stir_command.train
+    monkeypatch.setattr(
+        stir_command, "train", lambda name, net, *of, **also: seen.append(net.window) or train(name, net, *of, **also)
+    )
+    assert command("--seeds", "0", "1", "--finer-channels", "0", "2", "--channels", "4") == 0
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [(row["direction"], row["seed"], row["train_images"]) for row in content["rows"]] == [
+        ("up", 0, 4),
+        ("up", 1, 4),
+        ("down", 0, 2),
+        ("down", 1, 2),
+    ]
+    assert set(content["rows"][0]["accuracy"]) == {"33", "34"}
+    assert set(content["accuracy"]) == {"mnist"}
+    up = [np.mean(list(row["accuracy"].values())) for row in content["rows"][:2]]
+    assert content["accuracy"]["mnist"]["up"] == pytest.approx(np.mean(up))
+    assert [(window.first, window.channels) for window in seen] == [(-2, 4)] * 2 + [(0, 2)] * 2
+    assert "±" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--directions", "left"], "direction 'left'"),
+        (["--seeds", "-1"], "seed"),
+        (["--finer-channels", "1", "2", "3"], "3 finer"),
+    ],
+)
+def test_bad_options_are_refused_before_any_computing(command, monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr(stir_command, "train", lambda *_, **__: pytest.fail("it began to compute"))
+    assert command(*arguments) == 2
+    assert said in capsys.readouterr().err
