@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import data
 from benchmarks.contact_sheet import contact_sheet
+from benchmarks.data import mnist_scale
 from scalegroup import ScaleGroupError
 
 
@@ -238,3 +239,29 @@ def test_contact_sheet_shows_each_class_once_per_size(mnist):
     assert sheet.shape == (7, 2, 1, 112, 112)
     for label in range(7):
         assert torch.equal(sheet[label, 1], mnist.draw("test", 2.0).images[label])
+
+
+def test_mnist_scale_makes_digits_smaller_and_splits_them(tmp_path, monkeypatch):
+    for name, count in (("_TRAIN", 40), ("_VALIDATION", 10), ("_TEST", 50)):
+        monkeypatch.setattr(mnist_scale, name, count)
+    place = data.Place(write_mnist(tmp_path, train=80, test=30))
+    one, same, other = (data.load(f"mnist-scale-{split}", place) for split in (1, 1, 2))
+    assert (len(one.train.labels), len(one.test.labels)) == (50, 50)
+    assert len(one.validating(10).train.labels) == 40
+    images = one.draw("test", 1.0).images
+    assert torch.equal(images, same.draw("test", 1.0).images)
+    assert not torch.equal(images, other.draw("test", 1.0).images)
+    rows = (images > 0).any(3).sum((1, 2))  # of noise, which fills its square
+    assert 8 <= rows.min() < 12
+    assert 24 < rows.max() <= 28
+    assert (images[:, :, 14].amax((1, 2)) > 0).all()  # centred
+    refused(lambda: data.load("mnist-scale-1", data.Place(write_mnist(tmp_path / "few"))), "digits")
+
+
+def test_factors_of_one_leave_digits_as_they_are():
+    images = pictures(3)[:, None]
+    assert torch.equal(mnist_scale.shrunk(images, torch.ones(3)), images)
+    half = mnist_scale.shrunk(images, torch.full((3,), 0.5))
+    assert (half[:, :, :7] == 0).all()
+    assert (half[:, :, 21:] == 0).all()
+    assert float(half[:, :, 7:21].float().mean()) == pytest.approx(float(images.float().mean()) / 2, rel=0.05)

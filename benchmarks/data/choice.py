@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data.digits import digits
+from benchmarks.data.mnist_scale import SPLITS, mnist_scale
 from benchmarks.data.place import Place
 from benchmarks.data.published import mnist_large_scale
 from benchmarks.data.source import Source
@@ -19,6 +20,7 @@ SOURCES: dict[str, Callable[[Place], Source]] = {
     **{name: torchvision_set(name) for name in KINDS},
     **{f"plain-{name}": plain_set(name) for name in KINDS},
     "mnist-large-scale": mnist_large_scale,
+    **{f"mnist-scale-{split}": mnist_scale(split) for split in SPLITS},
     "stir-emoji": stir_emoji,
     "stir-mnist": stir_mnist,
 }
