@@ -14,6 +14,7 @@ _NAMES = (
     "covariance",
     "generalisation",
     "losses",
+    "mistakes",
     "pack",
     "report",
     "speed",

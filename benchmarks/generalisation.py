@@ -33,7 +33,8 @@ DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 1
 _INCIDENTAL = {"data_root", "download", "cache", "train_size", "seeds", "threads", "device", "checkpoint_every"}
 _INCIDENTAL |= {"resume", "output", "name"}
 
-_KEPT = ("data", "training", "train_size", "train_images", "test_images", "seed", "command", "commit", "versions")
+_KEPT = ("data", "training", "train_size", "train_images", "finer_channels", "test_images")
+_KEPT += ("seed", "command", "commit", "versions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -218,6 +219,7 @@ def _run(
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
+        "finer_channels": options.finer_channels,
         "test_images": test_images,
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
         "selected_scale": {

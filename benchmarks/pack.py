@@ -79,6 +79,7 @@ sees outside of them: {architecture.boundary!r}.
 ## Training
 
 {recipe}; seed {about["seed"]}.
+Finest scale channels that were added afterwards, with the same weights: {about["finer_channels"]}.
 Command: `{about["command"]}`, commit `{about["commit"]}`.
 
 ## Accuracy
