@@ -59,8 +59,8 @@ def layer_laws(
     type_ = FieldType.scalars(2) if in_type is None else in_type
     check_instance("in_type", type_, FieldType, mend="use FieldType.scalars(2)")
     bench = _Bench(make, type_, ScaleWindow(ScaleGroup(ratio), sigma0=2.0, channels=4))
-    names = [name for name, value in vars(_Bench).items() if callable(value) and not name.startswith("_")]
-    return {name.replace("_", " "): getattr(bench, name) for name in names}
+    laws = [name for name, value in vars(_Bench).items() if callable(value) and not name.startswith("_")]
+    return {name.replace("_", " "): getattr(bench, name) for name in laws}
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,8 @@ class _Bench:
                 return
             _weighted([output.channel(channel) for output in outputs]).backward()
             for other in range(self.window.channels):
-                if abs(other - channel) > layer.across_scale:
-                    looks = bool(_gradient(field, other).any())
-                    assert not looks, f"channel {channel} depends on channel {other}: `across_scale` does not say so"
+                looks = abs(other - channel) > layer.across_scale and bool(_gradient(field, other).any())
+                assert not looks, f"channel {channel} depends on channel {other}: `across_scale` does not say so"
 
     def relabelling_is_exact(self) -> None:
         """Layer ∘ transform = transform ∘ layer, to the bit, in training and in evaluation."""
@@ -133,15 +132,13 @@ class _Bench:
         """Of an input that is constant beyond some samples the output is so beyond those that `live` says."""
         layer = self._layer()
         near = self._needed(layer)[1].map(lambda grid: grid.around(3.0))
-        seen = layer.live(near) if self.type.over_plane else None
-        if seen is None:
-            return
-        wide = layer.needs(seen.map(lambda grid: grid.dilated(6)), near.canvas())
-        world = replace(self._random(near, seed=10), live=near).crop(wide)
-        whole = layer(replace(world, live=None))
-        part = replace(whole.crop(whole.grids.map(Grid.intersection, seen)), live=seen)
-        known = part.crop(whole.grids)
-        _assert_close(known.maps, whole.maps, "beyond what it says is live the output still changes")
+        if self.type.over_plane and (seen := layer.live(near)) is not None:
+            wide = layer.needs(seen.map(lambda grid: grid.dilated(6)), near.canvas())
+            world = replace(self._random(near, seed=10), live=near).crop(wide)
+            whole = layer(replace(world, live=None))
+            part = replace(whole.crop(whole.grids.map(Grid.intersection, seen)), live=seen)
+            known = part.crop(whole.grids).maps
+            _assert_close(known, whole.maps, "beyond what it says is live the output still changes")
 
     def commutes_with_scaling(self) -> None:
         """What it makes of an image is what it makes, one scale channel further on, of the image scaled by γ."""
@@ -157,8 +154,7 @@ class _Bench:
             typed = replace(Reweight(lifted.type, self.type.fibre)(lifted), type=self.type)
             return _fields(layer(typed.restrict(self.window.select(start, stop))))
 
-        factor = self.window.group.ratio
-        outputs = behind(1.0, 0, last - 1), behind(factor, 1, last), behind(-1.0, 1, last)
+        outputs = behind(1.0, 0, last - 1), behind(self.window.group.ratio, 1, last), behind(-1.0, 1, last)
         for before, after, blank in zip(*outputs, strict=True):
             gains = before.type.fibre.matrix(self.window.group.generator).diagonal()[:, None, None]
             gaps, signals = [], []
@@ -175,12 +171,9 @@ class _Bench:
         """Gradients are those of finite differences, the second ones too."""
         layer = self._layer()
         field = self._random(self._needed(layer, half_width=1)[1], seed=6, leaf=True)
-
-        def run(*maps: Tensor) -> tuple[Tensor, ...]:
-            return _maps(layer(replace(field, maps=maps)))
-
-        assert gradcheck(run, field.maps, fast_mode=True), "a gradient is wrong"
-        assert gradgradcheck(run, field.maps, fast_mode=True), "a second gradient is wrong"
+        run = _OnMaps(layer, field)
+        assert gradcheck(lambda *maps: run(maps), field.maps, fast_mode=True), "a gradient is wrong"
+        assert gradgradcheck(lambda *maps: run(maps), field.maps, fast_mode=True), "a second gradient is wrong"
 
     def remembers_nothing(self) -> None:
         """After other calls, and with a setting changed in between, it gives what a new one gives."""
@@ -276,8 +269,9 @@ def _maps(result: Any) -> tuple[Tensor, ...]:
 
 
 def _cropped(result: Any, wanted: Any) -> Any:
-    heads = isinstance(result, dict)
-    return {name: result[name].crop(wanted[name]) for name in result} if heads else result.crop(wanted)
+    if isinstance(result, dict):
+        return {name: part.crop(wanted[name]) for name, part in result.items()}
+    return result.crop(wanted)
 
 
 def _weighted(maps: Iterable[Tensor]) -> Tensor:
