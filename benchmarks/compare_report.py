@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from matplotlib import pyplot as plt
@@ -44,14 +44,15 @@ def table(content: dict[str, Any]) -> Table:
         "90° error",
         f"accuracy at {setting['train_size']:g}",
         "unseen sizes",
+        "±",
         "worst",
         "turned",
     ]
     rows = [[name, *_cells(row, setting["train_size"])] for name, row in content["rows"].items()]
     title = (
         f"{setting['data']}: trained on {setting['train_images']} images of size {setting['train_size']:g} for "
-        f"{setting['recipe']['epochs']} epochs, tested on {setting['test_images']} at {len(setting['sizes'])} sizes "
-        f"(seed {setting['seed']}); ms per image on {content['device']}, accuracies in %, "
+        f"{setting['epochs']} epochs, tested on {setting['test_images']} at {len(setting['sizes'])} sizes "
+        f"({_seeds(setting['seeds'])}); ms per image on {content['device']}, accuracies in %, "
         "errors as fractions of the signal"
     )
     return Table(title, heads, rows)
@@ -107,7 +108,7 @@ def figure(content: dict[str, Any]) -> Any:
 
 def _cells(row: dict[str, Any], at: float) -> list[str]:
     if row["error"]:
-        return ["–"] * 13
+        return ["–"] * 14
     costs = row.get("costs", {})
     peak = costs.get("memory", {}).get("peak_bytes")
     built = costs.get("construction_seconds")
@@ -118,9 +119,21 @@ def _cells(row: dict[str, Any], at: float) -> list[str]:
         "–" if peak is None else f"{peak / 2**20:.0f}",
         f"{max(row['covariance_error'].values()):.2g}",
         *(f"{row['rotation_error'][turn]:.2g}" for turn in ("45", "90")),
-        *_sizes(row["accuracy"], at),
+        *_sizes(row["accuracy"], at)[:2],
+        _spread(row, at),
+        *_sizes(row["accuracy"], at)[2:],
         f"{100 * mean(row['rotated'].values()):.1f}",
     ]
+
+
+def _seeds(seeds: list[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"means over seeds {', '.join(map(str, seeds))}"
+
+
+def _spread(row: dict[str, Any], at: float) -> str:
+    """One standard deviation over seeds, of the mean over unseen sizes."""
+    means = [100 * mean(_seen_and_unseen(part["accuracy"], at)[1]) for part in row["by_seed"]]
+    return f"{stdev(means):.1f}" if len(means) > 1 else "–"
 
 
 def _sizes(accuracy: dict[str, float], at: float) -> list[str]:

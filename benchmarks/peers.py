@@ -28,6 +28,7 @@ class Peer:
 
     Args:
         name: of its row.
+        family: of those that are trained by one recipe.
         make: from the data set and widths to the network.
         widths: of the hidden layers.
         augmented: trained on images scaled at random.
@@ -35,6 +36,7 @@ class Peer:
     """
 
     name: str
+    family: str
     make: Callable[[Source, Sequence[int]], nn.Module]
     widths: tuple[int, ...] = WIDTHS
     augmented: bool = False
@@ -112,24 +114,37 @@ def _escnn() -> list[Peer]:
         ("escnn_d4", 4, True, (32, 48, 64, 96, 128)),
     ):
         make = _steerable(order, reflections=reflections)
-        peers += [Peer(name, make), Peer(f"{name}_equal_parameters", make, widths)]
+        peers += [Peer(name, "escnn", make), Peer(f"{name}_equal_parameters", "escnn", make, widths)]
     return peers
 
 
 def all_peers() -> dict[str, Peer]:
     """By name, in the order of the table."""
+    ours = "gaussian_derivative"
     peers = [
-        Peer("gaussian_derivative_larger", _gaussian_derivative("larger")),
-        Peer("gaussian_derivative_default", _gaussian_derivative("multi_scale"), PRESETS["multi_scale"].widths),
-        Peer("gaussian_derivative_single_scale", _gaussian_derivative("single_scale"), PRESETS["single_scale"].widths),
-        Peer("rotation_scale", _rotation_scale, setting=(("order", 8),)),
-        Peer("plain_cnn_3x3", _plain(3)),
-        Peer("plain_cnn_5x5", _plain(5)),
-        Peer("plain_cnn_3x3_augmented", _plain(3), augmented=True),
+        Peer("gaussian_derivative_larger", ours, _gaussian_derivative("larger")),
+        Peer("gaussian_derivative_default", ours, _gaussian_derivative("multi_scale"), PRESETS["multi_scale"].widths),
+        Peer(
+            "gaussian_derivative_single_scale",
+            ours,
+            _gaussian_derivative("single_scale"),
+            PRESETS["single_scale"].widths,
+        ),
+        Peer("rotation_scale", "rotation_scale", _rotation_scale, setting=(("order", 8),)),
+        Peer("plain_cnn_3x3", "plain_cnn", _plain(3)),
+        Peer("plain_cnn_5x5", "plain_cnn", _plain(5)),
+        Peer("plain_cnn_3x3_augmented", "plain_cnn_augmented", _plain(3), augmented=True),
         *_escnn(),
-        Peer("scale_channel_cnn", _scale_channels(Max()), setting=(("pooling", "max"),)),
-        Peer("scale_channel_cnn_average", _scale_channels(Mean()), setting=(("pooling", "average"),)),
-        Peer("riesz", lambda source, widths: riesz_net(widths, **_of(source)), (12, 16, 24, 32, 80)),
-        Peer("steerable_hermite", lambda source, widths: steerable_hermite(widths, **_of(source)), (12, 16, 24, 32)),
+        Peer("scale_channel_cnn", "scale_channel_cnn", _scale_channels(Max()), setting=(("pooling", "max"),)),
+        Peer(
+            "scale_channel_cnn_average", "scale_channel_cnn", _scale_channels(Mean()), setting=(("pooling", "average"),)
+        ),
+        Peer("riesz", "riesz", lambda source, widths: riesz_net(widths, **_of(source)), (12, 16, 24, 32, 80)),
+        Peer(
+            "steerable_hermite",
+            "steerable_hermite",
+            lambda source, widths: steerable_hermite(widths, **_of(source)),
+            (12, 16, 24, 32),
+        ),
     ]
     return {peer.name: peer for peer in peers}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import compare, compare_report, costs, data, memory, steps
+from benchmarks import compare_report, costs, data, memory, steps, study
 from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
@@ -230,14 +230,49 @@ def test_costs_are_measured_of_every_row_that_is_wanted(quick):
 
 def test_rows_that_are_done_are_kept_with_resume_and_only_for_the_same_setting(quick, monkeypatch):
     monkeypatch.chdir(quick)
-    monkeypatch.setattr(compare, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(study, "train", lambda *_, **__: pytest.fail("trained again"))
     chosen = ("--networks", "plain_cnn_3x3", "--resume", "--without-costs", "--cache", quick / "c")
     again = quick / "results2.json"
     assert run(monkeypatch, "--quick", *chosen, "--json", again) == 0
     before = json.loads((quick / "results.json").read_text())["rows"]["plain_cnn_3x3"]
     assert json.loads(again.read_text())["rows"] == {"plain_cnn_3x3": before}
     with pytest.raises(pytest.fail.Exception):  # the control: another seed is another row
-        run(monkeypatch, "--quick", "--seed", 1, *chosen, "--json", again)
+        run(monkeypatch, "--quick", "--seeds", 1, *chosen, "--json", again)
+
+
+def test_rows_are_means_over_seeds(quick, monkeypatch):
+    monkeypatch.chdir(quick)
+    chosen = ("--networks", "plain_cnn_3x3", "--resume", "--without-costs", "--cache", quick / "c", "--threads", 1)
+    assert run(monkeypatch, "--quick", *chosen, "--seeds", 0, 1, "--json", quick / "seeds.json") == 0
+    content = json.loads((quick / "seeds.json").read_text())
+    row, alone = content["rows"]["plain_cnn_3x3"], json.loads((quick / "results.json").read_text())["rows"]
+    assert row["by_seed"][0]["accuracy"] == alone["plain_cnn_3x3"]["accuracy"]
+    assert row["by_seed"][0]["rotation_error"] != row["by_seed"][1]["rotation_error"]
+    for part in ("accuracy", "rotated", "rotation_error"):
+        for key, value in row[part].items():
+            assert value == pytest.approx(sum(of[part][key] for of in row["by_seed"]) / 2)
+    assert "means over seeds 0, 1" in (quick / "seeds.md").read_text()
+
+
+def test_a_familys_rate_is_the_best_on_images_held_out_of_its_training(quick, monkeypatch):
+    monkeypatch.chdir(quick)
+    found = iter((0.5, 0.7, 0.6))
+    monkeypatch.setattr(study, "accuracy", lambda *_: next(found, 0.0))
+    drawn = []
+    train = study.train
+    monkeypatch.setattr(
+        study,
+        "train",
+        lambda name, net, of, recipe, **how: drawn.append((name, recipe)) or train(name, net, of, recipe, **how),
+    )
+    chosen = ("--networks", "plain_cnn_5x5", "--without-costs", "--cache", quick / "c", "--threads", 1)
+    assert run(monkeypatch, "--quick", *chosen, "--choose", 30, "--json", quick / "chosen" / "results.json") == 0
+    assert [recipe.highest_rate for _, recipe in drawn] == [*study.RATES, study.RATES[1]]
+    content = json.loads((quick / "chosen" / "results.json").read_text())
+    assert content["setting"]["recipes"]["plain_cnn"]["highest_rate"] == study.RATES[1]
+    assert content["rows"]["plain_cnn_5x5"]["highest_rate"] == study.RATES[1]
+    tried = json.loads((quick / "chosen" / "rows" / "choice-plain_cnn-rate0.01.json").read_text())
+    assert tried["setting"]["data"] == "digits-validation"
 
 
 def test_table_and_figure_come_from_the_file_alone(quick, tmp_path):
