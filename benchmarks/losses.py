@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks import data, results
 from benchmarks.evaluation import accuracy
 from benchmarks.recipe import Recipe
+from benchmarks.report.tables import Table
 from benchmarks.training import train
 from scalegroup import Background
 from scalegroup.errors import check_integer, check_positive
@@ -157,7 +157,8 @@ def run(options: argparse.Namespace) -> None:
                 tested_on = source.draw("test", s)
                 row["accuracy"][f"{s:.4f}"].append(accuracy(judged, tested_on.images, tested_on.labels))
         rows.append(row)
-    console.print(table(rows, source.name))
+    told = table(rows, source.name)
+    console.print(told.rich())
     content = {
         "benchmark": "losses",
         "data": source.name,
@@ -169,15 +170,17 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
+    results.save_text(told.markdown(), folder / "report.md")
 
 
 def table(rows: list[dict[str, Any]], name: str) -> Table:
     """Means over seeds, in per cent."""
-    result = Table("variant", *rows[0]["accuracy"], "a blank's highest score", title=f"{name}, accuracy in % at size")
-    for row in rows:
-        figures = [f"{100 * mean(of):.1f}" for of in row["accuracy"].values()]
-        result.add_row(row["variant"], *figures, f"{mean(row['blank']):.2f}")
-    return result
+    heads = ["variant", *(f"{float(size):.4g}" for size in rows[0]["accuracy"]), "a blank's highest score"]
+    cells = [
+        [row["variant"], *(f"{100 * mean(of):.1f}" for of in row["accuracy"].values()), f"{mean(row['blank']):.2f}"]
+        for row in rows
+    ]
+    return Table(f"{name}, accuracy in % by size; means over {len(rows[0]['blank'])} seeds", heads, cells)
 
 
 def _with_blanks(objects: data.Labelled, share: float, background: float) -> data.Labelled:

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import data, results
 from benchmarks.evaluation import evaluate
 from benchmarks.networks import build, window_for, with_finer_channels
 from benchmarks.recipe import Recipe
+from benchmarks.report.tables import Table
 from benchmarks.training import train
 from scalegroup import Background, ScaleGroupError, SpatialMax
 from scalegroup.errors import check_integer
@@ -27,6 +27,17 @@ DESCRIPTION = "STIR's two questions: trained on 17 to 32 pixels, read 33 to 64; 
 TASKS = ("emoji", "mnist")
 # name: pixels trained on, pixels tested on
 DIRECTIONS = {"up": (range(17, 33), range(33, 65)), "down": (range(49, 65), range(17, 49))}
+
+# Altstidl and others, arXiv 2211.10288: means over 25 seeds (emoji: 50)
+_NAMES = ("plain CNN", "Hermite (SESN)", "DISCO", "pixel pool", "ensemble of rescaled kernels")
+_FIGURES = {
+    ("emoji", "up"): (17.7, 52.2, 63.0, 56.1, 65.4),
+    ("emoji", "down"): (23.7, 47.6, 53.1, 53.7, 50.9),
+    ("mnist", "up"): (63.4, 74.7, 77.9, 89.3, 92.8),
+    ("mnist", "down"): (68.5, 79.9, 78.6, 82.9, 84.9),
+}
+PUBLISHED = {name: {of: figures[n] for of, figures in _FIGURES.items()} for n, name in enumerate(_NAMES)}
+"""Accuracy in %, by network, task and direction."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +130,8 @@ def run(options: argparse.Namespace) -> None:
                 rows.append(row | {"train_images": len(labels), "accuracy": found})
                 console.print(f"{task} {direction}, seed {seed}: {100 * mean(found.values()):.1f} %")
     accuracy = summary(rows)
-    console.print(table(accuracy))
+    beside = table(accuracy, len(seeds))
+    console.print(beside.rich())
     content = {
         "benchmark": "stir",
         "data": {task: {"name": source.name, "recipe": source.recipe} for task, source in sources.items()},
@@ -132,6 +144,7 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
+    results.save_text(beside.markdown(), folder / "report.md")
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -142,14 +155,18 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     return result
 
 
-def table(accuracy: dict[str, dict[str, list[float]]]) -> Table:
-    """Means over seeds, and their spread."""
-    result = Table("accuracy in %", *DIRECTIONS)
-    for task, each in accuracy.items():
-        cells = []
-        for to in DIRECTIONS:
-            of = [100 * value for value in each.get(to, [])]
-            spread = f" ± {stdev(of):.1f}" if len(of) > 1 else ""
-            cells.append(f"{mean(of):.1f}{spread}" if of else "–")
-        result.add_row(task, *cells)
-    return result
+def table(accuracy: dict[str, dict[str, list[float]]], seeds: int) -> Table:
+    """Means over seeds and their standard deviations, beside published means."""
+    columns = [(task, to) for task in TASKS for to in DIRECTIONS]
+    ours = [_cell([100 * value for value in accuracy.get(task, {}).get(to, [])]) for task, to in columns]
+    published = [[name, *(f"{figures[column]:.1f}" for column in columns)] for name, figures in PUBLISHED.items()]
+    heads = [f"{task}, {read_at}" for task in TASKS for read_at in ("17–32 → 33–64", "49–64 → 17–48")]
+    title = (
+        f"STIR: accuracy in % at sizes never trained on, in pixels; ours: means over {seeds} seeds, others as published"
+    )
+    return Table(title, ["network", *heads], [["ours", *ours], *published])
+
+
+def _cell(values: list[float]) -> str:
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread}" if values else "–"
