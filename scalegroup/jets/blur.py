@@ -40,7 +40,7 @@ class _Blur(torch.autograd.Function):
         return _along_both(maps, taps, 0)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (taps,) = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (taps,), (gradient,) = ctx.saved_tensors, grad_outputs
         with without_autocast(gradient):
             return _along_both(gradient, taps.flip(0), len(taps) - 1), None
