@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, random_split
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
 
-from scalegroup import ScaleGroup, ScaleWindow
+from scalegroup import ScaleGroup, ScaleWindow, plan_window
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net, save_trained
 
 
@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=65, help="pixels across, in training")
+    parser.add_argument("--object-size", type=float, help="pixels across of the objects in these; plans the channels")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--output", type=Path, default=Path("trained.safetensors"))
     options = parser.parse_args()
@@ -40,14 +41,19 @@ def main() -> None:
     train, held_out = (DataLoader(part, batch_size=16, shuffle=True) for part in random_split(images, [0.8, 0.2]))
 
     # channels for objects of half to twice the size, with one to spare on each side
-    window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=7, first=-2)
+    window = training_window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=7, first=-2)
+    if options.object_size is not None:
+        sizes = (options.object_size / 2, options.object_size * 2)
+        plan = plan_window(image_size=2 * options.size, object_sizes=sizes, trained_size=options.object_size)
+        window, training_window = plan.window, plan.training_window
+        print(plan)
     net = gaussian_derivative_net(window=window, in_channels=3, num_classes=len(images.classes))
     optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs * len(train), eta_min=5e-5)
     for epoch in range(options.epochs):
         net.train()
         for pictures, labels in train:
-            loss = F.cross_entropy(net(pictures), labels)
+            loss = F.cross_entropy(net(pictures, window=training_window), labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -38,6 +38,7 @@ LAYERS = [
     {""},  # scalegroup itself
     {"testing"},
     {"models"},
+    {"window_plan"},
     {"__main__"},
     {"benchmarks", "examples"},
 ]

@@ -87,7 +87,8 @@ def test_predict_says_digit_confidence_and_size(tmp_path):
     assert f"{20 * sigma0 / 2**0.5:.0f} pixels" in size
 
 
-def test_training_on_a_folder_of_images_writes_a_network_that_loads(tmp_path):
+@pytest.mark.parametrize(("size", "channels"), [((17,), 7), ((25, "--object-size", 24), 9)], ids=["", "planned"])
+def test_training_on_a_folder_of_images_writes_a_network_that_loads(size, channels, tmp_path):
     generator = np.random.default_rng(0)
     for name in ("across", "down"):
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -96,10 +97,12 @@ def test_training_on_a_folder_of_images_writes_a_network_that_loads(tmp_path):
             picture = Image.fromarray(stripes if name == "across" else stripes.T).resize((40, 40))
             picture.save(tmp_path / "images" / name / f"{number}.png")
     weights = tmp_path / "net.safetensors"
-    arguments = (tmp_path / "images", "--size", 17, "--epochs", 2, "--output", weights)
+    arguments = (tmp_path / "images", "--size", *size, "--epochs", 2, "--output", weights)
     said = run("train_on_your_images.py", *arguments)
     assert all(words in said for words in ("epoch 2", "0.5 times", "2 times"))
     assert find_trained(weights).about["classes"] == ["across", "down"]
     said = run("predict.py", tmp_path / "images" / "down" / "0.png", "--weights", weights)
     assert said.split(",")[0] in ("across", "down")
-    assert gaussian_derivative_net(weights=weights)(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
+    net = gaussian_derivative_net(weights=weights)
+    assert net(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
+    assert net.window.channels == channels

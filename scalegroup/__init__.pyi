@@ -31,6 +31,7 @@ from .jets.kernels import (
     SampledDerivatives,
     SampledGaussian,
 )
+from .window_plan import WindowPlan, plan_window
 
 __all__ = [
     "SAMPLES_PER_SIGMA",
@@ -75,11 +76,13 @@ __all__ = [
     "SpatialMax",
     "SpatialMean",
     "TopK",
+    "WindowPlan",
     "Zero",
     "character",
     "directional_derivatives",
     "functional",
     "nn",
+    "plan_window",
     "steer",
     "trivial",
 ]
