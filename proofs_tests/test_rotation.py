@@ -46,7 +46,7 @@ from scalegroup import (
     nn,
     steer,
 )
-from scalegroup.algebra import steerable
+from scalegroup.jets import steerable
 from scalegroup.models import GaussianDerivativeNet, rotation_scale_net
 from scalegroup.testing import Blobs, rotation_error
 
@@ -521,7 +521,7 @@ def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
         patch.setattr(
             steerable,
             "polar_rotation",
-            lambda angle: torch.block_diag(turn(angle)[:3, :3], turn(angle)[1:3, 1:3]),
+            lambda angle, jet: torch.block_diag(turn(angle, jet)[:3, :3], turn(angle, jet)[1:3, 1:3]),
         )
         steerable.jet_intertwiners.cache_clear()
         assert joint_error(eighth, 1) > 0.01
