@@ -168,8 +168,8 @@ class BlurThenStencil(Kernel):
     ) -> Tensor:
         """See `Kernel`. No map for each derivative is ever built."""
         with without_autocast(maps):
-            blurred = self._blur(maps, sigma, smoothed)
             stencils = _normalised_stencils(self, sigma, jet, like=coefficients).to(coefficients.dtype)
+            blurred = self._blur(maps, sigma, smoothed)
             fused = torch.einsum("oij,jvu->oivu", coefficients, stencils)
         if maps.is_meta or not torch.is_autocast_enabled(maps.device.type):
             blurred = blurred.to(coefficients.dtype)
