@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.baselines.plain_cnn import read_centre
-from scalegroup import ScaleWindow
-from scalegroup.jets import gaussian, jet
+from scalegroup import Jet, ScaleWindow
+from scalegroup.jets import gaussian
+
+_JET = Jet(2)  # of eq 6
 
 
 class JetLayer(nn.Module):
@@ -33,7 +35,7 @@ class JetLayer(nn.Module):
     def __init__(self, inputs: int, outputs: int, beta: float) -> None:
         super().__init__()
         self.beta = beta
-        self.coefficients = nn.Parameter(torch.randn(outputs, inputs, jet.SIZE) * math.sqrt(2 / (jet.SIZE * inputs)))
+        self.coefficients = nn.Parameter(torch.randn(outputs, inputs, _JET.size) * math.sqrt(2 / (_JET.size * inputs)))
         self.offset = nn.Parameter(torch.zeros(outputs))
 
     @abstractmethod
@@ -122,8 +124,8 @@ def dense_kernels(sigma: float, radius: int) -> np.ndarray:
     """The scale-normalised 2-jet of eq 6 as full kernels, `[5, 2·radius + 3, 2·radius + 3]`."""
     blur = smoothing_kernel(sigma, radius)
     smooth = np.pad(np.outer(blur, blur), 1)
-    kernels = [ndimage.convolve(smooth, stencil, mode="constant") for stencil in jet.CENTRAL_DIFFERENCES]
-    return np.stack(kernels) * jet.normalisation(sigma)[:, None, None]
+    kernels = [ndimage.convolve(smooth, stencil, mode="constant") for stencil in _JET.differences]
+    return np.stack(kernels) * _JET.normalisation(sigma)[:, None, None]
 
 
 def _along_x(maps: Tensor, taps: np.ndarray) -> Tensor:

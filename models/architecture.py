@@ -18,6 +18,7 @@ from scalegroup.errors import ScaleGroupError, check_finite, check_instance, che
 from scalegroup.fields import boundary, lifting, pooling, readout
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
+from scalegroup.jets.jet import TWO_JET, Jet
 from scalegroup.jets.kernel import Kernel
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -36,7 +37,7 @@ _STRATEGIES = {
     for kind in (
         *(boundary.Background, boundary.Reflect, boundary.Replicate, boundary.Zero),
         *(kernels.DiscreteGaussian, kernels.SampledGaussian, kernels.NormalisedSampledGaussian),
-        *(kernels.IntegratedGaussian, kernels.SampledDerivatives, kernels.Iso),
+        *(kernels.IntegratedGaussian, kernels.SampledDerivatives, kernels.Iso, Jet),
         *(lifting.BandLimited, lifting.SampledLifting),
         *(pooling.Max, pooling.Mean, pooling.LogSumExp, pooling.TopK),
         *(readout.CentrePixel, readout.SpatialMax, readout.SpatialMean, readout.Dense),
@@ -62,7 +63,8 @@ class Architecture:
         num_classes: width of the last layer.
         rotations: N, for regular fields of the rotations C_N in all hidden layers; None: plain features.
         r: the ratio of σ between one layer and the next (eq 13).
-        kernel: the discretisation of the 2-jets; the default cuts where 0.5 % of the mass is left.
+        jet: which derivatives the layers combine.
+        kernel: the discretisation of the jets; the default cuts where 0.5 % of the mass is left.
         activation: a pointwise function of tensors.
         boundary: what images are outside; `Background(value)` where that is known.
         grid: `"self-similar"`, or `"image"` for the image's own pixels (the paper's literal implementation).
@@ -99,6 +101,7 @@ class Architecture:
     pooling: pooling.Pooling = field(default_factory=pooling.Max)
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
     first_offset: float = 0.0
+    jet: Jet = TWO_JET
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -127,6 +130,7 @@ class Architecture:
         }
         for name, value in parts.items():
             object.__setattr__(self, name, value)
+        check_instance("jet", self.jet, Jet, mend="pass Jet(2)")
         check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
         for width in self.widths:
             if width % self._order:
@@ -137,7 +141,7 @@ class Architecture:
                 )
 
     def layers(self) -> list[Any]:
-        """The layers of an `nn.Sequential`: 2-jets, each but the last with batch norm and the activation behind it."""
+        """The layers of an `nn.Sequential`: jets, each but the last with batch norm and the activation behind it."""
         lift = nn.Lift(
             self.window,
             self.in_channels,
@@ -151,14 +155,14 @@ class Architecture:
         for depth, (beta, stride) in enumerate(zip(betas, self._strides(betas), strict=True)):
             if depth:
                 chain += [nn.BatchNorm, partial(nn.Pointwise, function=self.activation)]
-            chain.append(partial(self._jet(depth), beta=beta, kernel=self.kernel, stride=stride))
+            chain.append(partial(self._layer(depth), beta=beta, kernel=self.kernel, jet=self.jet, stride=stride))
         return [
             *chain,
             partial(nn.ReadOut, readout=self.readout),
             partial(nn.ScalePool, pooling=self.pooling),
         ]
 
-    def _jet(self, depth: int) -> Callable[..., nn.Layer]:
+    def _layer(self, depth: int) -> Callable[..., nn.Layer]:
         last = depth == len(self.widths)
         size, first_offset = (self.num_classes, self.first_offset) if last else (self.widths[depth], 0.0)
         if self.rotations is None:
@@ -208,7 +212,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
-        parts.setdefault("first_offset", 0.0)  # of files from before it
+        parts = {"first_offset": 0.0, "jet": TWO_JET} | parts  # of files from before these
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])

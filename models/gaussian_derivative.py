@@ -26,7 +26,7 @@ PRESETS = {
 
 
 class GaussianDerivativeNet(nn.Sequential):
-    """The network of an `Architecture`: 2-jet layers, read out and pooled over scale.
+    """The network of an `Architecture`: jet layers, read out and pooled over scale.
 
     `scores` below are `[batch, classes]`; a dense read-out keeps its rows and columns behind them. Every method takes
     another scale window, with the same weights.
@@ -100,7 +100,7 @@ def gaussian_derivative_net(
         sigma0: σ₀ of the finest scale channel, in place of the preset's.
         checkpointing: keep fewer maps for the backward pass, and compute the others again there.
         **parts: of the `Architecture`, each in place of the preset's: `widths`, `window`, `in_channels`, `num_classes`,
-            `r`, `kernel`, `activation`, `boundary`, `grid`, `samples_per_sigma`, `lifting`, `min_grid_sigma`,
+            `r`, `jet`, `kernel`, `activation`, `boundary`, `grid`, `samples_per_sigma`, `lifting`, `min_grid_sigma`,
             `pooling`, `readout`, `rotations`.
 
     Raises:

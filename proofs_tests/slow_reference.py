@@ -1,19 +1,23 @@
-"""The 2-jet layer of one scale channel, written anew and naively: what the library is tested against.
+"""The jet layer of one scale channel, written anew and naively: what the library is tested against.
 
 Nothing of scalegroup is imported. Kernels are lists made with `math` and Bessel functions, an image is extended sample
-by sample, once, by the whole reach of the filters, and five derivative maps are built one after the other, each with
-two 1-D convolution kernels, before eq 6 and 11 combine them. Where the filters are cut (`radius`: of the 1-D Gaussian,
+by sample, once, by the whole reach of the filters, and derivative maps are built one after the other, each with two
+1-D convolution kernels, before eq 6 and 11 combine them. Where the filters are cut (`radius`: of the 1-D Gaussian,
 without the stencils) is handed in. x runs along the last axis, y along the one before it.
 """
 
 import math
 from functools import cache
+from itertools import product
 
 import numpy as np
 from scipy.special import ive
 
 KERNELS = ("discrete", "sampled", "normalised", "integrated", "derivatives", "iso")
 STENCIL_RADIUS = {"discrete": 1, "sampled": 1, "normalised": 1, "integrated": 0, "derivatives": 0, "iso": 2}
+"""Of the 2-jet."""
+TWO_JET = ((0, 1), (1, 0), (0, 2), (1, 1), (2, 0))
+"""How often along y and along x: Lx, Ly, Lxx, Lxy, Lyy."""
 
 
 def gauss(x, sigma):
@@ -29,6 +33,16 @@ def gauss_x(x, sigma):
 def gauss_xx(x, sigma):
     """g''(x; σ)."""
     return (x**2 / sigma**4 - 1 / sigma**2) * gauss(x, sigma)
+
+
+def gauss_xxx(x, sigma):
+    """g'''(x; σ)."""
+    return (3 * x / sigma**4 - x**3 / sigma**6) * gauss(x, sigma)
+
+
+def gauss_xxxx(x, sigma):
+    """g''''(x; σ)."""
+    return (x**4 / sigma**8 - 6 * x**2 / sigma**6 + 3 / sigma**4) * gauss(x, sigma)
 
 
 def mass(x, sigma):
@@ -51,35 +65,33 @@ def convolve(first, second):
     return result
 
 
-def derivative_kernels(kernel, sigma, radius):
-    """Pairs (along y, along x) of 1-D convolution kernels for Lx, Ly, Lxx, Lxy, Lyy, all of one odd length.
+def derivative_kernels(kernel, sigma, radius, derivatives=TWO_JET):
+    """Pairs (along y, along x) of 1-D convolution kernels for Lx, Ly, Lxx, Lxy, Lyy, …, all of one odd length.
 
-    As kernels of a convolution, (h ∗ f)(n) = Σ h(m) f(n - m), so δx is (½, 0, -½).
+    As kernels of a convolution, (h ∗ f)(n) = Σ h(m) f(n - m), so δx is (½, 0, -½). `derivatives`: orders of
+    differentiation along y and along x.
     """
     n = range(-radius, radius + 1)
     if kernel == "derivatives":
-        smooth, first, second = ([f(k, sigma) for k in n] for f in (gauss, gauss_x, gauss_xx))
-        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+        lines = [[f(k, sigma) for k in n] for f in (gauss, gauss_x, gauss_xx, gauss_xxx, gauss_xxxx)]
     elif kernel == "integrated":
-        smooth = [mass(k + 0.5, sigma) - mass(k - 0.5, sigma) for k in n]
-        first = [gauss(k + 0.5, sigma) - gauss(k - 0.5, sigma) for k in n]
-        second = [gauss_x(k + 0.5, sigma) - gauss_x(k - 0.5, sigma) for k in n]
-        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+        lines = [[mass(k + 0.5, sigma) - mass(k - 0.5, sigma) for k in n]]
+        lines += [[f(k + 0.5, sigma) - f(k - 0.5, sigma) for k in n] for f in (gauss, gauss_x, gauss_xx, gauss_xxx)]
     elif kernel == "iso":
         blur = unit_mass([gauss(k, math.sqrt(sigma**2 - 1 / 3)) for k in n])
-        smooth = convolve(blur, [0, 1 / 6, 4 / 6, 1 / 6, 0])
-        first = convolve(blur, [0, 0.5, 0, -0.5, 0])
-        second = convolve(blur, [1 / 12, 8 / 12, -18 / 12, 8 / 12, 1 / 12])
-        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
+        stencils = [[0, 1 / 6, 4 / 6, 1 / 6, 0], [0, 0.5, 0, -0.5, 0], [1 / 12, 8 / 12, -18 / 12, 8 / 12, 1 / 12]]
+        lines = [convolve(blur, stencil) for stencil in stencils]
     else:
         blur = {
             "discrete": lambda: unit_mass([float(ive(abs(k), sigma**2)) for k in n]),
             "sampled": lambda: [gauss(k, sigma) for k in n],
             "normalised": lambda: unit_mass([gauss(k, sigma) for k in n]),
         }[kernel]()
-        smooth, first, second = (convolve(blur, s) for s in ([0, 1, 0], [0.5, 0, -0.5], [1, -2, 1]))
-        pairs = [(smooth, first), (first, smooth), (smooth, second), (first, first), (second, smooth)]
-    return pairs
+        stencils = [[0, 1, 0], [0.5, 0, -0.5], [1, -2, 1]]
+        if max(map(max, derivatives)) > 2:
+            stencils = [[0, *stencil, 0] for stencil in stencils] + [[0.5, -1, 0, 1, -0.5], [1, -4, 6, -4, 1]]
+        lines = [convolve(blur, stencil) for stencil in stencils]
+    return [(lines[along_y], lines[along_x]) for along_y, along_x in derivatives]
 
 
 def outside(position, size, boundary):
@@ -122,15 +134,15 @@ def convolved(image, along_y, along_x):
     return result
 
 
-def jet_maps(images, sigma, kernel, radius, boundary, background=0.0):
-    """Lx, Ly, Lxx, Lxy, Lyy per pixel (not scale-normalised): `[batch, in, y, x]` → `[batch, in, 5, y, x]`.
+def jet_maps(images, sigma, kernel, radius, boundary, background=0.0, derivatives=TWO_JET):
+    """Lx, Ly, Lxx, Lxy, Lyy, … per pixel (not scale-normalised): `[batch, in, y, x]` → `[batch, in, jet, y, x]`.
 
     `background`: one value, or one per channel.
     """
     values = np.broadcast_to(background, images.shape[1])
-    pairs = derivative_kernels(kernel, sigma, radius)
-    reach = radius + STENCIL_RADIUS[kernel]
-    result = np.empty((*images.shape[:2], 5, *images.shape[2:]))
+    pairs = derivative_kernels(kernel, sigma, radius, derivatives)
+    reach = len(pairs[0][0]) // 2
+    result = np.empty((*images.shape[:2], len(pairs), *images.shape[2:]))
     for b, i in np.ndindex(*images.shape[:2]):
         wide = extended(images[b, i], reach, boundary, values[i])
         for j, (along_y, along_x) in enumerate(pairs):
@@ -138,16 +150,21 @@ def jet_maps(images, sigma, kernel, radius, boundary, background=0.0):
     return result
 
 
-def jet_conv(images, coefficients, offset, sigma, kernel, radius, boundary, background=0.0):
-    """Eq 6 and 11: C₀ + Σ σ(Cx Lx + Cy Ly) + ½σ²(Cxx Lxx + 2 Cxy Lxy + Cyy Lyy), to `[batch, out, y, x]`."""
-    maps = jet_maps(images, sigma, kernel, radius, boundary, background)
+def jet_conv(images, coefficients, offset, sigma, kernel, radius, boundary, background=0.0, derivatives=TWO_JET):
+    """Eq 6 and 11: C₀ + Σ σ(Cx Lx + Cy Ly) + ½σ²(Cxx Lxx + 2 Cxy Lxy + Cyy Lyy) + …, to `[batch, out, y, x]`.
+
+    By Taylor's theorem the next terms have σᵏ/(m!·n!), m and n times along x and y. Coefficients of fewer inputs than
+    there are belong to groups, one behind the other.
+    """
+    maps = jet_maps(images, sigma, kernel, radius, boundary, background, derivatives)
     result = np.empty((len(images), len(offset), *images.shape[2:]))
+    inputs = coefficients.shape[1]
+    outputs = len(offset) * inputs // images.shape[1]
     for b, o in np.ndindex(*result.shape[:2]):
         total = np.full(images.shape[2:], float(offset[o]))
-        for i in range(images.shape[1]):
-            lx, ly, lxx, lxy, lyy = maps[b, i]
-            cx, cy, cxx, cxy, cyy = (float(c) for c in coefficients[o, i])
-            total += sigma * (cx * lx + cy * ly) + 0.5 * sigma**2 * (cxx * lxx + 2 * cxy * lxy + cyy * lyy)
+        for i, (j, (m, n)) in product(range(inputs), enumerate(derivatives)):
+            factor = sigma ** (m + n) / (math.factorial(m) * math.factorial(n))
+            total += factor * float(coefficients[o, i, j]) * maps[b, o // outputs * inputs + i, j]
         result[b, o] = total
     return result
 

@@ -23,6 +23,7 @@ from scalegroup import (
     ImageType,
     IntegratedGaussian,
     Iso,
+    Jet,
     LogSumExp,
     Max,
     Mean,
@@ -293,6 +294,25 @@ REFUSALS = [
     Refusal(
         "sigma of jets", lambda sigma: functional.jet_maps(IMAGES, sigma=sigma), 0.5, [*NOT_POSITIVE, [2.0]], "sigma"
     ),
+    Refusal("order of a jet", Jet, 4, [5, 0, -1, 1.5, True, "two", None], "order"),
+    Refusal("zero-order term", lambda zero: Jet(2, zero=zero), True, [0, 1, None, "yes"], "zero"),
+    Refusal(
+        "order of Iso",
+        lambda jet: functional.jet_maps(IMAGES, sigma=1.0, kernel=Iso(), jet=jet),
+        Jet(2, zero=True),
+        [Jet(3), Jet(4), 2, None],
+        "order|jet",
+    ),
+    Refusal("jet", lambda jet: nn.JetConv(TWO, 2, jet=jet, kernel=Iso()), Jet(1), [Jet(3), *NOT_OURS], "order|jet"),
+    Refusal("jet of jet_conv", lambda jet: jet_conv(jet=jet), Jet(2), [Jet(3), *NOT_OURS], "coefficients|jet"),
+    Refusal("groups", lambda groups: nn.JetConv(TWO, 4, groups=groups), 2, [3, 4, *NOT_COUNTS], "groups"),
+    Refusal(
+        "groups of jet_conv",
+        lambda groups: jet_conv(groups=groups, coefficients=torch.zeros(4, 1, 5)),
+        2,
+        [1, 4, *NOT_COUNTS],
+        "coefficients|groups",
+    ),
     Refusal("sigma of Iso", lambda sigma: jet_conv(sigma=sigma, kernel=Iso()), 0.8, [0.79, 0.5], "σ"),
     *(
         Refusal(f"kernel of {name}", make, Iso(), ["T", 3, DiscreteGaussian], "kernel")
@@ -527,6 +547,7 @@ REFUSALS = [
             ("widths", (3, 4), [(3, 0), (1.5,), (-1, 2), ("two",), 5], "width"),
             ("num_classes", 1, NOT_COUNTS, "num_classes"),
             ("in_channels", 3, NOT_COUNTS, "channels"),
+            ("jet", Jet(3), [3, "3", Jet], "jet"),
             ("kernel", Iso(), ["T", 3, DiscreteGaussian], "kernel"),
             ("activation", torch.square, NOT_OURS, "function"),
             ("boundary", Zero(), ["zero", 3, Zero], "boundary"),

@@ -276,11 +276,11 @@ def test_autocast_smooths_in_float32(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("kernel", [SHORT, SampledDerivatives(tail=1e-2)], ids=["blur and stencil", "separate"])
 def test_smoothing_ignores_autocast(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bits of float32; the control: in half precision it would be seen."""
-    smooth = (lambda m: kernel._blur(m, 1.3, 0.0)) if kernel is SHORT else (lambda m: kernel._five(m, 1.3, 0.0))
+    smooth = (lambda m: kernel._blur(m, 1.3, 0.0)) if kernel is SHORT else (lambda m: kernel._derivatives(m, 1.3, 0.0))
     maps = random(1, 2, 12, 12, dtype=torch.float32)
     offset, coefficients = torch.zeros(2), random(2, 2, 5, dtype=torch.float32)
     seen = []
-    name = "_blur" if kernel is SHORT else "_five"
+    name = "_blur" if kernel is SHORT else "_derivatives"
     inner = getattr(type(kernel), name)
     monkeypatch.setattr(type(kernel), name, lambda *a: seen.append(result := inner(*a)) or result)
     with torch.autocast("cpu", torch.bfloat16):

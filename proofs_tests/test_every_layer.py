@@ -15,6 +15,7 @@ from scalegroup import (
     Dense,
     FieldType,
     IntegratedGaussian,
+    Jet,
     LogSumExp,
     Max,
     Mean,
@@ -73,6 +74,14 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "JetConv of normalised ones": (partial(nn.JetConv, out_type=3, kernel=NormalisedSampledGaussian()), None),
     "JetConv of integrated ones": (partial(nn.JetConv, out_type=3, kernel=IntegratedGaussian()), None),
     "JetConv of sampled derivatives": (partial(nn.JetConv, out_type=3, kernel=SampledDerivatives(), stride=2), None),
+    "JetConv of order 4": (partial(nn.JetConv, out_type=3, jet=Jet(4)), None),
+    "JetConv of order 3, sampled": (partial(nn.JetConv, out_type=3, jet=Jet(3), kernel=SampledDerivatives()), None),
+    "JetConv with the zero-order term": (partial(nn.JetConv, out_type=3, jet=Jet(2, zero=True), stride=2), None),
+    "JetConv in groups": (partial(nn.JetConv, out_type=6, groups=2), FieldType.scalars(4)),
+    "JetConv depthwise": (
+        partial(nn.JetConv, out_type=2, groups=2, jet=Jet(1), kernel=IntegratedGaussian()),
+        FieldType.scalars(2),
+    ),
     "Mix": (partial(nn.Mix, out_type=3), None),
     "Mix of weights": (
         lambda t: nn.Mix(t, FieldType(character(1) + character(0) + character(1))),
@@ -94,6 +103,14 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "ScalePool of two": (partial(nn.ScalePool, pooling=TopK(2)), VECTORS),
     "Sequential": (nested, None),
     "SteerableJetConv": (partial(nn.SteerableJetConv, rotation=C4.regular), FieldType.rotating(C4.regular)),
+    "SteerableJetConv of order 3": (
+        partial(nn.SteerableJetConv, rotation=C4.regular + C4.frequency(1), jet=Jet(3)),
+        FieldType.rotating(C4.regular),
+    ),
+    "SteerableJetConv with the zero-order term": (
+        partial(nn.SteerableJetConv, rotation=C4.regular, jet=Jet(1, zero=True)),
+        FieldType.rotating(C4.trivial),
+    ),
     "Subsample": (nn.Subsample, None),
 }
 ABSTRACT_OR_OF_IMAGES = {"Branches", "Layer", "Lift", "PerChannel", "PerSample"}

@@ -23,6 +23,7 @@ from scalegroup import (
     Boundary,
     DiscreteGaussian,
     Iso,
+    Jet,
     Kernel,
     Replicate,
     SampledDerivatives,
@@ -33,7 +34,6 @@ from scalegroup import (
     nn,
     steer,
 )
-from scalegroup.jets import jet
 from scalegroup.testing.closed_form import Blobs, Polynomials
 
 TOLERANCE = 1e-12  # of the signal; see above. Tails of 1e-14 cut the filters at 8σ
@@ -139,8 +139,8 @@ def unshifted_channel(patch: pytest.MonkeyPatch) -> None:
 
 def no_two_before_cxy(patch: pytest.MonkeyPatch) -> None:
     """Eq 6 and 8 without their factor 2."""
-    normalisation = jet.normalisation
-    patch.setattr(jet, "normalisation", lambda sigma: normalisation(sigma) * [1, 1, 1, 0.5, 1])
+    normalisation = Jet.normalisation
+    patch.setattr(Jet, "normalisation", lambda self, sigma: normalisation(self, sigma) * [1, 1, 1, 0.5, 1])
 
 
 def responses(images: Polynomials, weights: Tensor, sigma: float) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalegroup import FieldType, RotationGroup, ScaleGroup, nn
+from scalegroup import FieldType, Jet, RotationGroup, ScaleGroup, nn
 from scalegroup.models import gaussian_derivative_net
 
 C8 = RotationGroup(8)
@@ -17,6 +17,16 @@ MIXED = 3 * C8.regular + 4 * C8.trivial + 2 * C8.frequency(1)  # 32 features
 # layer: (what it promises the variance of, the variance)
 PROMISES: dict[str, tuple[Callable[[], nn.Layer], Callable[..., Tensor], float]] = {
     "JetConv": (lambda: nn.JetConv(WIDE, 50), lambda layer: layer.coefficients, 2 / (5 * 60)),
+    "JetConv of order 3 in groups": (
+        lambda: nn.JetConv(WIDE, 50, jet=Jet(3), groups=2),
+        lambda layer: layer.coefficients,
+        2 / (9 * 30),
+    ),
+    "SteerableJetConv with the zero-order term, polar": (
+        lambda: nn.SteerableJetConv(FieldType.rotating(MIXED), 4 * MIXED, jet=Jet(4, zero=True)),
+        lambda layer: layer.coefficients.double() @ torch.linalg.inv(layer.jet.polar_basis),
+        2 / (15 * 32),
+    ),
     "SteerableJetConv": (
         lambda: nn.SteerableJetConv(FieldType.rotating(MIXED), 4 * MIXED),
         lambda layer: layer.coefficients,

@@ -1,4 +1,4 @@
-"""The 2-jet layer against its slow reference, its linearity, its gradients and its devices."""
+"""The jet layer against its slow reference, its linearity, its gradients and its devices."""
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from scalegroup import (
     ImageGrid,
     IntegratedGaussian,
     Iso,
+    Jet,
     NormalisedSampledGaussian,
     Reflect,
     Replicate,
@@ -45,6 +46,7 @@ BOUNDARIES = {
     "zero": Zero(),
 }
 SIGMAS = (0.5, 0.71, 0.8, 1.0, 1.41, 2.0, 2.83, 4.0, 5.66, 8.0)
+JETS = [Jet(0, zero=True), Jet(1), Jet(2, zero=True), Jet(3), Jet(3, zero=True), Jet(4)]
 TOLERANCE = 1e-12  # float64, relative to max(1, max |reference|); observed ≤ 3e-14
 ROUNDING32 = 1e-6  # float32, times max(1, σ²) (the blur is differentiated twice); observed ≤ 0.32 of it
 G = ScaleGroup(2**0.5)
@@ -94,6 +96,30 @@ def test_layer_equals_the_slow_reference_on_any_size_of_image(size: tuple[int, i
             images, weights, offset, sigma=sigma, kernel=KERNELS[name], boundary=BOUNDARIES[boundary]
         )
         assert relative_error(result, expected) <= TOLERANCE, (name, sigma)
+
+
+def of_any_jet(name: str, jet: Jet, groups: int, sigma: float) -> tuple[Tensor, np.ndarray]:
+    """The layer and its reference: four features to four."""
+    images, offset = random(1, 4, 6, 7), random(4, seed=2)
+    weights = random(4, 4 // groups, jet.size, seed=1)
+    options = {"sigma": sigma, "kernel": KERNELS[name], "jet": jet, "groups": groups}
+    radius = KERNELS[name].taps(sigma, 0.0, jet).shape[-1] // 2
+    arrays = (tensor.numpy() for tensor in (images, weights, offset))
+    expected = slow.jet_conv(*arrays, sigma, name, radius, "reflect", derivatives=jet.derivatives)
+    return functional.jet_conv(images, weights, offset, **options), expected
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("name", "jet"), [(name, jet) for name in KERNELS for jet in JETS if jet.order < len(KERNELS[name].differences)]
+)
+def test_layer_of_any_jet_and_groups_equals_the_slow_reference(name: str, jet: Jet, groups: int) -> None:
+    for sigma in (0.8, 2.0):
+        result, expected = of_any_jet(name, jet, groups, sigma)
+        assert relative_error(result, expected) <= TOLERANCE, sigma
+    assert relative_error(result, np.roll(expected, 1, axis=1)) > 1e-2  # the control: groups in another order
+    wrong, _ = of_any_jet(name, jet, groups, 1.01 * sigma)  # and σ off by 1 %
+    assert jet.order == 0 or relative_error(wrong, expected) > 1e-4
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -240,6 +266,27 @@ def test_gradients_are_those_of_finite_differences(name: str, boundary: str) -> 
     assert torch.autograd.gradcheck(layer, inputs)
     if name in ("discrete", "derivatives", "iso"):  # of the others the same operations on other taps
         assert torch.autograd.gradgradcheck(layer, inputs)
+
+
+@pytest.mark.parametrize("name", ["discrete", "derivatives"])
+@pytest.mark.parametrize("jet", [Jet(3), Jet(1, zero=True)], ids=repr)
+def test_gradients_of_grouped_jets_are_those_of_finite_differences(name: str, jet: Jet) -> None:
+    parts = random(1, 2, 2, 3), random(4, 1, jet.size, seed=1), random(4, seed=2)
+
+    def layer(*inputs: Tensor) -> Tensor:
+        return functional.jet_conv(*inputs, sigma=1.0, kernel=KERNELS[name], jet=jet, groups=2)
+
+    assert torch.autograd.gradcheck(layer, [part.requires_grad_() for part in parts])
+
+
+def test_layer_counts_what_it_has_and_the_papers_as_the_paper_does() -> None:
+    def count(jet: Jet, groups: int) -> tuple[int, int]:
+        layer = nn.JetConv(FieldType.scalars(4), 6, jet=jet, groups=groups)
+        return layer.paper_parameter_count, sum(parameter.numel() for parameter in layer.parameters())
+
+    assert count(Jet(2), 1) == (6 * 4 * 6, 5 * 4 * 6 + 6)
+    assert count(Jet(3), 1) == (9 * 4 * 6 + 6,) * 2
+    assert count(Jet(2), 2) == (5 * 2 * 6 + 6,) * 2
 
 
 def test_finite_differences_tell_a_wrong_gradient() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -130,11 +131,18 @@ def sampled_tail(sigma: float, radius: int) -> float:
     return float(2 * gaussian.derivatives(far(radius), sigma)[0].sum())
 
 
-def derivative_tail(sigma: float, radius: int) -> float:
-    """The heaviest of the tails of σᵏg⁽ᵏ⁾, k = 0, 1, 2, sampled and averaged over pixels."""
+def derivative_tail(sigma: float, radius: int, order: int = 2) -> float:
+    """The heaviest of the tails of σᵏg⁽ᵏ⁾, k = 0 … order, sampled and averaged over pixels."""
     end = len(far(radius)) + radius
-    kernels = (gaussian.sampled_derivatives(sigma, end), gaussian.integrated_derivatives(sigma, end))
-    return max(2 * abs(sigma**k * kernel[k, end + radius + 1 :]).sum() for kernel in kernels for k in range(3))
+    kernels = (gaussian.sampled_derivatives(sigma, end, order), gaussian.integrated_derivatives(sigma, end, order))
+    return max(
+        2 * abs(sigma**k * taps[end + radius + 1 :]).sum() for kernel in kernels for k, taps in enumerate(kernel)
+    )
+
+
+def of_order(order: int) -> tuple[Callable[[float, int], float], Callable[[float, int], float]]:
+    """The bound for derivatives up to an order, and what it bounds."""
+    return partial(gaussian.derivative_tail_bound, order=order), partial(derivative_tail, order=order)
 
 
 # name: (bound, what it bounds, the least of observed/bound that is reached somewhere, excess radius)
@@ -142,6 +150,10 @@ TAILS: dict[str, tuple[Callable[[float, int], float], Callable[[float, int], flo
     "discrete": (gaussian.discrete_tail_bound, discrete_tail, 0.15, 3),
     "sampled": (gaussian.sampled_tail_bound, sampled_tail, 0.7, 1),
     "derivatives": (gaussian.derivative_tail_bound, derivative_tail, 0.4, 2),
+    "derivatives of order 0": (*of_order(0), 0.4, 2),
+    "derivatives of order 1": (*of_order(1), 0.4, 2),
+    "derivatives of order 3": (*of_order(3), 0.35, 2),
+    "derivatives of order 4": (*of_order(4), 0.33, 2),
 }
 every_tail = pytest.mark.parametrize("name", TAILS)
 
@@ -162,8 +174,10 @@ def test_tail_bound_bounds_the_tail(name: str, sigma: float, radius: int) -> Non
         ("discrete", gaussian.sampled_tail_bound),  # T is wider than g far out: a rule of kσ loses more than it says
         ("sampled", lambda sigma, radius: gaussian.sampled_tail_bound(sigma, radius + 1)),
         ("derivatives", gaussian.sampled_tail_bound),  # g'' has more in its tail than g
+        ("derivatives of order 3", gaussian.sampled_tail_bound),
+        ("derivatives of order 4", gaussian.sampled_tail_bound),
     ],
-    ids=["off by one", "of the Gaussian", "off by one", "of order zero"],
+    ids=["off by one", "of the Gaussian", "off by one", "of order zero", "of order zero", "of order zero"],
 )
 def test_wrong_tail_bounds_fail(name: str, wrong: Callable[[float, int], float]) -> None:
     _, observed, _, _ = TAILS[name]
@@ -190,6 +204,11 @@ DERIVATIONS: dict[str, Callable[[float, int], float]] = {
     "discrete": chernoff,
     "sampled": lambda sigma, radius: gaussian_integral(radius / sigma, 0),
     "derivatives": lambda sigma, radius: gaussian_integral((radius - 0.5) / sigma, 0, 1, 2),
+} | {
+    f"derivatives of order {order}": partial(
+        lambda sigma, radius, order: gaussian_integral((radius - 0.5) / sigma, *range(order + 1)), order=order
+    )
+    for order in (0, 1, 3, 4)
 }
 
 
@@ -256,8 +275,8 @@ def test_kernels_are_symmetric(name: str) -> None:
         taps = kernel.taps(sigma)
         if taps.ndim == 1:
             assert (taps == taps[::-1]).all()
-            mirrored = kernel.stencils[:, ::-1, ::-1]  # type: ignore[attr-defined]
-            assert (kernel.stencils == np.where(ORDER == 1, -1, 1)[:, None, None] * mirrored).all()  # type: ignore[attr-defined]
+            stencils = kernel.stencils()
+            assert (stencils == np.where(ORDER == 1, -1, 1)[:, None, None] * stencils[:, ::-1, ::-1]).all()
         else:
             gap = taps - np.array([1, -1, 1])[:, None] * taps[:, ::-1]
             assert abs(gap).max() <= 1e-15 / min(1, sigma) ** 3

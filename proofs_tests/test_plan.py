@@ -23,6 +23,7 @@ from scalegroup import (
     Grid,
     Grids,
     Iso,
+    Jet,
     Mean,
     Reflect,
     Replicate,
@@ -503,6 +504,24 @@ def test_layers_count_the_multiplications_that_are_done(make: Callable[..., Any]
     assert result.shape[2:] == wanted.shape
     stencils = 2 * 4 * 3 * 5 * 9 if make is nn.JetConv else 0
     assert counted.get_total_flops() == 2 * layer.multiply_adds(wanted) + stencils
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("jet_of", [Jet(1), Jet(4), Jet(2, zero=True)], ids=repr)
+def test_layers_of_any_jet_count_what_their_groups_multiply(jet_of: Jet, groups: int) -> None:
+    layer = nn.JetConv(FieldType.scalars(4), 8, beta=1.4, kernel=SHORT, jet=jet_of, groups=groups)
+    wanted = Grid(Axis.within(3), Axis.within(5), 1.3)
+    held = layer.needs(Grids((99, 99), (1.0,), (wanted,)), Grids((99, 99), (1.0,), (wanted,))).grids[0]
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        result = layer.maps(torch.zeros(1, 4, *held.shape), held.samples_per_sigma)
+    assert result.shape[2:] == wanted.shape
+    fused = 2 * layer.coefficients.numel() * SHORT.stencils(jet_of).shape[-1] ** 2
+    assert counted.get_total_flops() == 2 * layer.multiply_adds(wanted) + fused
+    dense = nn.JetConv(FieldType.scalars(4), 8, beta=1.4, kernel=SHORT, jet=jet_of)
+    assert groups == 1 or dense.multiply_adds(wanted) > layer.multiply_adds(wanted)  # the control
+    separate = SampledDerivatives(tail=1e-2).multiply_adds
+    sizes = 1.4, 0.5, 4, 8, (3, 5), 1, jet_of
+    assert separate(*sizes, 1) - separate(*sizes, groups) == jet_of.size * 4 * (8 - 8 // groups) * 15
 
 
 @pytest.mark.parametrize("stride", [1, 2])

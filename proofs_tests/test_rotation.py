@@ -30,6 +30,7 @@ from scalegroup import (
     FieldType,
     ImageGrid,
     Iso,
+    Jet,
     Kernel,
     Max,
     Mean,
@@ -46,7 +47,7 @@ from scalegroup import (
     nn,
     steer,
 )
-from scalegroup.algebra import steerable
+from scalegroup.jets import steerable
 from scalegroup.models import GaussianDerivativeNet, rotation_scale_net
 from scalegroup.testing import Blobs, rotation_error
 
@@ -484,6 +485,15 @@ def test_deep_networks_are_equivariant_to_rotations_and_scalings_together(order:
     assert joint_error(RotationGroup(order).element(step), power) <= TOLERANCE
 
 
+@pytest.mark.parametrize("jet", [Jet(1, zero=True), Jet(2, zero=True), Jet(3)], ids=repr)
+def test_deep_networks_of_any_jet_are_equivariant_to_both(jet: Jet) -> None:
+    """Of several orders and with the zero-order term: eighths of a turn, which no sample falls on."""
+    steered = partial(nn.SteerableJetConv, rotation=2 * RotationGroup(8).regular, jet=jet)
+    eighth = RotationGroup(8).element(1)
+    assert joint_error(eighth, 1, jets=steered) <= TOLERANCE
+    assert joint_error(eighth, 1, jets=steered, angle=1.01 * eighth.angle) > 1e-3  # the control
+
+
 @pytest.mark.parametrize("power", [1, 2], ids=["√2", "2"])
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_quarter_turns_and_scalings_need_no_premise_on_self_similar_grids(step: int, power: int) -> None:
@@ -521,7 +531,7 @@ def test_every_slip_in_either_group_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
         patch.setattr(
             steerable,
             "polar_rotation",
-            lambda angle: torch.block_diag(turn(angle)[:3, :3], turn(angle)[1:3, 1:3]),
+            lambda angle, jet: torch.block_diag(turn(angle, jet)[:3, :3], turn(angle, jet)[1:3, 1:3]),
         )
         steerable.jet_intertwiners.cache_clear()
         assert joint_error(eighth, 1) > 0.01
@@ -590,6 +600,7 @@ def test_rotation_error_is_of_the_images_that_are_given() -> None:
         lambda: nn.RotationPool(REGULAR, pooling="max"),  # type: ignore[arg-type]
         lambda: nn.SteerableJetConv(REGULAR, 3),  # type: ignore[arg-type]
         lambda: nn.SteerableJetConv(REGULAR, RotationGroup(8).regular),
+        lambda: nn.SteerableJetConv(FieldType.scalars(1), RotationGroup(8).frequency(2), jet=Jet(1)),
         lambda: nn.SteerableJetConv(FieldType.scalars(1), RotationGroup(8).frequency(3)),
         lambda: rotation_scale_net(8, widths=(12,)),
         lambda: C4.from_escnn("regular"),

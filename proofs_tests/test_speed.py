@@ -46,7 +46,7 @@ class CutAt(DiscreteGaussian):
 
     radius: float = 4.0
 
-    def build(self, sigma: float) -> np.ndarray:
+    def build(self, sigma: float, order: int) -> np.ndarray:
         return gaussian.normalised(gaussian.discrete_gaussian(sigma, int(np.ceil(self.radius * sigma))))
 
 

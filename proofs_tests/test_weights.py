@@ -18,6 +18,7 @@ from scalegroup import (
     Dense,
     DiscreteGaussian,
     Iso,
+    Jet,
     LogSumExp,
     Max,
     Mean,
@@ -32,7 +33,14 @@ from scalegroup import (
     Zero,
     nn,
 )
-from scalegroup.models import PRESETS, GaussianDerivativeNet, find_trained, gaussian_derivative_net, save_trained
+from scalegroup.models import (
+    PRESETS,
+    Architecture,
+    GaussianDerivativeNet,
+    find_trained,
+    gaussian_derivative_net,
+    save_trained,
+)
 from scalegroup.models.weights import PRETRAINED
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3, first=-1)
@@ -44,6 +52,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "r=2": {"r": 2.0},
     "Iso on finer grids": {"kernel": Iso(tail=1e-4), "samples_per_sigma": 2.0, "min_grid_sigma": 2.0},
     "sampled derivatives": {"kernel": SampledDerivatives(tail=1e-4)},
+    "order 3": {"jet": Jet(3)},
+    "the zero-order term": {"jet": Jet(2, zero=True), "rotations": 2},
     "tanh": {"activation": torch.tanh},
     "TopK": {"pooling": TopK(2)},
     "LogSumExp": {"pooling": LogSumExp(0.5)},
@@ -117,7 +127,17 @@ def test_every_part_that_is_saved_matters(of):
         other.load_state_dict(net.state_dict())
         assert scores(other).shape != scores(net).shape or not same_bits(scores(other), scores(net))
     else:
-        assert "rotations" in PARTS[of]
+        assert {"rotations", "jet"} & PARTS[of].keys()
+
+
+@pytest.mark.parametrize("part", ["jet", "first_offset"])
+def test_files_from_before_a_part_are_read_as_they_were(part):
+    plan = make().architecture
+    told = {name: value for name, value in plan.tell().items() if name != part}
+    assert Architecture.told(told) == plan
+    assert Architecture.told(plan.changed(jet=Jet(3), first_offset=1.0).tell()) != plan  # the control
+    with pytest.raises(KeyError):
+        Architecture.told({name: value for name, value in told.items() if name != "r"})
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -21,7 +21,7 @@ from .fields.lifting import (
 from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from .fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
 from .fields.window import ScaleWindow
-from .jets.jet import directional_derivatives, steer
+from .jets.jet import Jet, directional_derivatives, steer
 from .jets.kernel import Kernel
 from .jets.kernels import (
     DiscreteGaussian,
@@ -50,6 +50,7 @@ __all__ = [
     "ImageType",
     "IntegratedGaussian",
     "Iso",
+    "Jet",
     "Kernel",
     "LiftingKernel",
     "LogSumExp",

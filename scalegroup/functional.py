@@ -1,4 +1,4 @@
-"""Pure functions: lifting, the Gaussian 2-jet convolution, scale selection.
+"""Pure functions: lifting, the Gaussian jet convolution, scale selection.
 
 The modules of `scalegroup.nn` are thin layers over these.
 """
@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_like, check_positive
+from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer, check_like, check_positive
 from scalegroup.fields.boundary import Boundary, Reflect
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.lifting import SAMPLES_PER_SIGMA, ImageGrid, Sampling, SelfSimilar
 from scalegroup.fields.window import ScaleWindow
-from scalegroup.jets import jet
+from scalegroup.jets.jet import TWO_JET, Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
 
@@ -66,25 +66,31 @@ def lift(
 
 
 def jet_maps(
-    images: Tensor, *, sigma: float, kernel: Kernel = _KERNEL, boundary: Boundary = _BOUNDARY
-) -> Float[Tensor, "b i 5 y x"]:
-    """The scale-normalised 2-jet (Lξ, Lη, Lξξ, Lξη, Lηη) = (σLx, σLy, σ²Lxx, σ²Lxy, σ²Lyy) of eq 6 and 12, γ = 1.
+    images: Tensor,
+    *,
+    sigma: float,
+    kernel: Kernel = _KERNEL,
+    boundary: Boundary = _BOUNDARY,
+    jet: Jet = TWO_JET,
+) -> Float[Tensor, "b i {jet.size} y x"]:
+    """The scale-normalised jet: (Lξ, Lη, Lξξ, Lξη, Lηη) = (σLx, σLy, σ²Lxx, σ²Lxy, σ²Lyy) of eq 6 and 12, γ = 1.
 
     Args:
         images: `[batch, channel, y, x]`.
         sigma: standard deviation of the Gaussian, in pixels.
         kernel: the discretisation.
         boundary: what the images are outside their border.
+        jet: which derivatives, in this order.
 
-    Raises `ScaleGroupError` if the images or σ cannot be used.
+    Raises `ScaleGroupError` if the images, σ or the jet cannot be used.
 
     >>> ramp = torch.arange(33.).expand(1, 1, 33, 33)
     >>> jet_maps(ramp, sigma=2.0)[0, 0, :, 16, 16].round(decimals=4).abs().tolist()
     [2.0, 0.0, 0.0, 0.0, 0.0]
     """
     sigma = check_positive("sigma", sigma)
-    extended = _extended(images, sigma, kernel, boundary)
-    return kernel.maps(extended, sigma) * images.new_tensor([sigma, sigma, sigma**2, sigma**2, sigma**2])[:, None, None]
+    extended = _extended(images, sigma, kernel, boundary, jet)
+    return kernel.maps(extended, sigma, jet) * images.new_tensor([sigma**n for n in jet.orders])[:, None, None]
 
 
 def jet_conv(
@@ -95,51 +101,59 @@ def jet_conv(
     sigma: float,
     kernel: Kernel = _KERNEL,
     boundary: Boundary = _BOUNDARY,
+    jet: Jet = TWO_JET,
+    groups: int = 1,
 ) -> Float[Tensor, "b o y x"]:
-    """The Gaussian 2-jet layer on one scale channel (eq 6, 9 and 11), of the size of the input.
+    """The Gaussian jet layer on one scale channel (eq 6, 9 and 11), of the size of the input.
 
-    J = C₀ + Σ_i [ σ(Cx Lx + Cy Ly) + σ²/2 (Cxx Lxx + 2 Cxy Lxy + Cyy Lyy) ] with L = g(σ) ∗ images_i.
+    J = C₀ + Σ_i [ σ(Cx Lx + Cy Ly) + σ²/2 (Cxx Lxx + 2 Cxy Lxy + Cyy Lyy) ] with L = g(σ) ∗ images_i;
+    of another jet the terms of that, each with its `Jet.normalisation`.
 
     Args:
         images: `[batch, in, y, x]`.
-        coefficients: `[out, in, 5]` in the order Cx, Cy, Cxx, Cxy, Cyy; the ½ and the 2 of eq 6 are applied inside.
+        coefficients: `[out, in / groups, jet.size]`, Cx, Cy, Cxx, Cxy, Cyy; the ½ and the 2 of eq 6 are applied inside.
         offset: `[out]`, C₀.
         sigma: standard deviation of the Gaussian, in pixels.
         kernel: the discretisation.
         boundary: what the images are outside their border.
+        jet: which derivatives the coefficients are of.
+        groups: of channels that see each other, as in `conv2d`; as many as there are channels: each for itself.
 
     Raises `ScaleGroupError` if the arguments do not fit together or σ cannot be used.
 
     >>> jet_conv(torch.randn(2, 3, 16, 16), torch.randn(4, 3, 5), torch.zeros(4), sigma=1.0).shape
     torch.Size([2, 4, 16, 16])
     """
-    check_images(images)
+    channels = check_images(images).shape[1]
+    check_instance("jet", jet, Jet, mend="pass Jet(2)")
+    groups = check_integer("groups", groups, at_least=1)
     for name, tensor in (("coefficients", coefficients), ("offset", offset)):
         check_instance(name, tensor, Tensor, mend="pass a torch tensor")
         check_like(name, tensor, images)
-    expected = [coefficients.shape[0] if coefficients.ndim == 3 else "out", images.shape[1], jet.SIZE]
-    if list(coefficients.shape) != expected or 0 in coefficients.shape:
+    expected = [coefficients.shape[0] if coefficients.ndim == 3 else "out", channels / groups, jet.size]
+    if list(coefficients.shape) != expected or 0 in coefficients.shape or len(coefficients) % groups:
         raise ScaleGroupError(
             f"coefficients of shape {list(coefficients.shape)}",
-            expected=f"[out, in, 5] with out ≥ 1 and in = {images.shape[1]}, as the images have",
-            mend="order the last axis Cx, Cy, Cxx, Cxy, Cyy",
+            expected=f"[out, in / {groups}, {jet.size}] with in = {channels}, as the images have, and {groups} in out",
+            mend=f"order the last axis {', '.join(f'C{name}' for name in jet.components)}",
         )
     if list(offset.shape) != expected[:1]:
         raise ScaleGroupError(
             f"an offset of shape {list(offset.shape)}", expected=f"[{expected[0]}]", mend="one C₀ per output"
         )
     sigma = check_positive("sigma", sigma)
-    extended = _extended(images, sigma, kernel, boundary)
-    return kernel.combine(extended, coefficients, offset, sigma=sigma)
+    extended = _extended(images, sigma, kernel, boundary, jet)
+    return kernel.combine(extended, coefficients, offset, sigma=sigma, jet=jet)
 
 
-def _extended(images: Tensor, sigma: float, kernel: Kernel, boundary: Boundary) -> Tensor:
+def _extended(images: Tensor, sigma: float, kernel: Kernel, boundary: Boundary, jet: Jet) -> Tensor:
     """The images with as many more pixels on every side as the kernel reaches."""
     check_images(images)
     check_instance("kernel", kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
     check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Reflect()")
+    reach = kernel.reach(sigma, 0.0, check_instance("jet", jet, Jet, mend="pass Jet(2)"))
     pixels = Grids.of_pixels((images.shape[2], images.shape[3]), (1.0,))
-    (extended,) = ImageGrid().sample(images, pixels.map(lambda grid: grid.dilated(kernel.reach(sigma))), boundary)
+    (extended,) = ImageGrid().sample(images, pixels.map(lambda grid: grid.dilated(reach)), boundary)
     return extended
 
 

@@ -31,7 +31,7 @@ class FieldType:
         over_scale: True for the regular representation along scale; False once pooled (projected to the trivial one).
         over_plane: True for maps; False once read out.
         rotation: how the features transform with rotations C_N; None: nothing is said of it.
-        smoothed: σ, in units of σ₀, of the smoothing that the lifting did and that the next 2-jet need not do again.
+        smoothed: σ, in units of σ₀, of the smoothing that the lifting did and that the next jet need not do again.
 
     Raises `ScaleGroupError` if the parts do not fit together.
 
@@ -60,7 +60,7 @@ class FieldType:
 
     @staticmethod
     def scalars(size: int, *, smoothed: float = 0.0) -> FieldType:
-        """`size` features with trivial fibre: what the scale-normalised 2-jet maps to and from."""
+        """`size` features with trivial fibre: what the scale-normalised jet maps to and from."""
         return FieldType(trivial(check_integer("size", size, at_least=1)), smoothed=smoothed)
 
     @staticmethod

@@ -124,7 +124,7 @@ class Sampling(ABC):
     """Which samples of an image the scale channels are made of."""
 
     smoothed: float
-    """σ of the smoothing that the lifting does, in units of σ₀; the first 2-jet adds the rest of its own."""
+    """σ of the smoothing that the lifting does, in units of σ₀; the first jet adds the rest of its own."""
 
     @abstractmethod
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:

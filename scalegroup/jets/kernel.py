@@ -1,4 +1,4 @@
-"""What a discretisation of the Gaussian 2-jet is, and the two shapes that they have: strategy objects.
+"""What a discretisation of the Gaussian N-jet is, and the two shapes that they have: strategy objects.
 
 Either one blur and one small convolution, or a kernel for each order of differentiation. Both work on maps `[batch,
 feature, y, x]` where they fit ("valid"), with ordinary convolutions and matrix products only.
@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,13 +21,13 @@ from torch.nn import functional as F
 from scalegroup.constants import constant_result, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.lifting import without_autocast
-from scalegroup.jets import jet
 from scalegroup.jets.blur import blur, channels_last
+from scalegroup.jets.jet import CENTRAL_DIFFERENCES, HIGHEST_ORDER, TWO_JET, Jet
 
 
 @dataclass(frozen=True)
 class Kernel(ABC):
-    """A discretisation of the Gaussian 2-jet.
+    """A discretisation of the Gaussian N-jet: of every `Jet` for which there are `stencils`.
 
     Args:
         tail: the mass that truncation may lose, both sides together (for derivatives: of σᵏg⁽ᵏ⁾).
@@ -43,8 +44,8 @@ class Kernel(ABC):
     smallest_sigma = 0.0
     """What is left to be smoothed must be at least this many samples."""
 
-    stencils = np.ones((jet.SIZE, 1, 1))
-    """`[5, k, k]`, behind the taps."""
+    differences: ClassVar[tuple[np.ndarray, ...]] = (np.ones(1),) * (HIGHEST_ORDER + 1)
+    """Behind the taps: the 1-D stencil of each order of differentiation, as far as there are any."""
 
     def __post_init__(self) -> None:
         tail = check_positive("tail", self.tail)
@@ -53,7 +54,7 @@ class Kernel(ABC):
         object.__setattr__(self, "tail", tail)
 
     @lru_cache(maxsize=1024)  # noqa: B019 (kernels are settings, a handful)
-    def taps(self, sigma: float, smoothed: float = 0.0) -> np.ndarray:
+    def taps(self, sigma: float, smoothed: float = 0.0, jet: Jet = TWO_JET) -> np.ndarray:
         """The 1-D kernels, of odd length along the last axis, for maps that a Gaussian of `smoothed` has smoothed.
 
         Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for.
@@ -67,36 +68,66 @@ class Kernel(ABC):
                 expected=f"at least {self.smallest_sigma:g} samples left for {name}, and more than 0",
                 mend="use more samples_per_sigma, or the kernel DiscreteGaussian, which exists for every σ",
             )
-        return self.build(left)
+        return self.build(left, jet.order)
+
+    @lru_cache(maxsize=64)  # noqa: B019 (as above)
+    def stencils(self, jet: Jet = TWO_JET) -> np.ndarray:
+        """What follows the taps for each derivative, `[jet.size, k, k]`, as correlations.
+
+        Raises `ScaleGroupError` if this discretisation has none of that order.
+        """
+        if jet.order >= len(self.differences):
+            raise ScaleGroupError(
+                f"{jet!r} with {type(self).__name__}",
+                expected=f"an order of {len(self.differences) - 1} at most, up to which it has stencils",
+                mend="use the kernel DiscreteGaussian or SampledDerivatives, which have all orders",
+            )
+        return jet.stencils(self.differences)
 
     @constant_result
-    def reach(self, sigma: float, smoothed: float = 0.0) -> int:
+    def reach(self, sigma: float, smoothed: float = 0.0, jet: Jet = TWO_JET) -> int:
         """How many samples beyond its own place a value of the jet depends on."""
-        return self.taps(sigma, smoothed).shape[-1] // 2 + self.stencils.shape[-1] // 2
+        return self.stencils(jet).shape[-1] // 2 + self.taps(sigma, smoothed, jet).shape[-1] // 2
 
     @abstractmethod
-    def build(self, sigma: float) -> np.ndarray:
-        """Make the taps; `taps` checks the argument and remembers the result."""
+    def build(self, sigma: float, order: int) -> np.ndarray:
+        """Make the taps for derivatives up to that order; `taps` checks the arguments and remembers the result."""
 
-    def maps(self, images: Tensor, sigma: float) -> Tensor:
-        """The five derivative maps per pixel, `[batch, in, 5, y - 2·reach, x - 2·reach]`, for inspection."""
+    def maps(self, images: Tensor, sigma: float, jet: Jet = TWO_JET) -> Tensor:
+        """The derivative maps per pixel, `[batch, in, jet.size, y - 2·reach, x - 2·reach]`, for inspection."""
         alone = images.flatten(0, 1)[:, None]
         each = torch.diag(1 / torch.as_tensor(jet.normalisation(sigma)))[:, None].to(images)
-        maps = self.combine(alone, each, each.new_zeros(jet.SIZE), sigma=sigma)
+        maps = self.combine(alone, each, each.new_zeros(jet.size), sigma=sigma, jet=jet)
         return maps.unflatten(0, images.shape[:2])
 
     @abstractmethod
     def combine(
-        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
+        self,
+        maps: Tensor,
+        coefficients: Tensor,
+        offset: Tensor,
+        sigma: float,
+        smoothed: float = 0.0,
+        stride: int = 1,
+        jet: Jet = TWO_JET,
     ) -> Tensor:
         """offset[o] + Σ coefficients[o, i, j]·(j-th derivative, eq 6): `[b, o, y - 2·reach, x - 2·reach]`.
 
         With `stride` every so many samples of that, from the first on. Half-precision maps are smoothed in float32.
+        `coefficients` of fewer inputs than the maps have features are those of groups, as in `conv2d`.
         """
 
     @abstractmethod
     def multiply_adds(
-        self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
+        self,
+        sigma: float,
+        smoothed: float,
+        inputs: int,
+        outputs: int,
+        shape: tuple[int, int],
+        stride: int,
+        jet: Jet = TWO_JET,
+        groups: int = 1,
     ) -> int:
         """Of `combine`, for one image whose result has that shape."""
 
@@ -108,44 +139,60 @@ def _taps_like(kernel: Kernel, sigma: float, smoothed: float) -> np.ndarray:
 
 
 @constant_tensor
-def _banded(kernel: Kernel, sigma: float, smoothed: float, size: int) -> np.ndarray:
+def _banded(kernel: Kernel, sigma: float, smoothed: float, size: int, jet: Jet = TWO_JET) -> np.ndarray:
     """Matrices `[…, size - 2·radius, size]` that convolve an axis of that size with the taps, where they fit."""
-    taps = kernel.taps(sigma, smoothed)
+    taps = kernel.taps(sigma, smoothed, jet)
     return np.apply_along_axis(convolution_matrix, -1, taps, size, "valid")
 
 
 @constant_tensor
-def _normalised_stencils(kernel: Kernel, sigma: float) -> np.ndarray:
-    return jet.normalisation(sigma)[:, None, None] * kernel.stencils
+def _normalised_stencils(kernel: Kernel, sigma: float, jet: Jet) -> np.ndarray:
+    return jet.normalisation(sigma)[:, None, None] * kernel.stencils(jet)
 
 
 @dataclass(frozen=True)
 class BlurThenStencil(Kernel):
-    """One separable blur `[n]`, then one small convolution, whose weights are a fixed linear function of stencils."""
+    """One separable blur `[n]`, the same for every jet, then one small convolution: a linear function of stencils."""
 
-    stencils = jet.CENTRAL_DIFFERENCES
+    differences = CENTRAL_DIFFERENCES
 
     def combine(
-        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
+        self,
+        maps: Tensor,
+        coefficients: Tensor,
+        offset: Tensor,
+        sigma: float,
+        smoothed: float = 0.0,
+        stride: int = 1,
+        jet: Jet = TWO_JET,
     ) -> Tensor:
-        """See `Kernel`. No five-fold intermediate is ever built."""
+        """See `Kernel`. No map for each derivative is ever built."""
         with without_autocast(maps):
+            stencils = _normalised_stencils(self, sigma, jet, like=coefficients).to(coefficients.dtype)
             blurred = self._blur(maps, sigma, smoothed)
-            stencils = _normalised_stencils(self, sigma, like=coefficients).to(coefficients.dtype)
             fused = torch.einsum("oij,jvu->oivu", coefficients, stencils)
         if maps.is_meta or not torch.is_autocast_enabled(maps.device.type):
             blurred = blurred.to(coefficients.dtype)
-        result = F.conv2d(blurred, fused, offset, stride=stride)
+        result = F.conv2d(blurred, fused, offset, stride=stride, groups=maps.shape[1] // coefficients.shape[1])
         # of a single input it comes in the other format, and would be kept in both
         return result if result.dtype == torch.float64 else channels_last(result)
 
     def multiply_adds(
-        self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
+        self,
+        sigma: float,
+        smoothed: float,
+        inputs: int,
+        outputs: int,
+        shape: tuple[int, int],
+        stride: int,
+        jet: Jet = TWO_JET,
+        groups: int = 1,
     ) -> int:
-        rows, columns = (stride * (length - 1) + self.stencils.shape[-1] for length in shape)
+        width = self.stencils(jet).shape[-1]
+        rows, columns = (stride * (length - 1) + width for length in shape)
         taps = len(self.taps(sigma, smoothed))
         blur = taps * rows * (columns + taps - 1) + taps * rows * columns
-        return inputs * (blur + outputs * self.stencils.shape[-1] ** 2 * math.prod(shape))
+        return inputs * (blur + outputs // groups * width**2 * math.prod(shape))
 
     def _blur(self, maps: Tensor, sigma: float, smoothed: float) -> Tensor:
         if maps.dtype == torch.float64:  # no fast depthwise convolution there, while matrix products are
@@ -157,25 +204,44 @@ class BlurThenStencil(Kernel):
 
 @dataclass(frozen=True)
 class SeparableOrders(Kernel):
-    """Separate 1-D kernels `[3, n]` for the derivatives of order 0, 1 and 2."""
+    """Separate 1-D kernels `[jet.order + 1, n]` for the derivatives of order 0, 1, …"""
 
     def combine(
-        self, maps: Tensor, coefficients: Tensor, offset: Tensor, sigma: float, smoothed: float = 0.0, stride: int = 1
+        self,
+        maps: Tensor,
+        coefficients: Tensor,
+        offset: Tensor,
+        sigma: float,
+        smoothed: float = 0.0,
+        stride: int = 1,
+        jet: Jet = TWO_JET,
     ) -> Tensor:
         with without_autocast(maps):
-            five = self._five(maps, sigma, smoothed)[..., ::stride, ::stride].to(coefficients.dtype)
-            weights = coefficients * _normalised_stencils(self, sigma, like=coefficients).to(coefficients).flatten()
-            return torch.einsum("oij,bijyx->boyx", weights, five) + offset[:, None, None]
+            each = self._derivatives(maps, sigma, smoothed, jet)[..., ::stride, ::stride].to(coefficients.dtype)
+            factors = _normalised_stencils(self, sigma, jet, like=coefficients).to(coefficients).flatten()
+            groups = maps.shape[1] // coefficients.shape[1]
+            weights = (coefficients * factors).unflatten(0, (groups, -1))
+            mixed = torch.einsum("goij,bgijyx->bgoyx", weights, each.unflatten(1, (groups, -1))).flatten(1, 2)
+            return mixed + offset[:, None, None]
 
     def multiply_adds(
-        self, sigma: float, smoothed: float, inputs: int, outputs: int, shape: tuple[int, int], stride: int
+        self,
+        sigma: float,
+        smoothed: float,
+        inputs: int,
+        outputs: int,
+        shape: tuple[int, int],
+        stride: int,
+        jet: Jet = TWO_JET,
+        groups: int = 1,
     ) -> int:
         rows, columns = (stride * (length - 1) + 1 for length in shape)
-        taps = self.taps(sigma, smoothed).shape[1]
-        maps = rows * (3 * taps * (columns + taps - 1) + jet.SIZE * columns * taps)
-        return inputs * (maps + jet.SIZE * outputs * math.prod(shape))
+        orders, taps = self.taps(sigma, smoothed, jet).shape
+        maps = rows * (orders * taps * (columns + taps - 1) + jet.size * columns * taps)
+        return inputs * (maps + jet.size * (outputs // groups) * math.prod(shape))
 
-    def _five(self, maps: Tensor, sigma: float, smoothed: float) -> Tensor:
-        along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
+    def _derivatives(self, maps: Tensor, sigma: float, smoothed: float, jet: Jet = TWO_JET) -> Tensor:
+        """`[batch, feature, jet.size, y, x]`, per sample."""
+        along_y, along_x = (_banded(self, sigma, smoothed, size, jet, like=maps) for size in maps.shape[-2:])
         vertical = [matrix @ maps.to(matrix.dtype) for matrix in along_y]
-        return torch.stack([vertical[n] @ along_x[m].mT for n, m in jet.ORDERS], dim=2)
+        return torch.stack([vertical[n] @ along_x[m].mT for n, m in jet.derivatives], dim=2)

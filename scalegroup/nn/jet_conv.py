@@ -1,4 +1,4 @@
-"""The Gaussian 2-jet layer."""
+"""The Gaussian jet layer."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
-from scalegroup.jets import jet
+from scalegroup.jets.jet import TWO_JET, Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.nn.layer import PerChannel, check_map_type
@@ -16,7 +16,7 @@ from scalegroup.planning.plan import ends
 
 
 class JetConv(PerChannel):
-    """Learnt combinations of scale-normalised Gaussian derivatives up to order two (eq 6 and 11), shared over scale.
+    """Learnt combinations of scale-normalised Gaussian derivatives (eq 6 and 11: up to order 2), shared over scale.
 
     In the scale channel σ₀ the derivatives are taken at σ = beta·σ₀ (eq 13: beta = r^(k-1) in layer k); what the
     lifting has smoothed already is taken off.
@@ -24,16 +24,19 @@ class JetConv(PerChannel):
     Args:
         in_type: scalar features over scale and plane.
         out_type: the same, or just how many features.
+        jet: which derivatives are combined.
+        groups: of features that see each other, as in `conv2d`; as many as there are: each for itself (depthwise).
         beta: the relative scale of this layer, > 0; it never moves the window.
         kernel: the discretisation; default `DiscreteGaussian(tail=5e-3)`.
         stride: 2 gives every second sample, from the centre on: for late layers, by one rule in all scale channels.
         first_offset: what C₀ is before training.
 
     Attributes:
-        coefficients: `[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy.
+        coefficients: `[out, in / groups, jet.size]`, Cx, Cy, Cxx, Cxy, Cyy.
         offset: `[out]`, C₀; one per output is the same function as the paper's one per pair.
 
-    Raises `ScaleGroupError` if the types do not fit, or beta is not more than what is smoothed already.
+    Raises `ScaleGroupError` if the types do not fit, beta is not more than what is smoothed already, or the kernel has
+    no stencils for the jet.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, functional
     >>> field = functional.lift(torch.randn(2, 1, 33, 33), ScaleWindow(ScaleGroup(2), 1.0, 2))
@@ -47,6 +50,8 @@ class JetConv(PerChannel):
         in_type: FieldType,
         out_type: FieldType | int,
         *,
+        jet: Jet = TWO_JET,
+        groups: int = 1,
         beta: float = 1.0,
         kernel: Kernel | None = None,
         stride: int = 1,
@@ -56,6 +61,14 @@ class JetConv(PerChannel):
         if not isinstance(out_type, FieldType):
             out_type = FieldType.scalars(check_integer("out_type", out_type, at_least=1))
         super().__init__(in_type, check_map_type("out_type", out_type), stride=stride)
+        self.jet = check_instance("jet", jet, Jet, mend="pass Jet(2)")
+        self.groups = check_integer("groups", groups, at_least=1)
+        if in_type.size % self.groups or self.out_type.size % self.groups:
+            raise ScaleGroupError(
+                f"{self.groups} groups of {in_type.size} → {self.out_type.size} features",
+                expected="a divisor of both numbers",
+                mend=f"pass groups={math.gcd(in_type.size, self.out_type.size)}, which is the most",
+            )
         self.beta = check_positive("beta", beta)
         if self.beta <= in_type.smoothed:
             raise ScaleGroupError(
@@ -64,32 +77,35 @@ class JetConv(PerChannel):
                 mend=f"pass a beta above {in_type.smoothed:g}",
             )
         self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=5e-3), Kernel, mend="try Iso()")
+        self.kernel.stencils(self.jet)  # refused here, where there are none, and not in the first call
         self.first_offset = check_finite("first_offset", first_offset)
         self._make_parameters()
         self.reset_parameters()
 
     def _make_parameters(self) -> None:
-        self.coefficients: Tensor = nn.Parameter(torch.empty(self.out_type.size, self.in_type.size, jet.SIZE))
+        shape = self.out_type.size, self.in_type.size // self.groups, self.jet.size
+        self.coefficients: Tensor = nn.Parameter(torch.empty(shape))
         self.offset: Tensor = nn.Parameter(torch.empty(self.out_type.size))
 
     def reset_parameters(self) -> None:
-        """Normal coefficients of variance 2 / (5·in), the offset `first_offset`."""
+        """Normal coefficients of variance 2 / (jet.size·in / groups), the offset `first_offset`."""
         _, features, size = self.coefficients.shape
         nn.init.normal_(self.coefficients, std=math.sqrt(2 / (size * features)))
         nn.init.constant_(self.offset, self.first_offset)
 
     def reach(self, samples_per_sigma: float) -> int:
-        return self.kernel.reach(*self._sigmas(samples_per_sigma))
+        return self.kernel.reach(*self._sigmas(samples_per_sigma), self.jet)
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         sigma, smoothed = self._sigmas(samples_per_sigma)
         return self.kernel.combine(
-            maps, self.coefficients, self.offset, sigma=sigma, smoothed=smoothed, stride=self.stride
+            maps, self.coefficients, self.offset, sigma=sigma, smoothed=smoothed, stride=self.stride, jet=self.jet
         )
 
     def multiply_adds(self, wanted: Grid) -> int:
         sigmas = self._sigmas(wanted.samples_per_sigma * self.stride)
-        return self.kernel.multiply_adds(*sigmas, self.in_type.size, self.out_type.size, wanted.shape, self.stride)
+        sizes = self.in_type.size, self.out_type.size
+        return self.kernel.multiply_adds(*sigmas, *sizes, wanted.shape, self.stride, self.jet, self.groups)
 
     def detail(self, wanted: Grids) -> str:
         densities = [grid.samples_per_sigma * self.stride for grid in wanted.grids]
@@ -99,13 +115,16 @@ class JetConv(PerChannel):
 
     @property
     def paper_parameter_count(self) -> int:
-        """Six per pair of an input and an output feature, C₀ among them."""
-        return 6 * self.out_type.size * self.in_type.size
+        """Six per pair of an input and an output feature, C₀ among them; of layers that it has not, what is there."""
+        of_paper = self.jet == TWO_JET and self.groups == 1
+        shared = self.coefficients.numel() + self.offset.numel()
+        return (TWO_JET.size + 1) * self.out_type.size * self.in_type.size if of_paper else shared
 
     def _sigmas(self, samples_per_sigma: float) -> tuple[float, float]:
         """Its σ, and what is smoothed already, in samples."""
         return self.beta * samples_per_sigma, self.in_type.smoothed * samples_per_sigma
 
     def extra_repr(self) -> str:
-        stride = "" if self.stride == 1 else f", stride={self.stride}"
-        return f"{super().extra_repr()}, beta={self.beta:g}, kernel={self.kernel!r}{stride}"
+        usual = {"stride": 1, "jet": TWO_JET, "groups": 1}
+        others = [f", {name}={value!r}" for name in usual if (value := getattr(self, name)) != usual[name]]
+        return f"{super().extra_repr()}, beta={self.beta:g}, kernel={self.kernel!r}{''.join(others)}"

@@ -235,7 +235,7 @@ class PerSample(PerChannel):
 
 
 def check_map_type(name: str, type_: Any) -> FieldType:
-    """A type over scale and plane with trivial fibre, which is what 2-jets act on; else a `ScaleGroupError`."""
+    """A type over scale and plane with trivial fibre, which is what jets act on; else a `ScaleGroupError`."""
     if not isinstance(type_, FieldType) or not (type_.over_scale and type_.over_plane and type_.fibre.is_trivial):
         raise ScaleGroupError(
             f"{name} {type_!r}",

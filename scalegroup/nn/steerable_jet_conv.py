@@ -1,4 +1,4 @@
-"""The Gaussian 2-jet layer that commutes with rotations as well as with scalings."""
+"""The Gaussian jet layer that commutes with rotations as well as with scalings."""
 
 import math
 from collections.abc import Callable
@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from scalegroup.algebra.rotation import RotationRepresentation
-from scalegroup.algebra.steerable import invariants, jet_intertwiners
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
-from scalegroup.jets import jet
+from scalegroup.jets.steerable import invariants, jet_intertwiners
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import check_map_type
 
@@ -20,13 +19,14 @@ from scalegroup.nn.layer import check_map_type
 class SteerableJetConv(JetConv):
     """A `JetConv` whose coefficients are confined to those that commute with the rotations C_N (eq 7 and 8).
 
-    2-jets are steerable: in the polar basis they are of the orders 0, 1 and 2 of SO(2), so the confined coefficients
-    are exactly equivariant combinations of filters that are not interpolated. In all else it is a `JetConv`.
+    Jets are steerable: in the polar basis they are of the frequencies 0, 1, … `jet.order` of SO(2), so the confined
+    coefficients are exactly equivariant combinations of filters that are not interpolated. In all else it is a
+    `JetConv`, in one group.
 
     Args:
         in_type: scalar features over scale and plane; without a rotation (images, say), they do not mix under any.
         rotation: the fields that it gives, such as `4 * RotationGroup(8).regular`.
-        **options: `beta`, `kernel`, `stride` and `first_offset`, as of `JetConv`.
+        **options: `jet`, `beta`, `kernel`, `stride` and `first_offset`, as of `JetConv`.
 
     Attributes:
         weights: one `[fields out, fields in, basis]` for each pair of kinds of fields.
@@ -49,13 +49,13 @@ class SteerableJetConv(JetConv):
             raise ScaleGroupError(
                 f"{rotation!r} behind {before!r}", expected="one group of rotations", mend="use one RotationGroup"
             )
-        super().__init__(in_type, FieldType.rotating(rotation), **options)
+        super().__init__(in_type, FieldType.rotating(rotation), groups=1, **options)
 
     def _make_parameters(self) -> None:
         rotation: Any = self.out_type.rotation
         before = self.in_type.rotation or self.in_type.size * rotation.group.trivial
         bases = [
-            jet_intertwiners(rotation.group, kind_in, kind_out)
+            jet_intertwiners(rotation.group, kind_in, kind_out, self.jet)
             for (kind_out, _), (kind_in, _) in product(rotation.fields, before.fields)
         ]
         counts = [(m, n) for (_, m), (_, n) in product(rotation.fields, before.fields)]
@@ -66,8 +66,8 @@ class SteerableJetConv(JetConv):
         if not all(any(len(basis) for basis in bases[n : n + columns]) for n in range(0, len(bases), columns)):
             raise ScaleGroupError(
                 f"fields {before!r} → {rotation!r}",
-                expected="kinds between which some 2-jet commutes with rotations",
-                mend="use frequencies that differ by 2 at most, or regular fields",
+                expected=f"kinds between which a part of {self.jet!r} commutes with rotations",
+                mend=f"use frequencies that differ by {self.jet.order} at most, or regular fields",
             )
         self._bases = (*bases, *(basis for basis, _ in fixed))  # in float64, whatever the layer is converted to
         self._place_bases()
@@ -82,17 +82,17 @@ class SteerableJetConv(JetConv):
         return self
 
     def reset_parameters(self) -> None:
-        """Normal weights for coefficients of variance 2 / (5·in) in the mean, the offsets zero."""
+        """Normal weights for polar coefficients of variance 2 / (jet.size·in) in the mean, the offsets zero."""
         for weights, basis in zip(self.weights, self._bases, strict=False):
             per_weight = basis.shape[1:].numel() / max(len(basis), 1)  # of the coefficients of a pair of fields
-            nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (jet.SIZE * self.in_type.size)))
+            nn.init.normal_(weights, std=math.sqrt(2 * per_weight / (self.jet.size * self.in_type.size)))
         for number, offset in enumerate(self.offsets, start=len(self.weights)):
             with torch.no_grad():
                 offset.copy_(self.first_offset * getattr(self, f"basis{number}").sum(1))
 
     @property
     def coefficients(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """`[out, in, 5]`, Cx, Cy, Cxx, Cxy, Cyy, as the weights make them."""
+        """`[out, in, jet.size]`, Cx, Cy, Cxx, Cxy, Cyy, as the weights make them."""
         blocks = [
             torch.einsum("mnk,koic->monic", weights, getattr(self, f"basis{n}")).flatten(0, 1).flatten(1, 2)
             for n, weights in enumerate(self.weights)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.jets.jet import TWO_JET
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.bounds import CovarianceCheck, covariance_check
 from scalegroup.testing.budget import ErrorBudget, error_budget, moved_channels
@@ -200,5 +201,5 @@ def layers_alone(net: Any, element: GroupElement) -> dict[str, CovarianceCheck]:
     return {
         f"layer {number}": covariance_check(layer.beta * net.window.sigmas[0], factor)
         for number, layer in enumerate(jets, start=1)
-        if isinstance(layer.kernel, DiscreteGaussian)
+        if isinstance(layer.kernel, DiscreteGaussian) and layer.jet == TWO_JET
     }

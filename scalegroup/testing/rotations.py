@@ -1,4 +1,4 @@
-"""How far a module is from rotation invariance: the other group that 2-jets know."""
+"""How far a module is from rotation invariance: the other group that jets know."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,10 @@
-"""The combinations of a 2-jet that commute with rotations: all of them, from any fields to any others.
+"""The combinations of a jet that commute with rotations: all of them, from any fields to any others.
 
-In the polar basis the 2-jet falls apart into the orders 0, 1 and 2 of SO(2): the Laplacian, the gradient, and
-(Lxx - Lyy, 2·Lxy), which a rotation by φ turns by 0, φ and 2φ. That is eq 7 and 8 in other words, and exact for every
-angle: no filter is interpolated. A layer is equivariant to C_N if its coefficients are invariant under turning them in
-this basis and changing the features before and behind them; the projection onto these is a mean over the group.
+In the polar basis a jet falls apart into frequencies of SO(2) (`Jet.blocks`); the 2-jet into the Laplacian, the
+gradient, and (Lxx - Lyy, 2·Lxy), which a rotation by φ turns by 0, φ and 2φ. That is eq 7 and 8 in other words, and
+exact for every angle: no filter is interpolated. A layer is equivariant to C_N if its coefficients are invariant under
+turning them in this basis and changing the features before and behind them; the projection onto these is a mean over
+the group.
 """
 
 import math
@@ -14,32 +15,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.algebra.rotation import Kind, RotationGroup
-
-# Cx, Cy, Cxx, Cxy, Cyy of each polar component: order 0, then the two of order 1, then the two of order 2. The factor
-# makes lengths those of the quadratic forms, so that all five have the same.
-_HALF = math.sqrt(0.5)
-_CARTESIAN = torch.tensor(
-    [[0, 0, _HALF, 0, _HALF], [1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, _HALF, 0, -_HALF], [0, 0, 0, _HALF, 0]],
-    dtype=torch.float64,
-)
+from scalegroup.jets.jet import TWO_JET, Jet
 
 
-def polar_rotation(angle: float) -> Float[Tensor, "5 5"]:
-    """How polar coefficients turn with the image, counter-clockwise as it is shown (y down): by 0, 1 and 2 angles.
+def polar_rotation(angle: float, jet: Jet = TWO_JET) -> Float[Tensor, "{jet.size} {jet.size}"]:
+    """How polar coefficients turn with the image, counter-clockwise as it is shown (y down): by `frequency` angles.
 
     >>> polar_rotation(math.pi / 2).round().abs().diagonal().tolist()
     [1.0, 0.0, 0.0, 1.0, 1.0]
     """
 
-    def turn(order: int) -> Tensor:
-        c, s = math.cos(order * angle), math.sin(order * angle)
-        return torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+    def turn(frequency: int) -> Tensor:
+        c, s = math.cos(frequency * angle), math.sin(frequency * angle)
+        return torch.tensor([[c, s], [-s, c]] if frequency else [[1.0]], dtype=torch.float64)
 
-    return torch.block_diag(torch.eye(1, dtype=torch.float64), turn(1), turn(2))
+    return torch.block_diag(*(turn(frequency) for frequency, _ in jet.blocks))
 
 
 @lru_cache(maxsize=64)
-def jet_intertwiners(group: RotationGroup, before: Kind, behind: Kind) -> Float[Tensor, "basis out in 5"]:
+def jet_intertwiners(
+    group: RotationGroup, before: Kind, behind: Kind, jet: Jet = TWO_JET
+) -> Float[Tensor, "basis out in {jet.size}"]:
     """A basis of the coefficients C that commute with rotations: C = ρ_out(g)·turned(C)·ρ_in(g)⁻¹ for all g in C_N.
 
     The order of its elements is fixed (weights in files depend on it), and they are orthonormal in the polar basis.
@@ -48,6 +44,7 @@ def jet_intertwiners(group: RotationGroup, before: Kind, behind: Kind) -> Float[
         group: C_N.
         before: how a field in front of the layer transforms.
         behind: how one behind it does.
+        jet: the derivatives.
 
     >>> C4 = RotationGroup(4)
     >>> (trivial, _), (regular, _) = C4.trivial.fields[0], C4.regular.fields[0]
@@ -56,12 +53,12 @@ def jet_intertwiners(group: RotationGroup, before: Kind, behind: Kind) -> Float[
     """
     projection = sum(
         torch.kron(
-            torch.kron(behind.matrix(step), before.matrix(step)), polar_rotation(2 * math.pi * step / group.order)
+            torch.kron(behind.matrix(step), before.matrix(step)), polar_rotation(2 * math.pi * step / group.order, jet)
         )
         for step in range(group.order)
     )
     basis = _orthonormal_columns(torch.as_tensor(projection) / group.order)
-    return basis.view(-1, behind.dimension, before.dimension, len(_CARTESIAN)) @ _CARTESIAN
+    return basis.view(-1, behind.dimension, before.dimension, jet.size) @ jet.polar_basis
 
 
 @lru_cache(maxsize=64)
