@@ -33,8 +33,7 @@ DESCRIPTION = "train at one size only, test at sizes never seen (Figures 8 and 1
 _INCIDENTAL = {"data_root", "download", "cache", "train_size", "seeds", "threads", "device", "checkpoint_every"}
 _INCIDENTAL |= {"resume", "output", "name"}
 
-_KEPT = ("data", "training", "train_size", "train_images", "finer_channels", "test_images")
-_KEPT += ("seed", "command", "commit", "versions")
+_KEPT = ("data", "training", "train_size", "train_images", "test_images", "seed", "command", "commit", "versions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.checkpoint_every is not None:
         check_integer("checkpoint every", options.checkpoint_every, at_least=1)
-    check_integer("finer channels", options.finer_channels, at_least=0)
+    check_integer("finer channels", options.finer_channels or 0, at_least=0)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
     experiments = _experiments(options, source)
@@ -219,7 +218,9 @@ def _run(
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
-        "finer_channels": options.finer_channels,
+        "finer_channels": {
+            name: net.window.channels - experiment.nets[name].window.channels for name, net in nets.items()
+        },
         "test_images": test_images,
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
         "selected_scale": {
@@ -268,6 +269,7 @@ def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
         scale = {"slope": line.slope, "intercept": line.intercept, "sizes": [line.smallest, line.largest]}
     return {
         **{key: content[key] for key in _KEPT},
+        "finer_channels": content["finer_channels"][network],
         "accuracy": content["accuracy"][network],
         "log2_sigma0_over_log2_size": scale,
     }

@@ -30,6 +30,9 @@ from scalegroup.fields.lifting import SAMPLES_PER_SIGMA
 from scalegroup.models import PRESETS, Architecture, GaussianDerivativeNet
 
 NETWORKS = ("multi_scale", "single_scale")
+FINEST = 8**-0.5
+"""σ₀ in pixels: finer channels see nothing more in pixels, and win by chance (by validation images)."""
+
 _POOLINGS: dict[str, Pooling] = {"max": Max(), "mean": Mean(), "log-sum-exp": LogSumExp()}
 _READOUTS: dict[str, ReadOut] = {
     "centre-pixel": CentrePixel(),
@@ -61,9 +64,8 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--finer-channels",
         type=int,
-        default=2,
-        help="so many finer scale channels are added once it is trained: all channels have the same weights, "
-        "and objects much smaller than those trained on need them (default: %(default)s)",
+        help="so many finer scale channels, with the same weights, are added once it is trained: what is much smaller "
+        f"than what was trained on needs them (default: down to σ₀ = {FINEST:.2g})",
     )
     parser.add_argument(
         "--grid",
@@ -118,10 +120,16 @@ def build(architecture: Architecture, seed: int) -> GaussianDerivativeNet:
     return GaussianDerivativeNet(architecture)
 
 
-def with_finer_channels(net: GaussianDerivativeNet, count: int) -> GaussianDerivativeNet:
-    """The trained network with so many finer scale channels; one of a single channel stays what it is."""
-    check_integer("finer channels", count, at_least=0)
+def with_finer_channels(net: GaussianDerivativeNet, count: int | None) -> GaussianDerivativeNet:
+    """The trained network with so many finer scale channels; one of a single channel stays what it is.
+
+    Default: those down to `FINEST`.
+    """
     window = net.window
+    if count is None:
+        steps = math.log(window.sigmas[0] / FINEST) / math.log(window.group.ratio)
+        count = max(0, math.floor(steps + 1e-9))
+    check_integer("finer channels", count, at_least=0)
     if count == 0 or window.channels == 1:
         return net
     wider = replace(window, first=window.first - count, channels=window.channels + count)

@@ -197,7 +197,8 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     whole = data.digits().window
     trained = {window.first for training, window in seen if training and window.channels > 1}
     assert trained == {whole.first + dropped for dropped in range(4)}
-    wider = networks.window_for(whole, whole.sigmas[0] / 2, whole.channels + 2)
+    wider = networks.window_for(whole, whole.sigmas[0] / 2**0.5, whole.channels + 1)
+    assert wider.sigmas[0] == pytest.approx(networks.FINEST)
     assert {window for training, window in seen if not training and window.channels > 1} == {wider}
     seen.clear()
     assert run(tmp_path, "--dropped-channels", "0", "--finer-channels", "0") == 0  # the control
@@ -290,7 +291,7 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
     monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path / "packed")
     net = gaussian_derivative_net(weights="few-digits")
     assert same_weights(net.state_dict(), weights_in(tmp_path / "run"))
-    assert (net.window.first, net.window.channels, net.architecture.readout) == (-5, 11, SpatialMax())
+    assert (net.window.first, net.window.channels, net.architecture.readout) == (-3, 9, SpatialMax())
     drawn = data.SOURCES["few"](None).draw("test", 1.0)
     content = json.loads((tmp_path / "run" / "results.json").read_text())
     assert Architecture.told(content["network"]["multi_scale"]) == net.architecture
