@@ -163,8 +163,7 @@ def _run(
         with accelerator.main_process_first():  # it draws, the others read what it keeps
             return source.draw(part, size)
 
-    parts = [draw("train", size) for size in experiment.train_sizes]
-    trained_on = data.Labelled(*(torch.cat([getattr(part, of) for part in parts]) for of in ("images", "labels")))
+    trained_on = data.Labelled.together(*(draw("train", size) for size in experiment.train_sizes))
     words = " and ".join(f"{size:g} ({round(source.unit * size)} pixels)" for size in experiment.train_sizes)
     console.print(
         f"{source.name}: {len(trained_on.labels)} images of size {words} on a {source.canvas}×{source.canvas} canvas "

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from benchmarks import data, results
 from benchmarks.evaluation import accuracy
-from benchmarks.recipe import Recipe
+from benchmarks.networks import build, for_source
+from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.tables import Table
 from benchmarks.training import train
-from scalegroup import Background
 from scalegroup.errors import check_integer, check_positive
-from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.models import GaussianDerivativeNet
 
 DESCRIPTION = "binary cross-entropy from other starts, and with scores relative to something: accuracy over size"
 
@@ -67,8 +67,7 @@ class RelativeToBlank(Relative):
     """Less what a blank picture scores, which is in every batch."""
 
     def forward(self, images: Tensor) -> Tensor:
-        blank = torch.full_like(images[:1], self.background)
-        scores = self.in_each_channel(torch.cat([images, blank]))
+        scores = self.in_each_channel(torch.cat([images, blanks_like(images, 1, self.background)]))
         return (scores[:-1] - scores[-1:]).amax(2)
 
 
@@ -94,7 +93,7 @@ class Variant:
 VARIANTS = (
     Variant("cross-entropy", "cross-entropy"),
     Variant("from offset 0, the paper's plain form"),
-    Variant("from offset -5", first_offset=-5.0),
+    Variant("from offset -5", first_offset=LOSSES["binary-cross-entropy"].first_offset),
     Variant("blank pictures, 2 %", blanks=0.02),
     Variant("blank pictures, 20 %", blanks=0.2),
     Variant("relative to the classes' mean", scores=RelativeToMean),
@@ -116,32 +115,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train every variant with every seed, test, tell, write."""
-    source, recipe = data.choose(options), {"epochs": options.epochs}
+    source = data.choose(options)
     size = check_positive("train size", options.train_size)
     sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
-    recipes = {variant: Recipe(loss=variant.loss, **recipe) for variant in VARIANTS}
+    recipes = {variant: Recipe(epochs=options.epochs, loss=variant.loss) for variant in VARIANTS}
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     folder, console = results.make_folder(options.output), Console(soft_wrap=True)
     trained_on, accelerator = source.draw("train", size), Accelerator(cpu=True)
-    rows = []
+    judged: dict[Variant, list[Relative]] = {}
     for variant in VARIANTS:
-        row: dict[str, Any] = {"variant": variant.name, "accuracy": {f"{s:.4f}": [] for s in sizes}, "blank": []}
-        for seed in seeds:
-            torch.manual_seed(seed)
-            net = gaussian_derivative_net(
-                "multi_scale",
-                window=source.window,
-                boundary=Background(source.background),
-                in_channels=source.channels,
-                num_classes=source.classes,
-                first_offset=variant.first_offset,
-            )
-            judged = variant.scores(net, source.background)
+        architecture = for_source(source, "multi_scale", first_offset=variant.first_offset)
+        judged[variant] = [variant.scores(build(architecture, seed), source.background) for seed in seeds]
+        for seed, net in zip(seeds, judged[variant], strict=True):
             train(
                 re.sub(r"\W+", "-", f"{variant.name} seed {seed}"),
-                judged,
+                net,
                 _with_blanks(trained_on, variant.blanks, source.background),
                 recipes[variant],
                 seed=seed,
@@ -150,13 +140,14 @@ def run(options: argparse.Namespace) -> None:
                 console=console,
                 resume=options.resume,
             )
-            blank = torch.full((1, source.channels, source.canvas, source.canvas), source.background)
-            with torch.no_grad():
-                row["blank"].append(judged(blank).max().item())
-            for s in sizes:
-                tested_on = source.draw("test", s)
-                row["accuracy"][f"{s:.4f}"].append(accuracy(judged, tested_on.images, tested_on.labels))
-        rows.append(row)
+    with torch.no_grad():
+        blank = blanks_like(trained_on.images, 1, source.background)
+        scores = {variant: [net(blank).max().item() for net in nets] for variant, nets in judged.items()}
+    rows: list[dict[str, Any]] = [{"variant": v.name, "accuracy": {}, "blank": scores[v]} for v in VARIANTS]
+    for tested in sizes:
+        part = source.draw("test", tested)  # once for all networks
+        for row, nets in zip(rows, judged.values(), strict=True):
+            row["accuracy"][f"{tested:.4f}"] = [accuracy(net, part.images, part.labels) for net in nets]
     told = table(rows, source.name)
     console.print(told.rich())
     content = {
@@ -183,9 +174,13 @@ def table(rows: list[dict[str, Any]], name: str) -> Table:
     return Table(f"{name}, accuracy in % by size; means over {len(rows[0]['blank'])} seeds", heads, cells)
 
 
+def blanks_like(images: Tensor, count: int, background: float) -> Tensor:
+    """So many pictures of nothing, `[count, channel, y, x]`."""
+    return torch.full_like(images[:1], background).expand(count, -1, -1, -1)
+
+
 def _with_blanks(objects: data.Labelled, share: float, background: float) -> data.Labelled:
     """So many blank pictures for every object, which are of no class, in with them."""
     count = round(share * len(objects.labels))
-    blanks = torch.full_like(objects.images[:1], background).expand(count, -1, -1, -1)
     none = torch.full_like(objects.labels[:1], -1).expand(count)
-    return data.Labelled(torch.cat([objects.images, blanks]), torch.cat([objects.labels, none]))
+    return data.Labelled.together(objects, data.Labelled(blanks_like(objects.images, count, background), none))

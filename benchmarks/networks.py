@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -99,19 +99,25 @@ def architectures_for(
         first_offset = _one_of(LOSSES, "loss", options.loss).first_offset
     asked = {name: _one_of(known, "network", name) for name in options.networks}
     return {
-        name: _one_of(PRESETS, "preset", preset).changed(
+        name: for_source(
+            source,
+            preset,
             window=window,
-            boundary=Background(source.background),
             pooling=_one_of(_POOLINGS, "pooling", options.pooling),
             readout=_one_of(_READOUTS, "read-out", options.read_out),
-            in_channels=source.channels,
-            num_classes=source.classes,
             grid=options.grid,
             samples_per_sigma=options.samples_per_sigma,
             first_offset=first_offset,
         )
         for name, (preset, window) in asked.items()
     }
+
+
+def for_source(source: data.Source, preset: str, **parts: Any) -> Architecture:
+    """A preset's, for the channels, classes, surroundings and sizes of a data set, with other parts where given."""
+    own: dict[str, Any] = {"window": source.window, "boundary": Background(source.background)}
+    own |= {"in_channels": source.channels, "num_classes": source.classes}
+    return _one_of(PRESETS, "preset", preset).changed(**own | parts)
 
 
 def build(architecture: Architecture, seed: int) -> GaussianDerivativeNet:

@@ -14,13 +14,12 @@ from rich.console import Console
 
 from benchmarks import data, results
 from benchmarks.evaluation import evaluate
-from benchmarks.networks import build, window_for, with_finer_channels
+from benchmarks.networks import build, for_source, window_for, with_finer_channels
 from benchmarks.recipe import Recipe
 from benchmarks.report.tables import Table
 from benchmarks.training import train
-from scalegroup import Background, ScaleGroupError, SpatialMax
+from scalegroup import ScaleGroupError, SpatialMax
 from scalegroup.errors import check_integer
-from scalegroup.models import PRESETS
 
 DESCRIPTION = "STIR's two questions: trained on 17 to 32 pixels, read 33 to 64; trained on 49 to 64, read 17 to 48"
 
@@ -93,28 +92,28 @@ def run(options: argparse.Namespace) -> None:
             source = data.load(f"stir-{task}", data.Place(roots[task]))
             source = source.validating(10**6) if options.validation else source
             sources[task] = source.first(train=options.train_images, test=options.test_images)
-            architectures[task] = PRESETS["multi_scale"].changed(
+            architectures[task] = for_source(
+                source,
+                "multi_scale",
                 widths=tuple(options.widths),
                 window=window_for(source.window, options.sigma_first, options.channels),
-                boundary=Background(source.background),
                 readout=SpatialMax(),
-                num_classes=source.classes,
             )
     folder, accelerator = results.make_folder(options.output), Accelerator(cpu=options.device == "cpu")
     console = Console(soft_wrap=True)
     rows = []
     for task, source in sources.items():
         for direction, fewer in zip(options.directions, finer, strict=True):
-            trained_on, tested_on = DIRECTIONS[direction]
-            parts = [source.draw("train", size) for size in trained_on]
-            images, labels = (torch.cat([getattr(part, of) for part in parts]) for of in ("images", "labels"))
+            seen, unseen = DIRECTIONS[direction]
+            trained_on = data.Labelled.together(*(source.draw("train", size) for size in seen))
+            tested_on = {size: source.draw("test", size) for size in unseen}  # once for all seeds
+            whole = architectures[task].window
             for seed in seeds:
-                whole = architectures[task].window
                 net = build(architectures[task].changed(window=whole.select(fewer, whole.channels)), seed)
                 done = train(
                     f"{task}-{direction}-seed{seed}",
                     net,
-                    data.Labelled(images, labels),
+                    trained_on,
                     recipes[task],
                     seed=seed,
                     accelerator=accelerator,
@@ -122,12 +121,13 @@ def run(options: argparse.Namespace) -> None:
                     console=console,
                     resume=options.resume,
                 )
-                net, found = with_finer_channels(net, fewer), {}
-                for size in tested_on:
-                    part = source.draw("test", size)
-                    found[size] = evaluate(net, part.images, part.labels, accelerator=accelerator).accuracy
+                net = with_finer_channels(net, fewer)
+                found = {
+                    size: evaluate(net, part.images, part.labels, accelerator=accelerator).accuracy
+                    for size, part in tested_on.items()
+                }
                 row = {"task": task, "direction": direction, "seed": seed, "seconds": done.seconds}
-                rows.append(row | {"train_images": len(labels), "accuracy": found})
+                rows.append(row | {"train_images": len(trained_on.labels), "accuracy": found})
                 console.print(f"{task} {direction}, seed {seed}: {100 * mean(found.values()):.1f} %")
     accuracy = summary(rows)
     beside = table(accuracy, len(seeds))

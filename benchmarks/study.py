@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -93,7 +93,7 @@ class Study:
 
     def setting(self, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
         """What decides the rows, as JSON gives it back."""
-        setting = self._setting() | {"recipes": {of: asdict(recipe) for of, recipe in recipes.items()}}
+        setting = self._setting | {"recipes": {of: asdict(recipe) for of, recipe in recipes.items()}}
         return json.loads(json.dumps(setting | {"epochs": self.scope.epochs, "seeds": list(self.seeds)}))
 
     def row(self, peer: Peer, recipe: Recipe) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Study:
     ) -> dict[str, Any]:
         """What was made before in this setting, or else now, and kept."""
         path = self.folder / f"{name}.json"
-        setting = json.loads(json.dumps(self._setting() | {"recipe": asdict(recipe), "seed": seed}))
+        setting = json.loads(json.dumps(self._setting | {"recipe": asdict(recipe), "seed": seed}))
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
             if self.resume and row["setting"] == setting and not row["error"]:
@@ -135,6 +135,7 @@ class Study:
         results.save_json(row, path)
         return row
 
+    @cached_property  # images are drawn, or read, only to be counted
     def _setting(self) -> dict[str, Any]:
         return {
             "data": self.source.name,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import data, losses
+from benchmarks import data, losses, networks
 from benchmarks.__main__ import main
 from benchmarks.losses import VARIANTS, Absolute, RelativeToBlank, RelativeToMean
 from scalegroup import Background, ScaleGroup, ScaleWindow
-from scalegroup.models import gaussian_derivative_net
+from scalegroup.models import PRESETS, gaussian_derivative_net
 
 WINDOW = ScaleWindow(ScaleGroup(2.0), 1.0, 2)
 
@@ -55,8 +55,8 @@ def test_blank_pictures_are_of_no_class():
 def run(monkeypatch, tmp_path):
     few = replace(data.digits().first(train=10, test=5), name="few")
     monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
-    made = losses.gaussian_derivative_net
-    monkeypatch.setattr(losses, "gaussian_derivative_net", lambda name, **parts: made(name, **parts, widths=(2,)))
+    narrow = {name: replace(preset, widths=(2,)) for name, preset in PRESETS.items()}
+    monkeypatch.setattr(networks, "PRESETS", narrow)
     command = ["benchmarks", "losses", "--data", "few", "--sizes", "1", "2", "--epochs", "1", "--output", str(tmp_path)]
 
     def run_it(*more):

@@ -29,16 +29,13 @@ def mnist_scale(split: int) -> Callable[[Place], Plain]:
 
     def make(place: Place) -> Plain:
         mnist = torchvision_set("mnist")(place)
-        images, labels = (
-            torch.cat([getattr(part, of) for part in (mnist.train, mnist.test)]) for of in ("images", "labels")
-        )
-        wanted = _TRAIN + _VALIDATION + _TEST
-        if len(labels) < wanted:
-            raise ScaleGroupError(f"{len(labels)} digits", expected=f"{wanted}", mend="pass all of MNIST")
+        both, wanted = Labelled.together(mnist.train, mnist.test), _TRAIN + _VALIDATION + _TEST
+        if len(both.labels) < wanted:
+            raise ScaleGroupError(f"{len(both.labels)} digits", expected=f"{wanted}", mend="pass all of MNIST")
         generator = torch.Generator().manual_seed(split)
-        chosen = torch.randperm(len(labels), generator=generator)[:wanted]
+        chosen = torch.randperm(len(both.labels), generator=generator)[:wanted]
         factors = _SMALLEST + (1 - _SMALLEST) * torch.rand(wanted, generator=generator)
-        smaller, labels = shrunk(images[chosen], factors), labels[chosen]
+        smaller, labels = shrunk(both.images[chosen], factors), both.labels[chosen]
         parts: dict[str, Any] = {
             "train": Labelled(smaller[:-_TEST], labels[:-_TEST]),
             "test": Labelled(smaller[-_TEST:], labels[-_TEST:]),

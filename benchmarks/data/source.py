@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+import torch
 from torch import Tensor
 
 from benchmarks.data import cache
@@ -26,6 +27,11 @@ class Labelled:
 
     images: Tensor
     labels: Tensor
+
+    @staticmethod
+    def together(*parts: Labelled) -> Labelled:
+        """All of them, in this order."""
+        return Labelled(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
     def first(self, count: int | None, name: str) -> Labelled:
         """The first `count` of them, None: all. Raises `ScaleGroupError` if there are not so many."""
