@@ -2,6 +2,7 @@
 
 from scalegroup.models.architecture import ACTIVATIONS, NOT_GIVEN, Architecture
 from scalegroup.models.gaussian_derivative import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.models.gaussian_derivative_resnet import RESNET_PRESETS, gaussian_derivative_resnet
 from scalegroup.models.rotation_scale import rotation_scale_net
 from scalegroup.models.weights import Trained, find_trained, save_trained
 
@@ -9,11 +10,13 @@ __all__ = [
     "ACTIVATIONS",
     "NOT_GIVEN",
     "PRESETS",
+    "RESNET_PRESETS",
     "Architecture",
     "GaussianDerivativeNet",
     "Trained",
     "find_trained",
     "gaussian_derivative_net",
+    "gaussian_derivative_resnet",
     "rotation_scale_net",
     "save_trained",
 ]

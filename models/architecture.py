@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -49,6 +50,19 @@ MIN_GRID_SIGMA = 0.55
 others: that halves the work. On validation digits of MNIST, two seeds, it read what 2/3 reads, but for some points less
 at a quarter of the trained size, where finer scale channels in testing help."""
 
+_IN_BLOCK = 2
+"""Jet layers of a residual block."""
+
+_BEFORE = {
+    "first_offset": 0.0,
+    "jet": TWO_JET,
+    "residual": False,
+    "separable": False,
+    "neighbours": 0,
+    "field_of_view": None,
+}
+"""Of files that were written before there were these parts."""
+
 NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
 """What None cannot say."""
 
@@ -75,6 +89,11 @@ class Architecture:
             rule in all scale channels; default `MIN_GRID_SIGMA`. None: they do not.
         pooling: over scale.
         readout: what is looked at in the plane.
+        residual: hidden layers behind the first come as `nn.ResidualBlock`s, of two jet layers for each width.
+        separable: hidden jet layers behind the first are `nn.SeparableJetConv`s.
+        neighbours: an `nn.ScaleConv` over so many scale channels on either side, in front of the last layer; 0: none.
+        field_of_view: an `nn.FieldOfView` of that half-width, in units of σ₀, behind the lifting and every activation;
+            None: all that the layers reach.
         first_offset: C₀ of the last layer before training. For binary cross-entropy -5, the log-odds of "nothing here":
             a scale channel that sees nothing of the object answers with C₀ alone, and has to lose the maximum.
 
@@ -103,11 +122,16 @@ class Architecture:
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
     first_offset: float = 0.0
     jet: Jet = TWO_JET
+    residual: bool = False
+    separable: bool = False
+    neighbours: int = 0
+    field_of_view: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
             raise ScaleGroupError(f"widths {self.widths!r}", expected="a tuple", mend="pass one per hidden layer")
         sampling = lifting.sampling_of(self.grid, self.samples_per_sigma, self.lifting)
+        view = self.field_of_view
         g, kernel = getattr(sampling, "samples_per_sigma", None), getattr(sampling, "kernel", None)
         least = self.min_grid_sigma
         if least is NOT_GIVEN:
@@ -125,6 +149,8 @@ class Architecture:
             "rotations": None if self.rotations is None else RotationGroup(self.rotations).order,
             "r": check_positive("r", self.r),
             "first_offset": check_finite("first_offset", self.first_offset),
+            "field_of_view": None if view is None else check_positive("field_of_view", view),
+            "neighbours": check_integer("neighbours", self.neighbours, at_least=0),
             "samples_per_sigma": g,
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
@@ -132,7 +158,15 @@ class Architecture:
         for name, value in parts.items():
             object.__setattr__(self, name, value)
         check_instance("jet", self.jet, Jet, mend="pass Jet(2)")
+        for name in ("residual", "separable"):
+            check_instance(name, getattr(self, name), bool, mend=f"pass {name}=True or {name}=False")
         check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+        if self.separable and self.rotations is not None:
+            raise ScaleGroupError(
+                f"separable=True with rotations={self.rotations}",
+                expected="features of which nothing is said about rotations",
+                mend="leave one of them out",
+            )
         for width in self.widths:
             if width % self._order:
                 raise ScaleGroupError(
@@ -151,26 +185,65 @@ class Architecture:
             samples_per_sigma=self.samples_per_sigma,
             kernel=self.lifting,
         )
-        chain: list[Any] = [lift]
-        betas = [self.r**depth for depth in range(len(self.widths) + 1)]
-        for depth, (beta, stride) in enumerate(zip(betas, self._strides(betas), strict=True)):
-            if depth:
-                chain += [nn.BatchNorm, partial(nn.Pointwise, function=self.activation)]
-            chain.append(partial(self._layer(depth), beta=beta, kernel=self.kernel, jet=self.jet, stride=stride))
+        betas = [self.r**depth for depth in range(self._depth)]
+        steps = iter(zip(betas, self._strides(betas), strict=True))
+        chain: list[Any] = [lift, *self._view]
+        for depth, width in enumerate(self.widths):
+            chain += self._hidden(self._features(width), steps, first=depth == 0)
+        if self.neighbours:
+            across = {"group": self.window.group, "neighbours": self.neighbours}
+            chain += [partial(nn.ScaleConv, out_type=self.widths[-1], **across), nn.BatchNorm, self._theta]
+        (beta, stride), last = next(steps), self._features(self.num_classes, mixed=False)
         return [
             *chain,
+            partial(self._jets, beta=beta, stride=stride, first_offset=self.first_offset, **last),
             partial(nn.ReadOut, readout=self.readout),
             partial(nn.ScalePool, pooling=self.pooling),
         ]
 
-    def _layer(self, depth: int) -> Callable[..., nn.Layer]:
-        last = depth == len(self.widths)
-        size, first_offset = (self.num_classes, self.first_offset) if last else (self.widths[depth], 0.0)
+    def _hidden(self, features: dict[str, Any], steps: Iterator[tuple[float, int]], *, first: bool) -> list[Any]:
+        """The layers of one width."""
+        jets = self._jets if first or not self.separable else self._separable_jets
+        if first or not self.residual:
+            beta, stride = next(steps)
+            return [partial(jets, beta=beta, stride=stride, **features), nn.BatchNorm, self._theta]
+        betas, strides = zip(*islice(steps, _IN_BLOCK), strict=True)
+        (out,) = features.values()
+        block = partial(nn.ResidualBlock, out=out, betas=betas, strides=strides)
+        return [partial(block, jets=jets, activation=self._theta)]
+
+    @property
+    def _depth(self) -> int:
+        """How many jet layers."""
+        hidden = len(self.widths)
+        return hidden + 1 + (_IN_BLOCK - 1) * max(0, hidden - 1) * self.residual
+
+    @property
+    def _theta(self) -> Callable[[Any], nn.Layer]:
+        """The activation, and what is seen of it."""
+        activation = partial(nn.Pointwise, function=self.activation)
+        return activation if not self._view else lambda before: nn.Sequential(activation(before), *self._view)
+
+    @property
+    def _view(self) -> list[Callable[..., nn.Layer]]:
+        half_width = self.field_of_view
+        return [] if half_width is None else [partial(nn.FieldOfView, half_width=half_width)]
+
+    @property
+    def _jets(self) -> Callable[..., nn.Layer]:
+        layer = nn.JetConv if self.rotations is None else nn.SteerableJetConv
+        return partial(layer, kernel=self.kernel, jet=self.jet)
+
+    @property
+    def _separable_jets(self) -> Callable[..., nn.Layer]:
+        return partial(nn.SeparableJetConv, kernel=self.kernel, jet=self.jet)
+
+    def _features(self, size: int, *, mixed: bool = True) -> dict[str, Any]:
+        """What a jet layer is to give: as many scalars, or regular fields (not `mixed`: what no rotation changes)."""
         if self.rotations is None:
-            return partial(nn.JetConv, out_type=size, first_offset=first_offset)
+            return {"out_type": size}
         group = RotationGroup(self.rotations)
-        rotation = size * group.trivial if last else size // self._order * group.regular
-        return partial(nn.SteerableJetConv, rotation=rotation, first_offset=first_offset)
+        return {"rotation": size // self._order * group.regular if mixed else size * group.trivial}
 
     def _strides(self, betas: list[float]) -> list[int]:
         """2 for a layer behind which σ stays at least `min_grid_sigma` on every second sample."""
@@ -213,7 +286,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
-        parts = {"first_offset": 0.0, "jet": TWO_JET} | parts  # of files from before these
+        parts = _BEFORE | parts
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])

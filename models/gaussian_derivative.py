@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def gaussian_derivative_net(
         checkpointing: keep fewer maps for the backward pass, and compute the others again there.
         **parts: of the `Architecture`, each in place of the preset's: `widths`, `window`, `in_channels`, `num_classes`,
             `r`, `jet`, `kernel`, `activation`, `boundary`, `grid`, `samples_per_sigma`, `lifting`, `min_grid_sigma`,
-            `pooling`, `readout`, `first_offset`, `rotations`.
+            `pooling`, `readout`, `first_offset`, `rotations`, `residual`, `separable`, `neighbours`,
+            `field_of_view`.
 
     Raises:
         ScaleGroupError: for an unknown preset, part or weights, weights that do not fit or are damaged, or a value
@@ -111,20 +113,33 @@ def gaussian_derivative_net(
     >>> net(torch.zeros(2, 1, 65, 65)).shape, net.paper_parameter_count
     (torch.Size([2, 10]), 38496)
     """
-    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
-        raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(PRESETS)}", mend="or replace its parts")
+    return from_preset(PRESETS, "multi_scale", preset, weights, sigma0, checkpointing, parts)
+
+
+def from_preset(
+    presets: Mapping[str, Architecture],
+    usual: str,
+    preset: str | None,
+    weights: str | Path | None,
+    sigma0: float | None,
+    checkpointing: bool,
+    parts: dict[str, Any],
+) -> GaussianDerivativeNet:
+    """What factories do: the network of a preset, by default the `usual` one, or of a file, with other parts."""
+    if preset is not None and (not isinstance(preset, str) or preset not in presets):
+        raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(presets)}", mend="or replace its parts")
     trained = None if weights is None else find_trained(weights, grid=parts.get("grid"))
-    start = PRESETS[preset or "multi_scale"] if trained is None else trained.architecture
-    if trained and preset and PRESETS[preset].widths != start.widths:
+    start = presets[preset or usual] if trained is None else trained.architecture
+    if trained and preset and presets[preset].widths != start.widths:
         raise ScaleGroupError(
-            f"preset {preset!r} of widths {PRESETS[preset].widths}",
+            f"preset {preset!r} of widths {presets[preset].widths}",
             expected=f"{start.widths}, which the weights are of",
             mend="leave the preset out",
         )
     if sigma0 is not None:
         if "window" in parts:
             raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
-        parts["window"] = ScaleWindow(start.window.group, sigma0=sigma0, channels=start.window.channels)
+        parts = parts | {"window": ScaleWindow(start.window.group, sigma0=sigma0, channels=start.window.channels)}
     net = GaussianDerivativeNet(start.changed(**parts), checkpointing=checkpointing)
     if trained is None:
         return net

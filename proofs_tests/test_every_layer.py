@@ -65,6 +65,7 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "BatchNorm": (nn.BatchNorm, None),
     "BatchNorm of rotating fields": (nn.BatchNorm, FieldType.rotating(C4.regular + C4.trivial)),
     "Concat": (lambda t: nn.Concat(nn.JetConv(t, 2), nn.Mix(t, 1)), None),
+    "FieldOfView": (partial(nn.FieldOfView, half_width=1.6), None),
     "Heads": (heads, None),
     "Identity": (nn.Identity, None),
     "JetConv": (partial(nn.JetConv, out_type=3), None),
@@ -94,6 +95,15 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "ReadOut of pixels": (partial(nn.ReadOut, readout=Dense()), None),
     "Residual": (residual, None),
     "Residual with a stride": (strided, None),
+    "ResidualBlock": (partial(nn.ResidualBlock, out=2), None),
+    "ResidualBlock with strides": (
+        partial(nn.ResidualBlock, out=3, betas=(1.2, 1.4), strides=(1, 2), jets=nn.SeparableJetConv),
+        None,
+    ),
+    "ResidualBlock of rotating fields": (
+        partial(nn.ResidualBlock, out=C4.regular, jets=nn.SteerableJetConv),
+        FieldType.rotating(C4.regular),
+    ),
     "Reweight": (nn.Reweight, FieldType(character(1) + character(0))),
     "RotationPool": (nn.RotationPool, FieldType.rotating(2 * C4.regular)),
     "ScaleConv": (partial(nn.ScaleConv, out_type=3, group=ScaleGroup(2**0.5)), None),
@@ -101,6 +111,7 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "ScalePool of means": (partial(nn.ScalePool, pooling=Mean()), VECTORS),
     "ScalePool, soft": (partial(nn.ScalePool, pooling=LogSumExp(0.5)), VECTORS),
     "ScalePool of two": (partial(nn.ScalePool, pooling=TopK(2)), VECTORS),
+    "SeparableJetConv": (partial(nn.SeparableJetConv, out_type=3, beta=1.25), None),
     "Sequential": (nested, None),
     "SteerableJetConv": (partial(nn.SteerableJetConv, rotation=C4.regular), FieldType.rotating(C4.regular)),
     "SteerableJetConv of order 3": (

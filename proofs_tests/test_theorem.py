@@ -40,7 +40,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "iso": {"kernel": Iso(tail=1e-3), "samples_per_sigma": 2.0, "depth": 3},
     "finer": {"samples_per_sigma": 1.0},
     "coarser late layers": {"strides": (1, 2, 1, 2)},
-    "blocks": {"depth": 2, "behind": (residual, forked, residual)},
+    "branches": {"depth": 2, "behind": (residual, forked, residual)},
+    "residual blocks in a field of view": {
+        "depth": 1,
+        "behind": (
+            partial(nn.FieldOfView, half_width=6),
+            partial(nn.ResidualBlock, out=4, betas=(1.2, 1.4), strides=(1, 2)),
+            partial(nn.ResidualBlock, out=4, betas=(1.6, 1.9), jets=nn.SeparableJetConv),
+        ),
+    },
 }
 
 

@@ -4,6 +4,7 @@ from scalegroup.nn.add import Add
 from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
+from scalegroup.nn.field_of_view import FieldOfView
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
@@ -12,9 +13,11 @@ from scalegroup.nn.mix import Mix
 from scalegroup.nn.pointwise import Identity, Pointwise, ReLU, Subsample
 from scalegroup.nn.project import ReadOut, ScalePool
 from scalegroup.nn.residual import Residual
+from scalegroup.nn.residual_block import ResidualBlock
 from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
+from scalegroup.nn.separable_jet_conv import SeparableJetConv
 from scalegroup.nn.sequential import Sequential
 from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
@@ -23,6 +26,7 @@ __all__ = [
     "BatchNorm",
     "Branches",
     "Concat",
+    "FieldOfView",
     "Heads",
     "Identity",
     "JetConv",
@@ -35,10 +39,12 @@ __all__ = [
     "ReLU",
     "ReadOut",
     "Residual",
+    "ResidualBlock",
     "Reweight",
     "RotationPool",
     "ScaleConv",
     "ScalePool",
+    "SeparableJetConv",
     "Sequential",
     "SteerableJetConv",
     "Subsample",

@@ -23,6 +23,11 @@ class Parallel(Layer):
     def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
         """Each layer with its name in a plan and what is wanted of it."""
 
+    def run(self, field: Any, wanted: Any) -> Any:
+        self.check_input(field)
+        needed = field.crop(self.needs(wanted, field.grids.canvas()))
+        return self(replace(needed, live=None), wanted=wanted)
+
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
         """The union of what the layers need."""
         needed = [layer.needs(part, canvas) for _, layer, part in self.of_each(wanted)]
@@ -72,8 +77,10 @@ class Branches(Parallel):
     def join(self, maps: Sequence[Tensor]) -> Tensor:
         """The maps `[n, feature, y, x]` of all branches, put together."""
 
-    def forward(self, field: ScaleField) -> ScaleField:
-        fields = shared_samples([branch(field) for branch in self.within])
+    def forward(self, field: ScaleField, *, wanted: Grids | None = None) -> ScaleField:
+        """See `Layer`; or the samples `wanted` alone."""
+        given = [branch(field) if wanted is None else branch.run(field, wanted) for branch in self.within]
+        fields = shared_samples(given)
         maps = tuple(self.join(parts) for parts in zip(*(part.maps for part in fields), strict=True))
         return replace(fields[0], maps=maps, type=self.out_type)
 

@@ -1,7 +1,6 @@
 """Several ends of one network."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -37,10 +36,6 @@ class Heads(Parallel):
         """What each head gives: the samples `wanted` of it, or all that those of the field suffice for."""
         heads = self.heads.items()
         return {name: head(field) if wanted is None else head.run(field, wanted[name]) for name, head in heads}
-
-    def run(self, field: ScaleField, wanted: Any) -> Any:
-        needed = field.crop(self.needs(wanted, field.grids.canvas()))
-        return self(replace(needed, live=None), wanted=wanted)
 
     def of_each(self, wanted: Any) -> Iterable[tuple[str, Layer, Any]]:
         return [(f".{name}", head, wanted[name]) for name, head in self.heads.items()]

@@ -64,7 +64,7 @@ class Layer(nn.Module, ABC):
         self.check_input(field)
         needed = field.crop(self.needs(wanted, field.grids.canvas()))
         result = self(needed if needed.live is None else replace(needed, live=None))
-        if not result.grids.contains(wanted):
+        if not result.knows(wanted):
             raise ScaleGroupError(
                 f"{type(self).__name__} giving {[grid.shape for grid in result.grids.grids]} samples",
                 expected=f"at least {[grid.shape for grid in wanted.grids]}, from all that it says it needs",
@@ -83,6 +83,13 @@ class Layer(nn.Module, ABC):
 
     def live(self, live: Grids) -> Grids | None:
         """Beyond which samples the output is as at their border, where the input is so beyond `live`; None: unknown."""
+        return None
+
+    def view(self, canvas: Grids) -> Grids | None:
+        """Beyond which samples the output is as at their border, whatever the input is; None: there are none.
+
+        `canvas`: the whole image, sampled as the input is.
+        """
         return None
 
     def steps(self, wanted: Grids, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:

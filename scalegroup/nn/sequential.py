@@ -103,11 +103,14 @@ class Sequential(Layer):
         return canvas
 
     def live(self, live: Grids) -> Grids | None:
-        return self._live(list(self), live)[-1]
+        return self._live(list(self), live, live.canvas())[-1]
+
+    def view(self, canvas: Grids) -> Grids | None:
+        return self._live(list(self), None, canvas)[-1]
 
     def steps(self, wanted: Any, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
         regions = self._regions(list(self), wanted, canvas)
-        seen = self._live(list(self), canvas if isinstance(self.in_type, ImageType) else live)
+        seen = self._live(list(self), canvas if isinstance(self.in_type, ImageType) else live, canvas)
         for number, (layer, region, new) in enumerate(zip(self, regions[1:], [*seen[:-1], None], strict=True)):
             inner = f"{name}[{number}]." if name else ""
             yield from layer.steps(live_part(region, new), canvas, f"{inner}{type(layer).__name__}", live)
@@ -158,7 +161,7 @@ class Sequential(Layer):
             self.check_input(x)
             canvas = x.grids.canvas()
         regions = self._regions(layers, wanted, canvas)
-        seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live)
+        seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live, canvas)
         todo = [
             partial(layer.run_live, wanted=region, live=live)
             for layer, region, live in zip(layers, regions[1:], [*seen[:-1], None], strict=True)
@@ -172,12 +175,14 @@ class Sequential(Layer):
         return x
 
     @staticmethod
-    def _live(layers: Sequence[Layer], live: Grids | None) -> list[Grids | None]:
+    def _live(layers: Sequence[Layer], live: Grids | None, canvas: Grids) -> list[Grids | None]:
         """What is live of each layer's output."""
-        seen = [live]
+        seen = []
         for layer in layers:
-            seen.append(None if seen[-1] is None else layer.live(seen[-1]))
-        return seen[1:]
+            live = layer.view(canvas) if live is None else layer.live(live)
+            canvas = layer.canvas(canvas)
+            seen.append(live)
+        return seen
 
     @staticmethod
     def _regions(layers: Sequence[Layer], wanted: Any, canvas: Grids) -> list[Any]:
