@@ -15,6 +15,7 @@ _NAMES = (
     "generalisation",
     "losses",
     "mistakes",
+    "natural",
     "pack",
     "report",
     "speed",

@@ -138,8 +138,12 @@ def with_finer_channels(net: GaussianDerivativeNet, count: int | None) -> Gaussi
     check_integer("finer channels", count, at_least=0)
     if count == 0 or window.channels == 1:
         return net
-    wider = replace(window, first=window.first - count, channels=window.channels + count)
-    result = GaussianDerivativeNet(net.architecture.changed(window=wider)).to(next(net.parameters()).device)
+    return with_channels(net, replace(window, first=window.first - count, channels=window.channels + count))
+
+
+def with_channels(net: GaussianDerivativeNet, window: ScaleWindow) -> GaussianDerivativeNet:
+    """The network on other scale channels, with the same weights."""
+    result = GaussianDerivativeNet(net.architecture.changed(window=window)).to(next(net.parameters()).device)
     result.load_state_dict(net.state_dict())
     return result.train(net.training)
 

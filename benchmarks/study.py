@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchmarks import costs, data, results, timing
 from benchmarks.evaluation import accuracy
 from benchmarks.geometry import random_scaling, warp
+from benchmarks.kept import Kept
 from benchmarks.peers import Peer, all_peers, windows
 from benchmarks.recipe import Recipe
 from benchmarks.training import train
@@ -123,17 +124,8 @@ class Study:
         self, name: str, peer: Peer, recipe: Recipe, seed: int, make: Callable[[str, Peer, Recipe, int], dict[str, Any]]
     ) -> dict[str, Any]:
         """What was made before in this setting, or else now, and kept."""
-        path = self.folder / f"{name}.json"
-        setting = json.loads(json.dumps(self._setting | {"recipe": asdict(recipe), "seed": seed}))
-        try:
-            row = json.loads(path.read_text(encoding="utf-8"))
-            if self.resume and row["setting"] == setting and not row["error"]:
-                return row
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        row = {"setting": setting} | make(name, peer, recipe, seed)
-        results.save_json(row, path)
-        return row
+        setting = self._setting | {"recipe": asdict(recipe), "seed": seed}
+        return Kept(self.folder, self.resume).row(name, setting, lambda: make(name, peer, recipe, seed))
 
     @cached_property  # images are drawn, or read, only to be counted
     def _setting(self) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""What a long command has made already, kept piece by piece, so that it can be cut into pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of rows.
+
+    Args:
+        folder: of the files `NAME.json`.
+        resume: take what is there of the same setting.
+    """
+
+    folder: Path
+    resume: bool
+
+    def row(self, name: str, setting: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was made before in this setting, or else now, and kept."""
+        path = self.folder / f"{name}.json"
+        setting = json.loads(json.dumps(setting))
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            if self.resume and row["setting"] == setting and not row["error"]:
+                return row
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        row = {"error": None, "setting": setting} | make()
+        results.save_json(row, path)
+        return row

@@ -1,0 +1,228 @@
+"""Natural pictures, trained at one size: residual, plain and ordinary networks, read at half to twice the size."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import data, natural_report, results, steps
+from benchmarks.augment import AUGMENTS, Scene, augmentation
+from benchmarks.evaluation import accuracy, evaluate
+from benchmarks.generalisation import command_line
+from benchmarks.kept import Kept
+from benchmarks.natural_networks import MAIN, NETWORKS
+from benchmarks.networks import window_for, with_channels
+from benchmarks.recipe import Recipe
+from benchmarks.training import train
+from scalegroup import ScaleGroupError, ScaleWindow
+from scalegroup.errors import check_integer
+from scalegroup.models import GaussianDerivativeNet, save_trained
+
+DESCRIPTION = (
+    "natural pictures at one size, read at others: residual against plain and ordinary networks, and an ablation"
+)
+
+TRAIN_SIZE = 1.0
+_SECONDS = 5.0  # that each time is measured for, at least
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    data.add_arguments(parser)
+    parser.set_defaults(data="rescaled-cifar10")
+    parser.add_argument(
+        "--networks", nargs="+", default=list(MAIN), help=f"of {', '.join(NETWORKS)} (default: the first five)"
+    )
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the training images (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=50, help="images a step (default: %(default)s)")
+    parser.add_argument("--highest-rate", type=float, default=0.01, help="of learning (default: %(default)s)")
+    parser.add_argument("--weight-decay", type=float, default=0.02, help="AdamW's (default: %(default)s)")
+    parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
+    parser.add_argument(
+        "--augment",
+        nargs="*",
+        default=["flip", "shift"],
+        help=f"changes of training images, of {', '.join(AUGMENTS)} (default: flip shift)",
+    )
+    parser.add_argument("--sigma-first", type=float, help="about σ₀ of the finest scale channel (default: the data's)")
+    parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
+    parser.add_argument(
+        "--fewer-channels",
+        type=int,
+        nargs=2,
+        default=[0, 0],
+        metavar=("FINEST", "COARSEST"),
+        help="so many of the finest and of the coarsest are there in testing only (default: 0 0)",
+    )
+    parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
+    parser.add_argument("--costs", action="store_true", help="measure times as well: with nothing else running")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    parser.add_argument("--checkpoint-every", type=int, help="steps, beside one after each epoch")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
+    parser.add_argument("--output", type=Path, default=Path("results/natural"), help="folder (default: %(default)s)")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is the same for all networks."""
+
+    source: data.Source
+    window: ScaleWindow
+    fewer: tuple[int, int]
+    dropped: int
+    recipe: Recipe
+    folder: Path
+    device: str
+    resume: bool
+    checkpoint_every: int | None
+    console: Console
+
+    def setting(self, name: str, seed: int) -> dict[str, Any]:
+        """What decides a row."""
+        window = {"sigma0": list(self.window.sigmas), "fewer": list(self.fewer), "dropped": self.dropped}
+        images = {part: len(self.source.draw(part, TRAIN_SIZE).labels) for part in ("train", "test")}
+        told = {"network": name, "seed": seed, "data": self.source.name, "images": images, "sizes": self.source.sizes}
+        return told | {"window": window, "recipe": asdict(self.recipe)}
+
+    def build(self, name: str, seed: int) -> nn.Module:
+        """As it is trained."""
+        torch.manual_seed(seed)
+        finest, coarsest = self.fewer
+        trained = self.window.select(finest, self.window.channels - coarsest)
+        return NETWORKS[name].build(self.source, trained, self.dropped)
+
+    def row(self, name: str, seed: int) -> dict[str, Any]:
+        """Trained and tested, its weights kept where it is one of ours."""
+        net, run = self.build(name, seed), f"{name}-seed{seed}"
+        extents = [tuple(self.source.unit * size for size in sizes) for sizes in ((TRAIN_SIZE,), self.source.sizes)]
+        changes = (*self.recipe.augment, *NETWORKS[name].changes)
+        done = train(
+            run,
+            net,
+            self.source.draw("train", TRAIN_SIZE),
+            self.recipe,
+            seed=seed,
+            accelerator=Accelerator(cpu=self.device == "cpu"),
+            folder=self.folder,
+            console=self.console,
+            resume=self.resume,
+            checkpoint_every=self.checkpoint_every,
+            augment=augmentation(changes, Scene(self.source.boundary, *extents)),
+        )
+        row: dict[str, Any] = {"parameters": sum(value.numel() for value in net.parameters())}
+        row |= {"multiply_adds": multiply_adds(net, self.source), "train_seconds": done.seconds, "accuracy": {}}
+        if isinstance(net, GaussianDerivativeNet) and net.window.channels > 1:
+            net = with_channels(net, self.window)
+            row["selected_scale"] = {"sigma0": list(net.window.sigmas), "histogram": {}}
+        for size in self.source.sizes:
+            of = self.source.draw("test", size)
+            if "selected_scale" in row:
+                found = evaluate(net, of.images, of.labels)  # type: ignore[arg-type]
+                row["selected_scale"]["histogram"][f"{size:.4f}"] = list(found.selected)
+                row["accuracy"][f"{size:.4f}"] = found.accuracy
+            else:
+                row["accuracy"][f"{size:.4f}"] = accuracy(net, of.images, of.labels)
+        if isinstance(net, GaussianDerivativeNet):
+            about = {"data": self.source.name, "recipe": asdict(self.recipe), "accuracy": row["accuracy"]}
+            about |= {"classes": list(self.source.class_names), "seed": seed, **results.provenance()}
+            save_trained(net, self.folder / f"{run}.safetensors", about)
+            row["network"] = net.architecture.tell()
+        return row | results.provenance()
+
+    def costs(self, names: Sequence[str], threads: int) -> dict[str, dict[str, float]]:
+        """Milliseconds per image of each network as it is trained: a step, and inference."""
+        shape = 50, self.source.channels, self.source.canvas, self.source.canvas
+        images, labels = torch.rand(shape), torch.randint(self.source.classes, shape[:1])
+        found = {}
+        for name in names:
+            net = self.build(name, 0)
+            passes = {
+                "training_ms": steps.training_step(net, steps.call, images, labels),
+                "inference_ms": steps.inference(net, steps.call, images),
+            }
+            found[name] = {}
+            for which, step in passes.items():
+                net.train(which == "training_ms")
+                times = sorted(steps.measure(step, threads=threads, seconds=_SECONDS))
+                found[name][which] = 1e3 * times[len(times) // 2] / len(images)
+        return found
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train what is not there yet, test, tell, write."""
+    if unknown := [name for name in options.networks if name not in NETWORKS]:
+        raise ScaleGroupError(f"network {unknown[0]!r}", expected=f"one of {list(NETWORKS)}", mend="choose from these")
+    threads = torch.get_num_threads() if options.threads is None else options.threads
+    torch.set_num_threads(check_integer("threads", threads, at_least=1))
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
+    source = data.choose(options)
+    window = window_for(source.window, options.sigma_first, options.channels)
+    finest, coarsest = (check_integer("fewer channels", count, at_least=0) for count in options.fewer_channels)
+    if finest + coarsest >= window.channels:
+        raise ScaleGroupError(
+            f"{finest} + {coarsest} fewer of {window.channels} channels", expected="one left", mend="leave out fewer"
+        )
+    experiment = Experiment(
+        source=source,
+        window=window,
+        fewer=(finest, coarsest),
+        dropped=check_integer("dropped channels", options.dropped_channels, at_least=0),
+        recipe=Recipe(
+            epochs=options.epochs,
+            batch=options.batch,
+            highest_rate=options.highest_rate,
+            label_smoothing=options.label_smoothing,
+            augment=tuple(options.augment),
+            weight_decay=options.weight_decay,
+        ),
+        folder=results.make_folder(options.output),
+        device=options.device,
+        resume=options.resume,
+        checkpoint_every=options.checkpoint_every,
+        console=Console(soft_wrap=True),
+    )
+    kept = Kept(results.make_folder(options.output / "rows"), options.resume)
+    seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
+    rows = [
+        kept.row(
+            f"{name}-seed{seed}", setting := experiment.setting(name, seed), lambda n=name, s=seed: experiment.row(n, s)
+        )
+        for name in options.networks
+        for seed in seeds
+    ]
+    content = {
+        "benchmark": "natural",
+        "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
+        "train_size": TRAIN_SIZE,
+        "training": asdict(experiment.recipe),
+        "accuracy": natural_report.means(rows),
+        "rows": rows,
+        "costs": experiment.costs(options.networks, threads) if options.costs else {},
+        "command": command_line(options),
+        **results.provenance(),
+    }
+    results.save_json(content, options.output / "results.json")
+    written = natural_report.write(content, options.output)
+    experiment.console.print(natural_report.table(content).rich())
+    experiment.console.print("wrote " + ", ".join(str(path) for path in (options.output / "results.json", *written)))
+
+
+def multiply_adds(net: nn.Module, source: data.Source) -> int:
+    """Of one image, forward, as torch counts them."""
+    net.eval()
+    image = torch.zeros(1, source.channels, source.canvas, source.canvas, device=next(net.parameters()).device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(image)
+    return counter.get_total_flops() // 2
