@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +197,10 @@ def run(options: argparse.Namespace) -> None:
     )
     kept = Kept(results.make_folder(options.output / "rows"), options.resume)
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
-    rows = [
-        kept.row(
-            f"{name}-seed{seed}", setting := experiment.setting(name, seed), lambda n=name, s=seed: experiment.row(n, s)
-        )
-        for name in options.networks
-        for seed in seeds
-    ]
+    rows = []
+    for name, seed in product(options.networks, seeds):
+        make = partial(experiment.row, name, seed)
+        rows.append(kept.row(f"{name}-seed{seed}", experiment.setting(name, seed), make))
     content = {
         "benchmark": "natural",
         "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},

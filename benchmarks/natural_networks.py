@@ -77,7 +77,7 @@ class Normalised(nn.Module):
         return self.net((images - self.mean) / self.std)
 
 
-def ordinary(source: Source, window: ScaleWindow, dropped: int) -> nn.Module:
+def ordinary(source: Source, _window: ScaleWindow, _dropped: int) -> nn.Module:
     """A ResNet of as many weights as the residual network has; it knows nothing of scale channels."""
     net = resnet(in_channels=source.channels, num_classes=source.classes)
     moments = source.moments([1.0])

@@ -64,7 +64,8 @@ def table(content: dict[str, Any]) -> Table:
     first = content["rows"][0]["setting"]
     title = (
         f"{content['data']['name']}: accuracy in % by size, trained at size {content['train_size']:g} on "
-        f"{first['images']['train']} images for {content['training']['epochs']} epochs, on {first['images']['test']} others"
+        f"{first['images']['train']} images for {content['training']['epochs']} epochs, on {first['images']['test']} "
+        "others"
     )
     return Table(title, heads, cells)
 
