@@ -16,6 +16,7 @@ from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
 from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
 from scalegroup.fields import boundary, lifting, pooling, readout
+from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
 from scalegroup.jets.jet import TWO_JET, Jet
@@ -65,6 +66,8 @@ class Architecture:
         rotations: N, for regular fields of the rotations C_N in all hidden layers; None: plain features.
         r: the ratio of σ between one layer and the next (eq 13).
         jet: which derivatives the layers combine.
+        mean, std: of the images in each channel, which `nn.Normalise` takes off and divides by; None: images as they
+            are. One number is for all channels.
         kernel: the discretisation of the jets; the default cuts where 0.5 % of the mass is left.
         activation: a pointwise function of tensors.
         boundary: what images are outside; `Background(value)` where that is known.
@@ -103,6 +106,8 @@ class Architecture:
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
     first_offset: float = 0.0
     jet: Jet = TWO_JET
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -129,6 +134,9 @@ class Architecture:
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
         }
+        if self.mean is not None or self.std is not None:
+            images = nn.Normalise(FieldType.scalars(parts["in_channels"]), self.mean, self.std)  # type: ignore[arg-type]
+            parts |= {"mean": images.mean, "std": images.std}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
         check_instance("jet", self.jet, Jet, mend="pass Jet(2)")
@@ -152,6 +160,8 @@ class Architecture:
             kernel=self.lifting,
         )
         chain: list[Any] = [lift]
+        if self.mean is not None:
+            chain.append(partial(nn.Normalise, mean=self.mean, std=self.std))
         betas = [self.r**depth for depth in range(len(self.widths) + 1)]
         for depth, (beta, stride) in enumerate(zip(betas, self._strides(betas), strict=True)):
             if depth:
@@ -213,7 +223,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
-        parts = {"first_offset": 0.0, "jet": TWO_JET} | parts  # of files from before these
+        parts = {"first_offset": 0.0, "jet": TWO_JET, "mean": None, "std": None} | parts  # of files from before these
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])
