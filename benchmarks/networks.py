@@ -13,7 +13,6 @@ import torch
 from benchmarks import data
 from benchmarks.recipe import LOSSES
 from scalegroup import (
-    Background,
     CentrePixel,
     LogSumExp,
     Max,
@@ -115,7 +114,7 @@ def architectures_for(
 
 def for_source(source: data.Source, preset: str, **parts: Any) -> Architecture:
     """A preset's, for the channels, classes, surroundings and sizes of a data set, with other parts where given."""
-    own: dict[str, Any] = {"window": source.window, "boundary": Background(source.background)}
+    own: dict[str, Any] = {"window": source.window, "boundary": source.boundary}
     own |= {"in_channels": source.channels, "num_classes": source.classes}
     return _one_of(PRESETS, "preset", preset).changed(**own | parts)
 
