@@ -41,10 +41,14 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, boundary: Boundary)
         torch.stack([sin * width / height, cos, torch.zeros_like(cos)], dim=1),
     ]
     places = F.affine_grid(torch.stack(rows, dim=1).to(images), list(images.shape), align_corners=False)
+    mode, around = _PADDING.get(type(boundary), "zeros"), outside(images, boundary)
+    return F.grid_sample(images - around, places, padding_mode=mode, align_corners=False) + around
+
+
+def outside(images: Tensor, boundary: Boundary) -> Tensor:
+    """The constant world around images `[batch, channel, y, x]`, which fits them; 0 where there is none."""
     constant = boundary.constant(images)
-    outside = images.new_zeros(1, 1, 1) if constant is None else constant[:, None, None]
-    mode = _PADDING.get(type(boundary), "zeros")
-    return F.grid_sample(images - outside, places, padding_mode=mode, align_corners=False) + outside
+    return images.new_zeros(1, 1, 1) if constant is None else constant[:, None, None]
 
 
 def random_scaling(smallest: float, largest: float, boundary: Boundary) -> Augment:
@@ -58,7 +62,7 @@ def random_scaling(smallest: float, largest: float, boundary: Boundary) -> Augme
     return augment
 
 
-def random_cut(share: float, unit: float, background: float) -> Augment:
+def random_cut(share: float, unit: float, boundary: Boundary) -> Augment:
     """Augmentation: of a share of the images all beyond a central square is lost, as of an object too large.
 
     Sizes do not change. The square is 0.45 to 0.75 times as wide as the object's picture, `unit` pixels: of MNIST's 28
@@ -72,6 +76,6 @@ def random_cut(share: float, unit: float, background: float) -> Augment:
             (torch.arange(n, device=images.device) - (n - 1) / 2).abs() <= half[:, None] for n in images.shape[-2:]
         ]
         kept = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-        return torch.where(kept, images, background)
+        return torch.where(kept, images, outside(images, boundary))
 
     return augment

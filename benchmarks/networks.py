@@ -86,7 +86,10 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def architectures_for(
     options: argparse.Namespace, source: data.Source, train_sizes: Sequence[float]
 ) -> dict[str, Architecture]:
-    """Of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size."""
+    """Of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size.
+
+    Where the data set tells the moments of its training images, they normalise by these.
+    """
     middle = math.prod(train_sizes) ** (1 / len(train_sizes))
     sigma0 = middle if options.sigma_single is None else check_positive("sigma single", options.sigma_single)
     known = {
@@ -97,6 +100,7 @@ def architectures_for(
     if first_offset is None:
         first_offset = _one_of(LOSSES, "loss", options.loss).first_offset
     asked = {name: _one_of(known, "network", name) for name in options.networks}
+    mean, std = source.moments(train_sizes) or (None, None)
     return {
         name: for_source(
             source,
@@ -107,6 +111,8 @@ def architectures_for(
             grid=options.grid,
             samples_per_sigma=options.samples_per_sigma,
             first_offset=first_offset,
+            mean=mean,
+            std=std,
         )
         for name, (preset, window) in asked.items()
     }

@@ -120,7 +120,7 @@ def test_augmentation_is_a_function_of_its_generator():
 def test_cutting_leaves_a_central_square_of_some_images_and_changes_no_size():
     images = SOURCE.draw("train", 2.0).images[:200]
     unit = 2.0 * SOURCE.unit
-    cut = random_cut(0.3, unit, SOURCE.background)(images, torch.Generator().manual_seed(0))
+    cut = random_cut(0.3, unit, SOURCE.boundary)(images, torch.Generator().manual_seed(0))
     changed = (cut != images).flatten(1).any(1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.1)
     assert torch.equal(cut[~changed], images[~changed])
