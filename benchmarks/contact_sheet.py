@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> None:
     source = data.choose(options)
     sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     path = results.make_folder(options.output) / f"{source.name}.png"
-    _draw(contact_sheet(source, sizes), sizes, f"{source.name}: one image of each class", path)
+    title = f"{source.name}: one image of each class"
+    _draw(contact_sheet(source, sizes), sizes, source.class_names, title, path)
     Console(soft_wrap=True).print(f"wrote {path}")
 
 
@@ -51,7 +52,7 @@ def contact_sheet(source: data.Source, sizes: list[float]) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def _draw(images: Tensor, sizes: Sequence[float], title: str, path: Path) -> None:
+def _draw(images: Tensor, sizes: Sequence[float], names: Sequence[str], title: str, path: Path) -> None:
     """Images `[class, size, channel, y, x]` side by side, from black at the lowest to white at the highest value."""
     rows, columns, _, height, width = images.shape
     grey = (images - images.min()) / (images.max() - images.min())
@@ -60,7 +61,8 @@ def _draw(images: Tensor, sizes: Sequence[float], title: str, path: Path) -> Non
     figure, axes = plt.subplots(figsize=(max(columns * 0.8 + 0.4, 5), rows * 0.8 + 1.2), layout="constrained")
     axes.imshow(sheet.squeeze(-1) if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1)
     axes.set_xticks((np.arange(columns) + 0.5) * (width + 4), [short(size) for size in sizes])
-    axes.set_yticks([])
+    shown = names if len(names) == rows else ()
+    axes.set_yticks((np.arange(len(shown)) + 0.5) * (height + 4), shown)
     axes.set(xlabel="size", title=title)
     axes.spines[:].set_visible(False)
     save(figure, path)

@@ -16,8 +16,9 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from benchmarks import data, report, results
+from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import evaluate
-from benchmarks.geometry import random_cut
+from benchmarks.geometry import Augment
 from benchmarks.networks import add_network_arguments, architectures_for, build, with_finer_channels
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.selection import fit
@@ -65,6 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of so many training images only a central square is left, as of objects too large (default: 0)",
     )
     parser.add_argument(
+        "--augment",
+        nargs="+",
+        default=[],
+        help=f"changes of training images by chance, in this order: {', '.join(AUGMENTS)}; the last shows the network "
+        "all sizes that are tested (default: none)",
+    )
+    parser.add_argument(
+        "--weight-decay", type=float, default=0.0, help="AdamW's, of weights, not of offsets and norms (default: 0)"
+    )
+    parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="of weights and order; one experiment each (default: 0)"
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
@@ -90,6 +101,7 @@ class Experiment:
     seed: int
     folder: Path
     nets: dict[str, GaussianDerivativeNet]
+    augment: Augment | None
 
     def is_done(self, told: dict[str, Any]) -> bool:
         """Whether its folder holds the results of just this, `told` being the options."""
@@ -114,9 +126,9 @@ def run(options: argparse.Namespace) -> None:
         label_smoothing=options.label_smoothing,
         loss=options.loss,
         cut_share=options.cut_share,
+        augment=tuple(options.augment),
+        weight_decay=options.weight_decay,
     )
-    if recipe.cut_share and any(len(sizes) > 1 for sizes in options.train_size):
-        raise ScaleGroupError("--cut-share with a mixture of sizes", expected="one size", mend="leave one of them out")
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     if options.checkpoint_every is not None:
@@ -124,7 +136,7 @@ def run(options: argparse.Namespace) -> None:
     check_integer("finer channels", options.finer_channels or 0, at_least=0)
     if options.device == "cuda" and not torch.cuda.is_available():
         raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
-    experiments = _experiments(options, source)
+    experiments = _experiments(options, source, sizes, recipe)
     accelerator = Accelerator(cpu=options.device == "cpu")
     console = Console(soft_wrap=True, quiet=not accelerator.is_main_process)
     for experiment in experiments:
@@ -134,19 +146,25 @@ def run(options: argparse.Namespace) -> None:
             _run(experiment, options, source, sizes, recipe, accelerator, console)
 
 
-def _experiments(options: argparse.Namespace, source: data.Source) -> list[Experiment]:
+def _experiments(
+    options: argparse.Namespace, source: data.Source, sizes: list[float], recipe: Recipe
+) -> list[Experiment]:
     """Each training set with each seed, all checked before the first is begun."""
-    chosen = [(train_sizes, seed) for train_sizes in options.train_size for seed in options.seeds]
-    experiments = []
-    for train_sizes, seed in chosen:
-        for size in train_sizes:
-            check_positive("train size", size)
+    for size in (size for train_sizes in options.train_size for size in train_sizes):
+        check_positive("train size", size)
+    for seed in options.seeds:
         check_integer("seed", seed, at_least=0)
+    several = len(options.train_size) * len(options.seeds) > 1
+    experiments = []
+    for train_sizes in options.train_size:
+        extents = [tuple(source.unit * size for size in sorted(some)) for some in (train_sizes, sizes)]
+        augment = augmentation(recipe.augment, Scene(source.boundary, *extents), cut_share=recipe.cut_share)
         chains = architectures_for(options, source, train_sizes)
-        nets = {of: build(architecture, seed) for of, architecture in chains.items()}
-        name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
-        folder = options.output / name if len(chosen) > 1 else options.output
-        experiments.append(Experiment(train_sizes, seed, results.make_folder(folder), nets))
+        for seed in options.seeds:
+            nets = {of: build(architecture, seed) for of, architecture in chains.items()}
+            name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
+            folder = results.make_folder(options.output / name if several else options.output)
+            experiments.append(Experiment(train_sizes, seed, folder, nets, augment))
     return experiments
 
 
@@ -171,8 +189,6 @@ def _run(
     )
     for name, net in experiment.nets.items():
         console.print(f"{name}: {net.window!r}, {net.parameter_count} parameters")
-    extent = source.unit * experiment.train_sizes[0]
-    augment = random_cut(recipe.cut_share, extent, source.background) if recipe.cut_share else None
     seconds = {
         name: {
             "train": train(
@@ -186,7 +202,7 @@ def _run(
                 console=console,
                 resume=options.resume,
                 checkpoint_every=options.checkpoint_every,
-                augment=augment,
+                augment=experiment.augment,
             ).seconds
         }
         for name, net in experiment.nets.items()
@@ -212,7 +228,10 @@ def _run(
     check = covariance_check()
     content = {
         "benchmark": "generalisation",
-        "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
+        "data": {
+            **{part: getattr(source, part) for part in ("name", "recipe", "unit", "canvas")},
+            "class_names": list(source.class_names),
+        },
         "network": {name: net.architecture.tell() for name, net in nets.items()},
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),

@@ -9,22 +9,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from scalegroup import Boundary, Reflect, Replicate
+
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A change of a batch of images by chance, all of it from the generator."""
 
+_PADDING = {Reflect: "reflection", Replicate: "border"}  # of grid_sample; zeros for what is constant
 
-def warp(images: Tensor, *, factors: Tensor, angles: Tensor, background: float) -> Tensor:
+
+def warp(images: Tensor, *, factors: Tensor, angles: Tensor, boundary: Boundary) -> Tensor:
     """Each image scaled by a factor and turned by an angle about the centre, bilinearly, on the same canvas.
 
     Args:
         images: `[batch, channel, y, x]`.
         factors: `[batch]`; larger objects for more than 1.
         angles: `[batch]`, in radians, counter-clockwise as images are shown.
-        background: the value outside.
+        boundary: what the images are outside; a mirror is at the edge of the border pixels.
 
+    >>> from scalegroup import Zero
     >>> one, quarter = torch.ones(1), torch.full((1,), torch.pi / 2)
     >>> image = torch.arange(9.).view(1, 1, 3, 3)
-    >>> turned = warp(image, factors=one, angles=quarter, background=0.0)
+    >>> turned = warp(image, factors=one, angles=quarter, boundary=Zero())
     >>> torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5)
     True
     """
@@ -36,21 +41,28 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, background: float) 
         torch.stack([sin * width / height, cos, torch.zeros_like(cos)], dim=1),
     ]
     places = F.affine_grid(torch.stack(rows, dim=1).to(images), list(images.shape), align_corners=False)
-    return F.grid_sample(images - background, places, align_corners=False) + background
+    mode, around = _PADDING.get(type(boundary), "zeros"), outside(images, boundary)
+    return F.grid_sample(images - around, places, padding_mode=mode, align_corners=False) + around
 
 
-def random_scaling(smallest: float, largest: float, background: float) -> Augment:
+def outside(images: Tensor, boundary: Boundary) -> Tensor:
+    """The constant world around images `[batch, channel, y, x]`, which fits them; 0 where there is none."""
+    constant = boundary.constant(images)
+    return images.new_zeros(1, 1, 1) if constant is None else constant[:, None, None]
+
+
+def random_scaling(smallest: float, largest: float, boundary: Boundary) -> Augment:
     """Augmentation: objects scaled by factors uniform in their logarithm between the two."""
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(len(images), generator=generator)
         factors = torch.exp(math.log(smallest) + math.log(largest / smallest) * uniform).to(images.device)
-        return warp(images, factors=factors, angles=torch.zeros_like(factors), background=background)
+        return warp(images, factors=factors, angles=torch.zeros_like(factors), boundary=boundary)
 
     return augment
 
 
-def random_cut(share: float, unit: float, background: float) -> Augment:
+def random_cut(share: float, unit: float, boundary: Boundary) -> Augment:
     """Augmentation: of a share of the images all beyond a central square is lost, as of an object too large.
 
     Sizes do not change. The square is 0.45 to 0.75 times as wide as the object's picture, `unit` pixels: of MNIST's 28
@@ -64,6 +76,6 @@ def random_cut(share: float, unit: float, background: float) -> Augment:
             (torch.arange(n, device=images.device) - (n - 1) / 2).abs() <= half[:, None] for n in images.shape[-2:]
         ]
         kept = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-        return torch.where(kept, images, background)
+        return torch.where(kept, images, outside(images, boundary))
 
     return augment

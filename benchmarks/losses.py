@@ -26,6 +26,7 @@ from benchmarks.networks import build, for_source
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.tables import Table
 from benchmarks.training import train
+from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet
 
@@ -122,6 +123,12 @@ def run(options: argparse.Namespace) -> None:
     recipes = {variant: Recipe(epochs=options.epochs, loss=variant.loss) for variant in VARIANTS}
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    if not source.boundary.is_constant:
+        raise ScaleGroupError(
+            f"{source.name}, whose pictures fill their images",
+            expected="objects on a background",
+            mend="choose other --data",
+        )
     folder, console = results.make_folder(options.output), Console(soft_wrap=True)
     trained_on, accelerator = source.draw("train", size), Accelerator(cpu=True)
     judged: dict[Variant, list[Relative]] = {}

@@ -13,7 +13,6 @@ import torch
 from benchmarks import data
 from benchmarks.recipe import LOSSES
 from scalegroup import (
-    Background,
     CentrePixel,
     LogSumExp,
     Max,
@@ -87,7 +86,10 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 def architectures_for(
     options: argparse.Namespace, source: data.Source, train_sizes: Sequence[float]
 ) -> dict[str, Architecture]:
-    """Of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size."""
+    """Of the multi-scale network asked for, and of a single-scale one with σ₀ at the training size.
+
+    Where the data set tells the moments of its training images, they normalise by these.
+    """
     middle = math.prod(train_sizes) ** (1 / len(train_sizes))
     sigma0 = middle if options.sigma_single is None else check_positive("sigma single", options.sigma_single)
     known = {
@@ -98,6 +100,7 @@ def architectures_for(
     if first_offset is None:
         first_offset = _one_of(LOSSES, "loss", options.loss).first_offset
     asked = {name: _one_of(known, "network", name) for name in options.networks}
+    mean, std = source.moments(train_sizes) or (None, None)
     return {
         name: for_source(
             source,
@@ -108,6 +111,8 @@ def architectures_for(
             grid=options.grid,
             samples_per_sigma=options.samples_per_sigma,
             first_offset=first_offset,
+            mean=mean,
+            std=std,
         )
         for name, (preset, window) in asked.items()
     }
@@ -115,7 +120,7 @@ def architectures_for(
 
 def for_source(source: data.Source, preset: str, **parts: Any) -> Architecture:
     """A preset's, for the channels, classes, surroundings and sizes of a data set, with other parts where given."""
-    own: dict[str, Any] = {"window": source.window, "boundary": Background(source.background)}
+    own: dict[str, Any] = {"window": source.window, "boundary": source.boundary}
     own |= {"in_channels": source.channels, "num_classes": source.classes}
     return _one_of(PRESETS, "preset", preset).changed(**own | parts)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.baselines import plain_cnn, riesz_net, scale_channel_cnn, steerable_cnn, steerable_hermite
 from benchmarks.data import Source
-from scalegroup import Background, Max, Mean, Pooling, ScaleWindow
+from scalegroup import Max, Mean, Pooling, ScaleWindow
 from scalegroup.models import PRESETS, gaussian_derivative_net, rotation_scale_net
 
 WIDTHS = PRESETS["larger"].widths
@@ -93,15 +93,13 @@ def _scale_channels(pooling: Pooling) -> Callable[[Source, Sequence[int]], nn.Mo
 def _gaussian_derivative(preset: str) -> Callable[[Source, Sequence[int]], nn.Module]:
     def make(source: Source, widths: Sequence[int]) -> nn.Module:
         window = PRESETS[preset].window if preset == "single_scale" else source.window
-        around = Background(source.background)
-        return gaussian_derivative_net(preset, widths=widths, window=window, boundary=around, **_of(source))
+        return gaussian_derivative_net(preset, widths=widths, window=window, boundary=source.boundary, **_of(source))
 
     return make
 
 
 def _rotation_scale(source: Source, widths: Sequence[int]) -> nn.Module:
-    around = Background(source.background)
-    return rotation_scale_net(8, widths=widths, window=source.window, boundary=around, **_of(source))
+    return rotation_scale_net(8, widths=widths, window=source.window, boundary=source.boundary, **_of(source))
 
 
 def _escnn() -> list[Peer]:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import AdamW
 from torch.utils.data import RandomSampler
 
+from benchmarks.augment import AUGMENTS
 from scalegroup import ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer, check_number, check_positive
+from scalegroup.errors import check_finite, check_integer, check_number, check_positive
 
 
 def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -52,11 +54,13 @@ LOSSES = {
 class Recipe:
     """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50, binary cross-entropy.
 
-    Three parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
+    Five parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
     `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
     finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
     `cut_share`: of so many of the images only a central square is left (`geometry.random_cut`), as of objects that are
     larger than the picture. It changes no size.
+    `augment`: other changes of the images of each batch, in this order, by their names in `benchmarks.augment`.
+    `weight_decay`: AdamW's, of weights with two axes and more, not of offsets and norms; with 0 it is Adam.
 
     All chance is a function of the seed and the place in the training, so that an interrupted run can go on as if
     nothing had happened.
@@ -73,6 +77,8 @@ class Recipe:
     label_smoothing: float = 0.0
     loss: str = "cross-entropy"
     cut_share: float = 0.0
+    augment: tuple[str, ...] = ()
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, at_least=1)
@@ -84,10 +90,23 @@ class Recipe:
             raise ScaleGroupError(f"label smoothing {self.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
         if not 0 <= check_number("cut share", self.cut_share) <= 1:
             raise ScaleGroupError(f"cut share {self.cut_share:g}", expected="in [0, 1]", mend="try 0.3")
+        if check_finite("weight decay", self.weight_decay) < 0:
+            raise ScaleGroupError(f"weight decay {self.weight_decay:g}", expected="0 or more", mend="try 0.05")
+        if unknown := [name for name in self.augment if name not in AUGMENTS]:
+            raise ScaleGroupError(
+                f"augmentation {unknown[0]!r}", expected=f"of {sorted(AUGMENTS)}", mend="choose some of these"
+            )
         if self.loss not in LOSSES:
             raise ScaleGroupError(
                 f"loss {self.loss!r}", expected=f"one of {sorted(LOSSES)}", mend="choose one of these"
             )
+
+    def optimiser(self, net: nn.Module) -> AdamW:
+        """Of a network's parameters, at the highest rate."""
+        weights = [value for value in net.parameters() if value.ndim >= 2]
+        others = [value for value in net.parameters() if value.ndim < 2]
+        groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return AdamW(groups, lr=self.highest_rate)
 
     def windows(self, whole: ScaleWindow, steps: int, seed: int) -> list[ScaleWindow]:
         """The scale channels of each step.

@@ -149,7 +149,7 @@ class Study:
         net, sizes, augment = self.build(peer, seed), self.source.sizes, None
         if peer.augmented:  # to all sizes that are tested
             least, most = min(sizes) / self.train_size, max(sizes) / self.train_size
-            augment = random_scaling(least, most, self.source.background)
+            augment = random_scaling(least, most, self.source.boundary)
         position = train(
             name,
             net,
@@ -183,8 +183,8 @@ class Study:
 
     def over_sizes(self, net: nn.Module) -> dict[str, float]:
         """Accuracy at every size."""
-        drawn = {size: self.source.draw("test", size) for size in self.source.sizes}
-        return {f"{size:.4f}": accuracy(net, of.images, of.labels) for size, of in drawn.items()}
+        drawn = ((size, self.source.draw("test", size)) for size in self.source.sizes)  # one after the other
+        return {f"{size:.4f}": accuracy(net, of.images, of.labels) for size, of in drawn}
 
     def over_rotations(self, net: nn.Module) -> dict[str, float]:
         """Accuracy at the training size on images turned by so many degrees."""
@@ -192,7 +192,7 @@ class Study:
         found = {}
         for degrees in self.scope.degrees:
             angles = torch.full((len(of.labels),), math.radians(degrees))
-            turned = warp(of.images, factors=torch.ones_like(angles), angles=angles, background=self.source.background)
+            turned = warp(of.images, factors=torch.ones_like(angles), angles=angles, boundary=self.source.boundary)
             found[str(degrees)] = accuracy(net, turned, of.labels)
         return found
 

@@ -73,7 +73,7 @@ def train(
         )
     per_epoch = math.ceil(count / recipe.batch)
     steps = recipe.epochs * per_epoch
-    optimiser = torch.optim.Adam(net.parameters(), lr=recipe.highest_rate)
+    optimiser = recipe.optimiser(net)
     schedule = CosineAnnealingLR(optimiser, steps, recipe.lowest_rate)
     model, optimiser = accelerator.prepare(net, optimiser)
     ours = net if isinstance(net, GaussianDerivativeNet) else None

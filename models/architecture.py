@@ -17,6 +17,7 @@ from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
 from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
 from scalegroup.fields import boundary, lifting, pooling, readout
+from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
 from scalegroup.jets.jet import TWO_JET, Jet
@@ -53,15 +54,8 @@ at a quarter of the trained size, where finer scale channels in testing help."""
 _IN_BLOCK = 2
 """Jet layers of a residual block."""
 
-_BEFORE = {
-    "first_offset": 0.0,
-    "jet": TWO_JET,
-    "residual": False,
-    "separable": False,
-    "neighbours": 0,
-    "field_of_view": None,
-}
-"""Of files that were written before there were these parts."""
+_LATER = ("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view", "mean", "std")
+"""Parts that older files do not have: these say what they are by default."""
 
 NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
 """What None cannot say."""
@@ -79,6 +73,8 @@ class Architecture:
         rotations: N, for regular fields of the rotations C_N in all hidden layers; None: plain features.
         r: the ratio of σ between one layer and the next (eq 13).
         jet: which derivatives the layers combine.
+        mean, std: of the images in each channel, which `nn.Normalise` takes off and divides by; None: images as they
+            are. One number is for all channels.
         kernel: the discretisation of the jets; the default cuts where 0.5 % of the mass is left.
         activation: a pointwise function of tensors.
         boundary: what images are outside; `Background(value)` where that is known.
@@ -126,6 +122,8 @@ class Architecture:
     separable: bool = False
     neighbours: int = 0
     field_of_view: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -155,6 +153,9 @@ class Architecture:
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
         }
+        if self.mean is not None or self.std is not None:
+            images = nn.Normalise(FieldType.scalars(parts["in_channels"]), self.mean, self.std)  # type: ignore[arg-type]
+            parts |= {"mean": images.mean, "std": images.std}
         for name, value in parts.items():
             object.__setattr__(self, name, value)
         check_instance("jet", self.jet, Jet, mend="pass Jet(2)")
@@ -187,7 +188,8 @@ class Architecture:
         )
         betas = [self.r**depth for depth in range(self._depth)]
         steps = iter(zip(betas, self._strides(betas), strict=True))
-        chain: list[Any] = [lift, *self._view]
+        normalise = [] if self.mean is None else [partial(nn.Normalise, mean=self.mean, std=self.std)]
+        chain: list[Any] = [lift, *normalise, *self._view]
         for depth, width in enumerate(self.widths):
             chain += self._hidden(self._features(width), steps, first=depth == 0)
         if self.neighbours:
@@ -286,7 +288,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
-        parts = _BEFORE | parts
+        parts = {part.name: part.default for part in fields(cls) if part.name in _LATER} | parts
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])

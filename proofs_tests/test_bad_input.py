@@ -445,6 +445,18 @@ REFUSALS = [
         [{}, {"a": 3}, {"a": JET(TWO), "b": JET(ONE)}],
         "head",
     ),
+    Refusal("type of Normalise", lambda type_: nn.Normalise(type_, 0.0, 1.0), TWO, [READ, POOLED, 3], "type"),
+    Refusal(
+        "turning type of Normalise",
+        lambda rotation: nn.Normalise(replace(TWO, rotation=rotation), 0.0, 1.0),
+        None,
+        [2 * C4.trivial],
+        "type",
+    ),
+    Refusal(
+        "mean", lambda mean: nn.Normalise(TWO, mean, 1.0), (0, -1.5), [(0.5,), (1, 2, 3), math.nan, "ab", None], "mean"
+    ),
+    Refusal("std", lambda std: nn.Normalise(TWO, 0.0, std), (0.5, 2), [(1.0, 0.0), (1.0, -1), *NOT_POSITIVE], "std"),
     *(
         Refusal(f"features of {name}", make, 3, [0, -1, True, 1.5, "two", None], "out_type|size")
         for name, make in {"Mix": partial(nn.Mix, TWO), "ScaleConv": lambda n: nn.ScaleConv(TWO, n, G)}.items()
@@ -559,6 +571,8 @@ REFUSALS = [
             ("grid", "image", ["pixels", 3, None], "grid"),
             ("lifting", SampledLifting(), ["sampled", Iso()], "kernel"),
             ("rotations", 4, NOT_COUNTS[:-1], "order|width"),
+            ("mean", None, [0.5, (0.5,)], "std"),  # the one without the other
+            ("std", None, [0.5, (0.5,)], "mean"),
         ]
     ),
     *(

@@ -13,7 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
 from proofs_tests import processes
-from scalegroup import ScaleGroupError
+from scalegroup import Background, ScaleGroupError
 from scalegroup.models import gaussian_derivative_net
 
 SOURCE = data.digits()
@@ -80,8 +80,8 @@ def test_windows_of_other_lengths_are_about_the_same_scales():
 def test_warping_back_is_the_identity_away_from_the_border():
     images = SOURCE.draw("test", 1.0).images[:4].double()
     factors, angles = torch.tensor([1.0, 1.5, 2.0, 1.2]).double(), torch.tensor([0.0, 0.4, 1.0, 3.0]).double()
-    there = warp(images, factors=factors, angles=angles, background=SOURCE.background)
-    turned_back = warp(there, factors=1 / factors, angles=-angles, background=SOURCE.background)
+    there = warp(images, factors=factors, angles=angles, boundary=SOURCE.boundary)
+    turned_back = warp(there, factors=1 / factors, angles=-angles, boundary=SOURCE.boundary)
     # scaling and turning commute, so the inverse is this; bilinear twice leaves a few percent
     assert (turned_back - images).norm() < 0.15 * (images - SOURCE.background).norm()
     assert (there - images).norm() > 0.3 * (images - SOURCE.background).norm()
@@ -92,7 +92,7 @@ def test_half_turns_and_the_identity_are_exact(size):
     images = torch.randn(2, 1, *size, dtype=torch.float64)
     one = torch.ones(2, dtype=torch.float64)
     for angle, expected in ((0.0, images), (math.pi, images.rot90(2, (2, 3)))):
-        got = warp(images, factors=one, angles=angle * one, background=0.3)
+        got = warp(images, factors=one, angles=angle * one, boundary=Background(0.3))
         torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
 
 
@@ -101,7 +101,7 @@ def test_warped_objects_are_those_drawn_at_the_other_size():
     factors = torch.full((8,), 2.0)
 
     def error(factor):
-        scaled = warp(small, factors=factor * factors, angles=torch.zeros(8), background=SOURCE.background)
+        scaled = warp(small, factors=factor * factors, angles=torch.zeros(8), boundary=SOURCE.boundary)
         return ((scaled - large).norm() / (large - SOURCE.background).norm()).item()
 
     assert error(1.0) < 0.2  # drawn by bicubic interpolation and smoothed, here bilinear: .15
@@ -110,7 +110,7 @@ def test_warped_objects_are_those_drawn_at_the_other_size():
 
 def test_augmentation_is_a_function_of_its_generator():
     images = SOURCE.draw("train", 1.0).images[:6]
-    augment = random_scaling(0.5, 4.0, SOURCE.background)
+    augment = random_scaling(0.5, 4.0, SOURCE.boundary)
     first, same, other = (augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -120,7 +120,7 @@ def test_augmentation_is_a_function_of_its_generator():
 def test_cutting_leaves_a_central_square_of_some_images_and_changes_no_size():
     images = SOURCE.draw("train", 2.0).images[:200]
     unit = 2.0 * SOURCE.unit
-    cut = random_cut(0.3, unit, SOURCE.background)(images, torch.Generator().manual_seed(0))
+    cut = random_cut(0.3, unit, SOURCE.boundary)(images, torch.Generator().manual_seed(0))
     changed = (cut != images).flatten(1).any(1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.1)
     assert torch.equal(cut[~changed], images[~changed])

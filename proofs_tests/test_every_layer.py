@@ -88,6 +88,8 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
         lambda t: nn.Mix(t, FieldType(character(1) + character(0) + character(1))),
         FieldType(character(0) + character(1)),
     ),
+    "Normalise": (partial(nn.Normalise, mean=(0.5, -1.0), std=(0.25, 2.0)), None),
+    "Normalise behind a lifting": (partial(nn.Normalise, mean=0.5, std=2.0), FieldType.scalars(2, smoothed=0.9)),
     "Pointwise": (partial(nn.Pointwise, function=torch.tanh), None),
     "ReLU": (nn.ReLU, None),
     "ReadOut": (partial(nn.ReadOut, readout=CentrePixel()), None),

@@ -10,7 +10,6 @@ from benchmarks import data
 from benchmarks import mistakes as command
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
-from scalegroup import Background
 from scalegroup.models import gaussian_derivative_net, save_trained
 
 
@@ -22,7 +21,7 @@ def source():
 @pytest.fixture
 def net(source):
     torch.manual_seed(0)
-    return gaussian_derivative_net(widths=(2,), window=source.window, boundary=Background(source.background)).eval()
+    return gaussian_derivative_net(widths=(2,), window=source.window, boundary=source.boundary).eval()
 
 
 def test_what_is_misread_is_found_and_nothing_else(net, source):

@@ -99,6 +99,12 @@ def ablation(values):
 def test_what_nearly_all_networks_have_in_common_goes_without_saying():
     runs = [family.first for family in ablation({"epochs": 5, "dropped_channels": 0, "batch": 9})]
     assert sorted(apart(run, runs) for run in runs) == [[], ["batch 9"], ["dropped channels 0"], ["epochs 5"]]
+    for later in ({"augment": ["flip", "shift"]}, {"weight_decay": 0.05}):  # which older results say nothing of
+        old, new = (family.first for family in ablation(later))
+        assert {*apart(old, [old, new]), *apart(new, [old, new])} in (
+            {"augment none", "augment flip+shift"},
+            {"weight decay 0.0", "weight decay 0.05"},
+        )
     one, other = runs[:2]  # of two, neither is usual: both are told
     assert all(apart(run, [one, other]) for run in (one, other))
 

@@ -222,6 +222,29 @@ def test_the_schedule_is_a_cosine_between_the_papers_rates(finished):
     assert rates == sorted(rates, reverse=True)
 
 
+def test_weights_decay_and_offsets_and_norms_do_not():
+    """With a gradient of nothing a step does nothing but decay; without decay it is Adam's, to the bit."""
+    net = tiny_net()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1.0)
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    Recipe(epochs=1, highest_rate=0.1, weight_decay=0.5).optimiser(net).step()
+    left = {parameter.ndim: parameter.unique().tolist() for parameter in net.parameters()}
+    assert left == {3: [pytest.approx(0.95)], 1: [1.0]}  # jets, and all else
+    ended = []
+    for make in (RECIPE.optimiser, lambda net: torch.optim.Adam(net.parameters(), lr=RECIPE.highest_rate)):
+        net, images = tiny_net(), digits(4)
+        optimiser = make(net)
+        for _ in range(3):
+            optimiser.zero_grad()
+            F.cross_entropy(net(images.images), images.labels).backward()
+            optimiser.step()
+        ended.append(net.state_dict())
+    assert same(*ended)
+
+
 def test_tensorboard_has_the_curves(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

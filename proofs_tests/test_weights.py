@@ -53,6 +53,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "Iso on finer grids": {"kernel": Iso(tail=1e-4), "samples_per_sigma": 2.0, "min_grid_sigma": 2.0},
     "sampled derivatives": {"kernel": SampledDerivatives(tail=1e-4)},
     "order 3": {"jet": Jet(3)},
+    "normalised images": {"in_channels": 3, "mean": (0.5, 0.0, -1.0), "std": (0.25, 1.0, 2.0)},
     "the zero-order term": {"jet": Jet(2, zero=True), "rotations": 2},
     "tanh": {"activation": torch.tanh},
     "TopK": {"pooling": TopK(2)},
@@ -127,15 +128,17 @@ def test_every_part_that_is_saved_matters(of):
         other.load_state_dict(net.state_dict())
         assert scores(other).shape != scores(net).shape or not same_bits(scores(other), scores(net))
     else:
-        assert {"rotations", "jet"} & PARTS[of].keys()
+        assert {"rotations", "jet", "mean"} & PARTS[of].keys()
 
 
-@pytest.mark.parametrize("part", ["jet", "first_offset"])
+@pytest.mark.parametrize("part", ["jet", "first_offset", "mean", "std"])
 def test_files_from_before_a_part_are_read_as_they_were(part):
     plan = make().architecture
     told = {name: value for name, value in plan.tell().items() if name != part}
     assert Architecture.told(told) == plan
-    assert Architecture.told(plan.changed(jet=Jet(3), first_offset=1.0).tell()) != plan  # the control
+    assert (
+        Architecture.told(plan.changed(jet=Jet(3), first_offset=1.0, mean=0.5, std=0.5).tell()) != plan
+    )  # the control
     with pytest.raises(KeyError):
         Architecture.told({name: value for name, value in told.items() if name != "r"})
 

@@ -10,6 +10,7 @@ from benchmarks.data.digits import digits
 from benchmarks.data.mnist_scale import SPLITS, mnist_scale
 from benchmarks.data.place import Place
 from benchmarks.data.published import mnist_large_scale
+from benchmarks.data.rescaled import MARGINS, rescaled_folder, rescaled_set
 from benchmarks.data.source import Source
 from benchmarks.data.stir import stir_emoji, stir_mnist
 from benchmarks.data.torchvision_sets import KINDS, plain_set, torchvision_set
@@ -21,6 +22,8 @@ SOURCES: dict[str, Callable[[Place], Source]] = {
     **{f"plain-{name}": plain_set(name) for name in KINDS},
     "mnist-large-scale": mnist_large_scale,
     **{f"mnist-scale-{split}": mnist_scale(split) for split in SPLITS},
+    **{f"rescaled-{name}": rescaled_set(name) for name in MARGINS},
+    "rescaled-folder": rescaled_folder,
     "stir-emoji": stir_emoji,
     "stir-mnist": stir_mnist,
 }

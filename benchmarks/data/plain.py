@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.data.source import Labelled, Part, Pictures
-from scalegroup import ScaleGroupError
+from benchmarks.data.source import BLACK, Labelled, Part, Pictures
+from scalegroup import Boundary, ScaleGroupError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,7 @@ class Plain(Pictures):
     """Pictures divided by 255; there is size 1 only."""
 
     sizes: tuple[float, ...] = (1.0,)
-    background: float = 0.0
+    boundary: Boundary = BLACK
     recipe: str = "the pictures as they are, divided by 255"
 
     def draw(self, part: Part, size: float) -> Labelled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -12,13 +13,17 @@ from torch import Tensor
 
 from benchmarks.data import cache
 from benchmarks.data.recipe import BACKGROUND, RECIPE, large_scale, size_range
-from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup import Background, Boundary, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer
 
 Part = Literal["train", "test"]
 
 # the paper's (§6) for objects of 28 pixels: σ₀ from 1/√2 to 8
 PAPER_WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=8, first=-1)
+
+
+AROUND, BLACK = Background(BACKGROUND), Background(0.0)
+"""What is around objects that the recipe draws, and around pictures as they are."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Labelled:
     @staticmethod
     def together(*parts: Labelled) -> Labelled:
         """All of them, in this order."""
+        if len(parts) == 1:
+            return parts[0]  # which may be large
         return Labelled(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
 
     def first(self, count: int | None, name: str) -> Labelled:
@@ -54,7 +61,9 @@ class Source(ABC):
         sizes: to test at.
         channels: of the images.
         classes: how many there are.
-        background: the value around the objects.
+        boundary: what the images are outside, and objects are on: a `Background`, or `Reflect()` for pictures that fill
+            their images and go on by mirroring.
+        class_names: of the classes, by label, where they are known.
         recipe: in words, for the results.
     """
 
@@ -65,12 +74,25 @@ class Source(ABC):
     sizes: tuple[float, ...] = size_range()
     channels: int = 1
     classes: int = 10
-    background: float = BACKGROUND
+    boundary: Boundary = AROUND
+    class_names: tuple[str, ...] = ()
     recipe: str = RECIPE
 
     @abstractmethod
     def draw(self, part: Part, size: float) -> Labelled:
         """All images of a part, of objects of the size."""
+
+    @property
+    def background(self) -> float:
+        """The value around objects; 0 where pictures fill their images, so that there is none."""
+        return getattr(self.boundary, "value", 0.0)
+
+    def moments(self, sizes: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """(mean, standard deviation) in each channel of training images of these sizes, to normalise by.
+
+        None where values are on a scale of their own, with a known background.
+        """
+        return None
 
     @abstractmethod
     def first(self, *, train: int | None = None, test: int | None = None) -> Source:
@@ -83,7 +105,7 @@ class Source(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures(Source):
-    """A data set of small pictures in [0, 255] on black.
+    """A data set of small pictures in [0, 255].
 
     Args:
         train, test: the two parts, disjoint.

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from benchmarks.data.place import Place
 from benchmarks.data.recipe import large_scale, put
-from benchmarks.data.source import Labelled, Part, Source
+from benchmarks.data.source import BLACK, Labelled, Part, Source
 from benchmarks.data.torchvision_sets import torchvision_set
-from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup import Boundary, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer
 
 CANVAS, SMALLEST, LARGEST = 64, 17, 64
@@ -86,7 +86,7 @@ class Stir(Source):
     canvas: int = CANVAS
     window: ScaleWindow = WINDOW
     sizes: tuple[float, ...] = tuple(map(float, range(SMALLEST, LARGEST + 1)))
-    background: float = 0.0
+    boundary: Boundary = BLACK
 
     @abstractmethod
     def pictures(self, third: int, size: int) -> Labelled:

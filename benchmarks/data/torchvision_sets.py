@@ -18,21 +18,21 @@ KINDS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", 
 
 def torchvision_set(name: str) -> Callable[[Place], Drawn]:
     """What makes the source of a name in `KINDS`: its pictures drawn large."""
-    return lambda place: from_datasets(f"large-scale-{name}", *_both_parts(name, place), place=place)
+    return lambda place: from_datasets(f"large-scale-{name}", *both_parts(name, place), place=place)
 
 
 def plain_set(name: str) -> Callable[[Place], Plain]:
     """What makes the source of the pictures of a name in `KINDS` as they are."""
 
     def make(place: Place) -> Plain:
-        drawn = from_datasets(f"plain-{name}", *_both_parts(name, place))
+        drawn = from_datasets(f"plain-{name}", *both_parts(name, place))
         same = {key: getattr(drawn, key) for key in ("name", "train", "test", "unit", "channels", "classes")}
         return Plain(canvas=drawn.unit, **same)
 
     return make
 
 
-def _both_parts(name: str, place: Place) -> tuple[Any, Any]:
+def both_parts(name: str, place: Place) -> tuple[Any, Any]:
     """(training part, test part) as torchvision has them. Raises `ScaleGroupError` where it has not."""
     from torchvision import datasets
 
@@ -56,7 +56,7 @@ def from_datasets(name: str, train: Any, test: Any, *, place: Place | None = Non
     Raises:
         ScaleGroupError: if the pictures are not small squares of 0 to 255, grey or colour.
     """
-    parts = [Labelled(_pictures(name, part.data), torch.as_tensor(part.targets)) for part in (train, test)]
+    parts = [as_labelled(name, part) for part in (train, test)]
     channels, unit = parts[0].images.shape[1:3]
     return Drawn(
         name=name,
@@ -68,6 +68,11 @@ def from_datasets(name: str, train: Any, test: Any, *, place: Place | None = Non
         classes=int(parts[0].labels.max()) + 1,
         cache=place.cache if place else None,
     )
+
+
+def as_labelled(name: str, part: Any) -> Labelled:
+    """Pictures `[n, channel, y, x]` of 0 to 255, square, and labels. Raises `ScaleGroupError` for others."""
+    return Labelled(_pictures(name, part.data), torch.as_tensor(part.targets))
 
 
 def _pictures(name: str, data: Any) -> Tensor:

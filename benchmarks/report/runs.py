@@ -14,6 +14,9 @@ from typing import Any
 from scalegroup import ScaleGroupError
 from scalegroup.models import PRESETS
 
+_LATER = {"cut_share": 0.0, "augment": [], "weight_decay": 0.0}
+"""Parts of a recipe that older results say nothing of."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -127,7 +130,7 @@ def runs_in(content: Mapping[str, Any]) -> list[Run]:
             train_sizes=tuple(trained) if isinstance(trained, list) else (trained,),
             train_images=content["train_images"],
             test_images=content["test_images"],
-            setting=_setting(content["network"][network], {"cut_share": 0.0} | content["training"]),
+            setting=_setting(content["network"][network], _LATER | content["training"]),
             seed=content["seed"],
             accuracy={float(size): value for size, value in accuracy.items()},
             sigmas=tuple(content["selected_scale"][network]["sigma0"]),
@@ -177,7 +180,8 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
     rest = {"grid": network.get("grid", "image"), "min grid σ": network["min_grid_sigma"]}
     rest |= {"samples per σ": network.get("samples_per_sigma"), "margin": network.get("margin", 0)}
     rest["read-out"] = _name(network.get("readout", "centre-pixel"))
-    rest |= {name.replace("_", " "): value for name, value in training.items() if name != "dropped_channels"}
+    others = {**training, "augment": "+".join(training["augment"]) or "none"}
+    rest |= {name.replace("_", " "): value for name, value in others.items() if name != "dropped_channels"}
     return *words.items(), *((name, str(value)) for name, value in rest.items())
 
 

@@ -10,6 +10,7 @@ from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
 from scalegroup.nn.lift import Lift
 from scalegroup.nn.mix import Mix
+from scalegroup.nn.normalise import Normalise
 from scalegroup.nn.pointwise import Identity, Pointwise, ReLU, Subsample
 from scalegroup.nn.project import ReadOut, ScalePool
 from scalegroup.nn.residual import Residual
@@ -33,6 +34,7 @@ __all__ = [
     "Layer",
     "Lift",
     "Mix",
+    "Normalise",
     "PerChannel",
     "PerSample",
     "Pointwise",
