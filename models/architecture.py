@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
@@ -50,9 +48,6 @@ MIN_GRID_SIGMA = 0.55
 """Samples: a little less than σ of the third layer on every second sample at the default g, so that the second gives no
 others: that halves the work. On validation digits of MNIST, two seeds, it read what 2/3 reads, but for some points less
 at a quarter of the trained size, where finer scale channels in testing help."""
-
-_IN_BLOCK = 2
-"""Jet layers of a residual block."""
 
 _LATER = ("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view", "mean", "std")
 """Parts that older files do not have: these say what they are by default."""
@@ -175,88 +170,6 @@ class Architecture:
                     expected=f"fields × {self.rotations}",
                     mend=f"pass multiples of {self.rotations}",
                 )
-
-    def layers(self) -> list[Any]:
-        """The layers of an `nn.Sequential`: jets, each but the last with batch norm and the activation behind it."""
-        lift = nn.Lift(
-            self.window,
-            self.in_channels,
-            boundary=self.boundary,
-            grid=self.grid,
-            samples_per_sigma=self.samples_per_sigma,
-            kernel=self.lifting,
-        )
-        betas = [self.r**depth for depth in range(self._depth)]
-        steps = iter(zip(betas, self._strides(betas), strict=True))
-        normalise = [] if self.mean is None else [partial(nn.Normalise, mean=self.mean, std=self.std)]
-        chain: list[Any] = [lift, *normalise, *self._view]
-        for depth, width in enumerate(self.widths):
-            chain += self._hidden(self._features(width), steps, first=depth == 0)
-        if self.neighbours:
-            across = {"group": self.window.group, "neighbours": self.neighbours}
-            chain += [partial(nn.ScaleConv, out_type=self.widths[-1], **across), nn.BatchNorm, self._theta]
-        (beta, stride), last = next(steps), self._features(self.num_classes, mixed=False)
-        return [
-            *chain,
-            partial(self._jets, beta=beta, stride=stride, first_offset=self.first_offset, **last),
-            partial(nn.ReadOut, readout=self.readout),
-            partial(nn.ScalePool, pooling=self.pooling),
-        ]
-
-    def _hidden(self, features: dict[str, Any], steps: Iterator[tuple[float, int]], *, first: bool) -> list[Any]:
-        """The layers of one width."""
-        jets = self._jets if first or not self.separable else self._separable_jets
-        if first or not self.residual:
-            beta, stride = next(steps)
-            return [partial(jets, beta=beta, stride=stride, **features), nn.BatchNorm, self._theta]
-        betas, strides = zip(*islice(steps, _IN_BLOCK), strict=True)
-        (out,) = features.values()
-        block = partial(nn.ResidualBlock, out=out, betas=betas, strides=strides)
-        return [partial(block, jets=jets, activation=self._theta)]
-
-    @property
-    def _depth(self) -> int:
-        """How many jet layers."""
-        hidden = len(self.widths)
-        return hidden + 1 + (_IN_BLOCK - 1) * max(0, hidden - 1) * self.residual
-
-    @property
-    def _theta(self) -> Callable[[Any], nn.Layer]:
-        """The activation, and what is seen of it."""
-        activation = partial(nn.Pointwise, function=self.activation)
-        return activation if not self._view else lambda before: nn.Sequential(activation(before), *self._view)
-
-    @property
-    def _view(self) -> list[Callable[..., nn.Layer]]:
-        half_width = self.field_of_view
-        return [] if half_width is None else [partial(nn.FieldOfView, half_width=half_width)]
-
-    @property
-    def _jets(self) -> Callable[..., nn.Layer]:
-        layer = nn.JetConv if self.rotations is None else nn.SteerableJetConv
-        return partial(layer, kernel=self.kernel, jet=self.jet)
-
-    @property
-    def _separable_jets(self) -> Callable[..., nn.Layer]:
-        return partial(nn.SeparableJetConv, kernel=self.kernel, jet=self.jet)
-
-    def _features(self, size: int, *, mixed: bool = True) -> dict[str, Any]:
-        """What a jet layer is to give: as many scalars, or regular fields (not `mixed`: what no rotation changes)."""
-        if self.rotations is None:
-            return {"out_type": size}
-        group = RotationGroup(self.rotations)
-        return {"rotation": size // self._order * group.regular if mixed else size * group.trivial}
-
-    def _strides(self, betas: list[float]) -> list[int]:
-        """2 for a layer behind which σ stays at least `min_grid_sigma` on every second sample."""
-        if self.min_grid_sigma is None or self.samples_per_sigma is None:
-            return [1] * len(betas)
-        g, strides = self.samples_per_sigma, []
-        for following in betas[1:]:
-            coarser = following * g / 2 >= self.min_grid_sigma * (1 - 1e-9)
-            strides.append(2 if coarser else 1)
-            g = g / strides[-1]
-        return [*strides, 1]
 
     @property
     def _order(self) -> int:

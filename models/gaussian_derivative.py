@@ -14,6 +14,7 @@ from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.models.architecture import Architecture
+from scalegroup.models.chain import Chain
 from scalegroup.models.weights import find_trained
 
 _GROUP = ScaleGroup(2**0.5)
@@ -39,7 +40,7 @@ class GaussianDerivativeNet(nn.Sequential):
 
     def __init__(self, architecture: Architecture, *, checkpointing: bool = False) -> None:
         check_instance("architecture", architecture, Architecture, mend="use gaussian_derivative_net")
-        super().__init__(*architecture.layers(), checkpointing=checkpointing)
+        super().__init__(*Chain(architecture).layers(), checkpointing=checkpointing)
         self.architecture = architecture
 
     def forward(self, field: Any, *, window: ScaleWindow | None = None, wanted: Any = None) -> Any:

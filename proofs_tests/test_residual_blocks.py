@@ -1,5 +1,6 @@
 """Residual blocks, separable jets and fields of view: what they are made of, and the networks made of them."""
 
+import math
 from typing import Any
 
 import pytest
