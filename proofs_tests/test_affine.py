@@ -18,13 +18,8 @@ from proofs_tests.comparison import ROUNDING, same_bits
 from scalegroup import FieldType, Jet, ScaleField, ScaleGroup, ScaleGroupError, ScaleWindow, nn, steer, steer_affine
 from scalegroup.fields.grid import Grid
 from scalegroup.jets import gaussian
-from scalegroup.jets.affine import (
-    affine_jet_conv,
-    affine_jets,
-    affine_reach,
-    discrete_affine_gaussian,
-    oriented_covariance,
-)
+from scalegroup.jets.affine import affine_jet_conv, affine_jets, affine_reach
+from scalegroup.jets.affine_gaussian import discrete_affine_gaussian, oriented_covariance
 from scalegroup.testing import Blobs
 
 TOLERANCE = ROUNDING[torch.float64]

@@ -72,17 +72,9 @@ class AffineJetConv(JetConv):
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         sigma, smoothed = self._sigmas(samples_per_sigma)
-        return affine_jet_conv(
-            maps,
-            self.coefficients,
-            self.offset,
-            sigma=sigma,
-            elongation=self.elongation,
-            smoothed=smoothed,
-            stride=self.stride,
-            jet=self.jet,
-            tail=self.kernel.tail,
-        )
+        bank: dict[str, Any] = {"elongation": self.elongation, "jet": self.jet, "tail": self.kernel.tail}
+        arguments = maps, self.coefficients, self.offset
+        return affine_jet_conv(*arguments, sigma=sigma, smoothed=smoothed, stride=self.stride, **bank)
 
     def multiply_adds(self, wanted: Grid) -> int:
         width = 2 * self.reach(wanted.samples_per_sigma * self.stride) + 1
