@@ -4,6 +4,7 @@ from scalegroup.nn.add import Add
 from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
+from scalegroup.nn.group_norm import GroupNorm
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
@@ -16,6 +17,7 @@ from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
 from scalegroup.nn.sequential import Sequential
+from scalegroup.nn.squeeze_excite import SqueezeExcite
 from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "BatchNorm",
     "Branches",
     "Concat",
+    "GroupNorm",
     "Heads",
     "Identity",
     "JetConv",
@@ -40,6 +43,7 @@ __all__ = [
     "ScaleConv",
     "ScalePool",
     "Sequential",
+    "SqueezeExcite",
     "SteerableJetConv",
     "Subsample",
 ]
