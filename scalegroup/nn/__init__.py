@@ -4,6 +4,7 @@ from scalegroup.nn.add import Add
 from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
+from scalegroup.nn.dropout import Dropout
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
@@ -15,6 +16,7 @@ from scalegroup.nn.residual import Residual
 from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
+from scalegroup.nn.scale_dropout import ScaleDropout
 from scalegroup.nn.sequential import Sequential
 from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
@@ -23,6 +25,7 @@ __all__ = [
     "BatchNorm",
     "Branches",
     "Concat",
+    "Dropout",
     "Heads",
     "Identity",
     "JetConv",
@@ -38,6 +41,7 @@ __all__ = [
     "Reweight",
     "RotationPool",
     "ScaleConv",
+    "ScaleDropout",
     "ScalePool",
     "Sequential",
     "SteerableJetConv",
