@@ -14,7 +14,14 @@ from torch.nn import functional as F
 from scalegroup import nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
-from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
+from scalegroup.errors import (
+    ScaleGroupError,
+    check_finite,
+    check_instance,
+    check_integer,
+    check_positive,
+    check_probability,
+)
 from scalegroup.fields import boundary, lifting, pooling, readout
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
@@ -77,6 +84,9 @@ class Architecture:
         readout: what is looked at in the plane.
         first_offset: C₀ of the last layer before training. For binary cross-entropy -5, the log-odds of "nothing here":
             a scale channel that sees nothing of the object answers with C₀ alone, and has to lose the maximum.
+        dropout: p of an `nn.Dropout` in front of the last jet layer; 0: none.
+        scale_dropout: in training so many of the finest scale channels are left out at most, by an `nn.ScaleDropout`
+            behind the lifting; 0: none.
 
     Raises:
         ScaleGroupError: if a part cannot be used.
@@ -103,6 +113,8 @@ class Architecture:
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)
     first_offset: float = 0.0
     jet: Jet = TWO_JET
+    dropout: float = 0.0
+    scale_dropout: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -125,6 +137,8 @@ class Architecture:
             "rotations": None if self.rotations is None else RotationGroup(self.rotations).order,
             "r": check_positive("r", self.r),
             "first_offset": check_finite("first_offset", self.first_offset),
+            "dropout": check_probability("dropout", self.dropout),
+            "scale_dropout": check_integer("scale_dropout", self.scale_dropout, at_least=0),
             "samples_per_sigma": g,
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),
@@ -142,7 +156,10 @@ class Architecture:
                 )
 
     def layers(self) -> list[Any]:
-        """The layers of an `nn.Sequential`: jets, each but the last with batch norm and the activation behind it."""
+        """The layers of an `nn.Sequential`: jets, each but the last with batch norm and the activation behind it.
+
+        Dropout is one with the layer in front of it, and moves no number: weights fit with it and without.
+        """
         lift = nn.Lift(
             self.window,
             self.in_channels,
@@ -152,10 +169,14 @@ class Architecture:
             kernel=self.lifting,
         )
         chain: list[Any] = [lift]
+        if self.scale_dropout:
+            chain = [_one(lift, partial(nn.ScaleDropout, finest=self.scale_dropout))]
         betas = [self.r**depth for depth in range(len(self.widths) + 1)]
         for depth, (beta, stride) in enumerate(zip(betas, self._strides(betas), strict=True)):
             if depth:
                 chain += [nn.BatchNorm, partial(nn.Pointwise, function=self.activation)]
+            if self.dropout and depth == len(self.widths):
+                chain[-1] = _one(chain[-1], partial(nn.Dropout, p=self.dropout))
             chain.append(partial(self._layer(depth), beta=beta, kernel=self.kernel, jet=self.jet, stride=stride))
         return [
             *chain,
@@ -213,7 +234,7 @@ class Architecture:
     def told(cls, content: dict[str, Any]) -> Architecture:
         """From what `tell` gives. Raises `KeyError`, `TypeError` or `ScaleGroupError` for anything else."""
         parts = {name: _told(value) for name, value in content.items() if name != "window"}
-        parts = {"first_offset": 0.0, "jet": TWO_JET} | parts  # of files from before these
+        parts = {"first_offset": 0.0, "jet": TWO_JET, "dropout": 0.0, "scale_dropout": 0} | parts  # of older files
         window = content["window"]
         group = ScaleGroup(window["ratio"])
         parts["window"] = ScaleWindow(group, window["sigma0"], window["channels"], first=window["first"])
@@ -221,6 +242,11 @@ class Architecture:
         if missing := {part.name for part in fields(cls)} - parts.keys():
             raise KeyError(sorted(missing)[0])
         return cls(**parts)
+
+
+def _one(first: Any, behind: Any) -> Any:
+    """Two layers as one."""
+    return nn.Sequential(first, behind) if isinstance(first, nn.Layer) else lambda of: nn.Sequential(first(of), behind)
 
 
 def _tell(value: Any) -> Any:

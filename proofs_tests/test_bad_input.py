@@ -413,6 +413,12 @@ REFUSALS = [
     ),
     Refusal("eps", lambda eps: nn.BatchNorm(TWO, eps=eps), 1e-3, NOT_POSITIVE, "eps"),
     Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
+    Refusal("p of dropout", lambda p: nn.Dropout(TWO, p), 0, [1, -0.1, math.nan, math.inf, "two", None], r"\bp\b"),
+    Refusal(
+        "type of dropout", nn.Dropout, POOLED, [ImageType(2), FieldType.rotating(C4.frequency(1)), *NOT_OURS], "type"
+    ),
+    Refusal("finest channels", partial(nn.ScaleDropout, TWO), 0, [-1, 0.5, True, "two", None], "finest"),
+    Refusal("type of scale dropout", nn.ScaleDropout, READ, [POOLED, ImageType(2), *NOT_OURS], "scale-channel dropout"),
     *(
         Refusal(f"input of {type(layer).__name__}", layer, FIELD, [*NOT_FIELDS, *OTHER_FIELDS], "input")
         for layer in (JET(TWO), SCALES(TWO), nn.BatchNorm(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
@@ -559,6 +565,8 @@ REFUSALS = [
             ("grid", "image", ["pixels", 3, None], "grid"),
             ("lifting", SampledLifting(), ["sampled", Iso()], "kernel"),
             ("rotations", 4, NOT_COUNTS[:-1], "order|width"),
+            ("dropout", 0.5, [1, -0.1, math.nan, "two", None], "dropout"),
+            ("scale_dropout", 7, [-1, 0.5, True, "two", None], "scale_dropout"),
         ]
     ),
     *(
