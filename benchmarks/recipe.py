@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import RandomSampler
 
-from scalegroup import ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer, check_number, check_positive
+from scalegroup import ScaleGroupError
+from scalegroup.errors import check_integer, check_number, check_positive, check_probability
 
 
 def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -52,11 +52,9 @@ LOSSES = {
 class Recipe:
     """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50, binary cross-entropy.
 
-    Three parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
-    `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
-    finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
+    Two parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
     `cut_share`: of so many of the images only a central square is left (`geometry.random_cut`), as of objects that are
-    larger than the picture. It changes no size.
+    larger than the picture. It changes no size. Dropout is a part of the network.
 
     All chance is a function of the seed and the place in the training, so that an interrupted run can go on as if
     nothing had happened.
@@ -69,7 +67,6 @@ class Recipe:
     batch: int = 50
     highest_rate: float = 0.01
     lowest_rate: float = 5e-5
-    dropped_channels: int = 0
     label_smoothing: float = 0.0
     loss: str = "cross-entropy"
     cut_share: float = 0.0
@@ -79,25 +76,13 @@ class Recipe:
         check_integer("batch", self.batch, at_least=1)
         check_positive("highest rate", self.highest_rate)
         check_positive("lowest rate", self.lowest_rate)
-        check_integer("dropped channels", self.dropped_channels, at_least=0)
-        if not 0 <= check_number("label smoothing", self.label_smoothing) < 1:
-            raise ScaleGroupError(f"label smoothing {self.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
+        check_probability("label smoothing", self.label_smoothing)
         if not 0 <= check_number("cut share", self.cut_share) <= 1:
             raise ScaleGroupError(f"cut share {self.cut_share:g}", expected="in [0, 1]", mend="try 0.3")
         if self.loss not in LOSSES:
             raise ScaleGroupError(
                 f"loss {self.loss!r}", expected=f"one of {sorted(LOSSES)}", mend="choose one of these"
             )
-
-    def windows(self, whole: ScaleWindow, steps: int, seed: int) -> list[ScaleWindow]:
-        """The scale channels of each step.
-
-        The same objects come back, `whole` among them: compiled networks would compile again for equal ones.
-        """
-        droppable = min(self.dropped_channels, whole.channels - 1)
-        choices = [whole, *(whole.select(dropped, whole.channels) for dropped in range(1, droppable + 1))]
-        generator = torch.Generator().manual_seed(seed)
-        return [choices[dropped] for dropped in torch.randint(len(choices), (steps,), generator=generator).tolist()]
 
 
 def order_of_epoch(images: int, seed: int, epoch: int) -> list[int]:
