@@ -169,6 +169,77 @@ def jet_conv(images, coefficients, offset, sigma, kernel, radius, boundary, back
     return result
 
 
+# -- affine Gaussians -------------------------------------------------------------------------------------------------
+
+CORRELATIONS = ([0, 0, 1, 0, 0], [0, -0.5, 0, 0.5, 0], [0, 1, -2, 1, 0], [-0.5, 1, 0, -1, 0.5], [1, -4, 6, -4, 1])
+"""Differences of order 0 to 4 along one axis: δ, δx, δxx, δx δxx, δxx δxx, as correlations."""
+
+
+def affine_taps(cxx, cxy, cyy, radius):
+    """The discrete affine Gaussian, unit mass on the square of that radius, as a product of four 1-D kernels.
+
+    s₁s₂ = ½cos(ω₁ - ω₂) - ½cos(ω₁ + ω₂), and exp(z cos φ) = Σ Iₙ(z) exp(inφ): Bessel functions along x, y, (1, 1) and
+    (1, -1), the last of alternating signs.
+    """
+    far = 4 * radius + 20
+    taps = np.zeros((2 * far + 1, 2 * far + 1))
+    taps[far, far] = 1.0
+    for (step_x, step_y), z in (((1, 0), cxx), ((0, 1), cyy), ((1, 1), cxy / 2), ((1, -1), -cxy / 2)):
+        spread = np.zeros_like(taps)
+        for n in range(-far // 2, far // 2 + 1):
+            sign = -1 if z < 0 and n % 2 else 1
+            spread += sign * float(ive(abs(n), abs(z))) * np.roll(taps, (n * step_y, n * step_x), axis=(0, 1))
+        taps = spread
+    taps = taps[far - radius : far + radius + 1, far - radius : far + radius + 1]
+    return taps / math.fsum(taps.flatten())
+
+
+def directional_stencil(along_v, along_u, angle):
+    """(c δx + s δy)ᵐ (c δy - s δx)ⁿ multiplied out, m times along u and n times along v, `[5, 5]` over y and x."""
+    c, s = math.cos(angle), math.sin(angle)
+    result = np.zeros((5, 5))
+    for i, k in product(range(along_u + 1), range(along_v + 1)):
+        factor = math.comb(along_u, i) * c ** (along_u - i) * s**i
+        factor *= math.comb(along_v, k) * (-s) ** (along_v - k) * c**k
+        result += factor * np.outer(CORRELATIONS[i + k], CORRELATIONS[along_u - i + along_v - k])
+    return result
+
+
+def correlated(image, taps):
+    """The valid part of a correlation, place by place."""
+    width = len(taps)
+    result = np.empty((image.shape[0] - width + 1, image.shape[1] - width + 1))
+    for y, x in np.ndindex(*result.shape):
+        result[y, x] = (taps * image[y : y + width, x : x + width]).sum()
+    return result
+
+
+def affine_jet_conv(images, coefficients, offset, sigma, elongation, radius, derivatives=TWO_JET, smoothed=0.0):
+    """C₀ + Σ C[o, i, j, c]·(elongation·σ)ᵐσⁿ/(m! n!)·∂uᵐ∂vⁿ of the affine Gaussians of all directions, where they fit.
+
+    Derivatives are told as orders along v and along u. Smoothing by `smoothed` has been done already.
+    """
+    inputs, orientations = coefficients.shape[1:3]
+    outputs = len(offset) * inputs // images.shape[1]
+    lost = radius + 2
+    shape = tuple(size - 2 * lost for size in images.shape[2:])
+    result = np.zeros((len(images), len(offset), *shape))
+    result += np.asarray(offset)[:, None, None]
+    for j in range(orientations):
+        angle = math.pi * j / orientations
+        c, s, along, across = math.cos(angle), math.sin(angle), (elongation * sigma) ** 2, sigma**2
+        covariance = along * c * c + across * s * s, (along - across) * c * s, along * s * s + across * c * c
+        taps = affine_taps(covariance[0] - smoothed**2, covariance[1], covariance[2] - smoothed**2, radius)
+        for b, i in np.ndindex(*images.shape[:2]):
+            smooth = correlated(images[b, i], taps)
+            for number, (n, m) in enumerate(derivatives):
+                factor = (elongation * sigma) ** m * sigma**n / (math.factorial(m) * math.factorial(n))
+                found = factor * correlated(smooth, directional_stencil(n, m, angle))
+                for o in range(i // inputs * outputs, (i // inputs + 1) * outputs):
+                    result[b, o] += coefficients[o, i % inputs, j, number] * found
+    return result
+
+
 # -- lifting ----------------------------------------------------------------------------------------------------------
 
 LIFTINGS = ("band-limited", "sampled")

@@ -47,6 +47,7 @@ from scalegroup import (
     functional,
     nn,
     steer,
+    steer_affine,
     testing,
     trivial,
 )
@@ -400,6 +401,18 @@ REFUSALS = [
     Refusal("read-out", partial(nn.ReadOut, TWO), SpatialMean(), ["centre", CentrePixel, *NOT_OURS], "readout"),
     Refusal("beta", lambda beta: nn.JetConv(TWO, 4, beta=beta), 1.25, NOT_POSITIVE, "beta"),
     Refusal("beta behind a lifting", lambda beta: nn.JetConv(SMOOTHED, 4, beta=beta), 1.0, [0.8, 0.5], "beta"),
+    Refusal("elongation", lambda e: nn.AffineJetConv(TWO, 4, elongation=e), 1, [*NOT_POSITIVE, 0.99], "elongation"),
+    Refusal("orientations", lambda n: nn.AffineJetConv(TWO, 4, orientations=n), 1, NOT_COUNTS, "orientations"),
+    Refusal("tail of an affine jet", lambda tail: nn.AffineJetConv(TWO, 4, tail=tail), 0.1, [*NOT_POSITIVE, 1], "tail"),
+    Refusal("affine beta", lambda beta: nn.AffineJetConv(SMOOTHED, 4, beta=beta), 1.0, [0.8, *NOT_POSITIVE], "beta"),
+    Refusal("steps", lambda n: steer_affine(torch.zeros(4, 5), n), -3, [0.5, math.nan, None, "one", True], "steps"),
+    Refusal(
+        "coefficients to steer",
+        lambda shape: steer_affine(torch.zeros(shape), 1),
+        (2, 4, 5),
+        [(), (5,), (4, 6), (0, 5)],
+        "coefficients",
+    ),
     Refusal("stride", lambda stride: nn.JetConv(TWO, 4, stride=stride), 2, [0, 3, -1, 1.5, "two", None], "stride"),
     Refusal("features out", partial(nn.JetConv, TWO), 4, [0, -1, True, 1.5, "two", None, READ], "size|out_type"),
     *(

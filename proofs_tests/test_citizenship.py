@@ -72,6 +72,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "heads": (first, nn.BatchNorm, nn.ReLU, heads),
     "everything": (first, block, across, ends),
     "separate": (partial(jet, out_type=2, kernel=SampledDerivatives(tail=1e-2)), nn.ReLU, last, *READ),
+    "affine": (partial(nn.AffineJetConv, out_type=2, orientations=2, tail=1e-2), nn.ReLU, last, *READ),
     "iso": (partial(jet, out_type=2, beta=1.5, kernel=Iso(tail=1e-2)), nn.ReLU, last, *READ),
 }
 every_network = pytest.mark.parametrize("name", LAYERS)

@@ -62,6 +62,15 @@ def nested(type: FieldType) -> nn.Layer:
 # name: (how to make it, for which type)
 LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "Add": (lambda t: nn.Add(nn.JetConv(t, 3), nn.JetConv(t, 3, beta=1.25)), None),
+    "AffineJetConv": (partial(nn.AffineJetConv, out_type=3), None),
+    "AffineJetConv behind a lifting": (
+        partial(nn.AffineJetConv, out_type=3, orientations=2, elongation=3.0, jet=Jet(1, zero=True)),
+        FieldType.scalars(2, smoothed=0.9),
+    ),
+    "AffineJetConv in groups with stride 2": (
+        partial(nn.AffineJetConv, out_type=4, orientations=3, elongation=1.5, jet=Jet(3), groups=2, stride=2),
+        None,
+    ),
     "BatchNorm": (nn.BatchNorm, None),
     "BatchNorm of rotating fields": (nn.BatchNorm, FieldType.rotating(C4.regular + C4.trivial)),
     "Concat": (lambda t: nn.Concat(nn.JetConv(t, 2), nn.Mix(t, 1)), None),

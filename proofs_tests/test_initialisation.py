@@ -22,6 +22,11 @@ PROMISES: dict[str, tuple[Callable[[], nn.Layer], Callable[..., Tensor], float]]
         lambda layer: layer.coefficients,
         2 / (9 * 30),
     ),
+    "AffineJetConv in groups": (
+        lambda: nn.AffineJetConv(WIDE, 50, orientations=3, jet=Jet(1), groups=2),
+        lambda layer: layer.coefficients,
+        2 / (3 * 2 * 30),
+    ),
     "SteerableJetConv with the zero-order term, polar": (
         lambda: nn.SteerableJetConv(FieldType.rotating(MIXED), 4 * MIXED, jet=Jet(4, zero=True)),
         lambda layer: layer.coefficients.double() @ torch.linalg.inv(layer.jet.polar_basis),
@@ -63,7 +68,7 @@ def test_fresh_weights_have_the_variance_that_is_promised(name: str) -> None:
     assert abs(excess(1.2 * of(layer), variance, int(free))) > 4  # the control
 
 
-@pytest.mark.parametrize("name", ["JetConv", "SteerableJetConv"])
+@pytest.mark.parametrize("name", ["JetConv", "AffineJetConv in groups", "SteerableJetConv"])
 def test_reset_makes_a_layer_fresh_again(name: str) -> None:
     layer = PROMISES[name][0]()
     with torch.no_grad():

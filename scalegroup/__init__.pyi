@@ -21,6 +21,7 @@ from .fields.lifting import (
 from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from .fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
 from .fields.window import ScaleWindow
+from .jets.affine import steer_affine
 from .jets.jet import Jet, directional_derivatives, steer
 from .jets.kernel import Kernel
 from .jets.kernels import (
@@ -85,6 +86,7 @@ __all__ = [
     "nn",
     "plan_window",
     "steer",
+    "steer_affine",
     "trivial",
 ]
 

@@ -1,6 +1,7 @@
 """Layers: thin modules over `scalegroup.functional`, each with a declared input and output type."""
 
 from scalegroup.nn.add import Add
+from scalegroup.nn.affine_jet_conv import AffineJetConv
 from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
@@ -24,6 +25,7 @@ from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
 __all__ = [
     "Add",
+    "AffineJetConv",
     "BatchNorm",
     "Branches",
     "Concat",

@@ -89,8 +89,7 @@ class JetConv(PerChannel):
 
     def reset_parameters(self) -> None:
         """Normal coefficients of variance 2 / (jet.size·in / groups), the offset `first_offset`."""
-        _, features, size = self.coefficients.shape
-        nn.init.normal_(self.coefficients, std=math.sqrt(2 / (size * features)))
+        nn.init.normal_(self.coefficients, std=math.sqrt(2 / self.coefficients[0].numel()))
         nn.init.constant_(self.offset, self.first_offset)
 
     def reach(self, samples_per_sigma: float) -> int:
