@@ -11,7 +11,7 @@ from proofs_tests.processes import Program, run
 from scalegroup import Background, nn
 from scalegroup.models import PRESETS, gaussian_derivative_net
 
-WITH_INPUT = {"predict", "train_on_your_images"}  # tested in test_examples_with_input
+WITH_INPUT = {"predict", "train_on_your_images", "look_inside", "inside"}  # tested in test_examples_with_input
 ROOT = Path(__file__).parent.parent
 EXAMPLES, README = ROOT / "examples", ROOT / "README.md"
 

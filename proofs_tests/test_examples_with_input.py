@@ -1,5 +1,6 @@
 """The examples that take a user's files, on small ones made here."""
 
+import io
 import runpy
 from pathlib import Path
 
@@ -106,3 +107,57 @@ def test_training_on_a_folder_of_images_writes_a_network_that_loads(size, channe
     net = gaussian_derivative_net(weights=weights)
     assert net(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
     assert net.window.channels == channels
+
+
+def small_net(path, in_channels=1, about=None):
+    window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
+    net = gaussian_derivative_net(widths=(3,), in_channels=in_channels, num_classes=2, window=window)
+    save_trained(net, path, about)
+    return path
+
+
+@pytest.fixture
+def look_inside(monkeypatch):
+    """The names of the example, which imports others beside it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return runpy.run_path(str(EXAMPLES / "look_inside.py"))
+
+
+def drawn(file):
+    with Image.open(file) as figure:
+        return len(figure.convert("L").getcolors()) > 50
+
+
+def test_looking_inside_without_a_picture_draws_one_and_four_figures(tmp_path):
+    weights = small_net(tmp_path / "net.safetensors")
+    said = run("look_inside.py", "--weights", weights, "--output", tmp_path / "out")
+    paths = [tmp_path / "out" / f"{name}.png" for name in ("filters", "channels", "scales", "evidence")]
+    assert said.splitlines() == list(map(str, paths))
+    assert all(map(drawn, paths))
+    assert read(tmp_path / "out" / "picture.png")[0].shape == (1, 1, 121, 121)
+
+
+def test_figures_are_drawn_of_a_colour_picture(look_inside, tmp_path):
+    picture = saved(tmp_path, np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
+    net = gaussian_derivative_net(weights=small_net(tmp_path / "net.safetensors", 3))
+    image = look_inside["read_picture"](picture, 3, 33)
+    assert image.shape == (1, 3, 33, 33)
+    of_one_colour = torch.full_like(image, 0.5)  # nothing is to be divided by what nothing gives
+    figures = [(figure, image) for figure in look_inside["FIGURES"]] + [(look_inside["evidence"], of_one_colour)]
+    for figure, looked_at in figures:
+        file = io.BytesIO()
+        figure(look_inside["Look"](net, looked_at, ["one", "other"])).savefig(file, dpi=30)
+        assert drawn(file)
+
+
+def test_what_cannot_be_looked_into_is_refused_in_a_line(look_inside, tmp_path, monkeypatch):
+    (tmp_path / "text.png").write_text("no picture")
+    for arguments, expected in (
+        ([tmp_path / "text.png"], "one that Pillow reads"),
+        ([tmp_path / "missing.png"], "one that Pillow reads"),
+        (["--weights", small_net(tmp_path / "two.safetensors", 2)], "grey"),
+        (["--weights", "nothing"], "a safetensors file"),
+    ):
+        monkeypatch.setattr("sys.argv", ["look_inside.py", *map(str, arguments), "--output", str(tmp_path / "out")])
+        with pytest.raises(SystemExit, match=rf"^got .*; expected .*{expected}.*; mend: .*$"):
+            look_inside["main"]()

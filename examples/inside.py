@@ -1,0 +1,167 @@
+"""What a trained network makes of a picture, as tensors: `look_inside.py` draws it.
+
+For any `GaussianDerivativeNet` whatever its layers are: they are run as they stand, up to where one wants to look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scalegroup import Grids, nn
+from scalegroup.jets.gaussian import derivatives
+from scalegroup.models import GaussianDerivativeNet
+
+LAYERS = 5  # before the last, at most
+
+
+@dataclass(frozen=True)
+class Look:
+    """A network, a picture `[1, channel, y, x]` and the names of the classes, with what is asked of them again."""
+
+    net: GaussianDerivativeNet
+    image: Tensor
+    names: Sequence[Any]
+
+    @cached_property
+    def sigmas(self) -> tuple[float, ...]:
+        return self.net.window.sigmas
+
+    @cached_property
+    def background(self) -> Tensor:
+        """A picture of nothing: everywhere what the world outside is; where that is a mirror image, the mean."""
+        outside = self.net[0].boundary.constant(self.image)
+        value = self.image.mean((0, 2, 3)) if outside is None else outside
+        return value[:, None, None].expand_as(self.image)
+
+    @cached_property
+    def stages(self) -> dict[str, nn.Sequential]:
+        """The network up to the end of each layer with jets in it, and, as "classes", up to its read-out.
+
+        Of many layers a few, from the first to the last.
+        """
+        end = next(n for n, layer in enumerate(self.net) if isinstance(layer, nn.ReadOut))
+        jets = [any(isinstance(part, nn.JetConv) for part in layer.modules()) for layer in self.net[: end - 1]]
+        chosen = spread(list(enumerate(np.flatnonzero(jets), start=1)), LAYERS)
+        return {f"layer {k}": self.net[: n + 1] for k, n in chosen} | {"classes": self.net[:end]}
+
+    @cached_property
+    @torch.no_grad()
+    def scores(self) -> Tensor:
+        """`[classes, scale]`."""
+        return class_scores(self.net, self.image)[0]
+
+    @cached_property
+    @torch.no_grad()
+    def ranking(self) -> list[int]:
+        """Classes, the predicted one first."""
+        return at_centre(self.net, self.net(self.image))[0].argsort(descending=True).tolist()
+
+    @cached_property
+    def channel(self) -> int:
+        """The selected scale channel: that in which the predicted class scores highest."""
+        return int(self.scores[self.ranking[0]].argmax())
+
+
+def spread(items: Sequence[Any], most: int) -> list[Any]:
+    """So many of them, from the first to the last."""
+    return [items[n] for n in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+
+
+def at_centre(net: GaussianDerivativeNet, scores: Tensor) -> Tensor:
+    """Scores as they are; of a dense read-out, those of the central pixel."""
+    return scores[..., scores.shape[-2] // 2, scores.shape[-1] // 2] if net.out_type.over_plane else scores
+
+
+def class_scores(net: GaussianDerivativeNet, images: Tensor) -> Tensor:
+    """`[batch, classes, scale]`."""
+    return at_centre(net, net.scale_logits(images))
+
+
+def features_at_centre(stage: nn.Sequential, images: Tensor) -> Tensor:
+    """`[batch, feature, scale]`."""
+    return nn.Sequential(*stage, nn.ReadOut).field(images).tensor[..., 0, 0]
+
+
+def effective_filters(look: Look, stage: nn.Sequential, most: int) -> tuple[list[int], Tensor]:
+    """The features that the picture moves most in the selected scale channel, and their gradients `[n, channel, y, x]`.
+
+    A gradient is what a point of light at each place adds to the feature at the centre: of the first layer exactly, of
+    the others to first order at this picture, whose ReLUs stay as they are.
+    """
+    with torch.no_grad():
+        picture, nothing = features_at_centre(stage, torch.cat([look.image, look.background]))[..., look.channel]
+    strongest = (picture - nothing).abs().argsort(descending=True)[:most].tolist()
+    images = look.image.repeat(len(strongest), 1, 1, 1).requires_grad_()
+    values = features_at_centre(stage, images)[range(len(strongest)), strongest, look.channel]
+    return strongest, torch.autograd.grad(values.sum(), images)[0]
+
+
+def learnt_jets(look: Look, features: list[int]) -> Tensor | None:
+    """The same of the first layer in closed form, Σ C·σⁿ∂ⁿg (eq 6 and 11); None where other layers are in front."""
+    layer = next(part for part in look.net.modules() if isinstance(part, nn.JetConv))
+    if layer.in_type != look.net[0].out_type or layer.groups > 1:
+        return None
+    jet, sigma = layer.jet, layer.beta * look.sigmas[look.channel]
+    along_y, along_x = (derivatives((n - 1) / 2 - np.arange(n), sigma, jet.order) for n in look.image.shape[2:])
+    each = np.stack([np.outer(along_y[y], along_x[x]) for y, x in jet.derivatives])
+    terms = torch.as_tensor(jet.normalisation(sigma)[:, None, None] * each).to(look.image)
+    return torch.einsum("fij,jyx->fiyx", layer.coefficients.detach()[features], terms)
+
+
+def half_width(filters: Tensor, share: float = 0.99) -> float:
+    """Of the smallest centred square that holds that share of the squares of all filters, in pixels."""
+    energy = filters.square().sum((0, 1))
+    along_y, along_x = (abs(torch.arange(n) - (n - 1) / 2) for n in energy.shape)
+    distance, order = torch.maximum(along_y[:, None], along_x).flatten().sort()
+    inside = energy.flatten()[order].cumsum(0) >= share * energy.sum()
+    return distance[inside][0].item() + 0.5
+
+
+@torch.no_grad()
+def responses(look: Look, stage: nn.Sequential) -> tuple[list[Tensor], Grids]:
+    """Maps `[feature, y, x]` of each scale channel on its own grid, less what the background alone gives; the grids.
+
+    They are of the whole picture, and one sample more on all sides.
+    """
+    rows, columns = look.image.shape[2:]
+    wanted = stage.canvas(Grids.of_pixels((rows, columns), look.sigmas)).map(lambda grid: grid.dilated(1))
+    field = stage(torch.cat([look.image, look.background]), wanted=wanted)
+    return [maps[0] - maps[1] for maps in map(field.channel, range(len(look.sigmas)))], wanted
+
+
+def gradients(look: Look, images: Tensor, channels: Sequence[int]) -> Tensor:
+    """Of the predicted class's score in a scale channel for each image, `[batch, channel, y, x]`."""
+    images = images.detach().requires_grad_()
+    scores = class_scores(look.net, images)[range(len(images)), look.ranking[0], list(channels)]
+    return torch.autograd.grad(scores.sum(), images)[0]
+
+
+def attributions(look: Look, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each pixel's share of what the picture changes in the score of the predicted class.
+
+    Returns:
+        Gradient × (picture - background), `[scale, y, x]`. Of a linear network it would sum to the change. It misses
+        what ReLUs change that are on for the one and off for the other; ink that is not there has no share.
+        Integrated gradients of the selected scale channel, `[y, x]`: the mean gradient over the way from the background
+        in its place. They sum to the change but for the number of steps.
+        The change, `[scale]`.
+    """
+    departure, every = look.image - look.background, range(len(look.sigmas))
+    here = gradients(look, look.image.repeat(len(every), 1, 1, 1), every)
+    way = (torch.arange(steps).to(departure).view(-1, 1, 1, 1) + 0.5) / steps
+    on_the_way = gradients(look, look.background + way * departure, [look.channel] * steps).mean(0)
+    with torch.no_grad():
+        change = (look.scores - class_scores(look.net, look.background)[0])[look.ranking[0]]
+    return (here * departure).sum(1), (on_the_way * departure[0]).sum(0), change
+
+
+def resized(image: Tensor, factor: float) -> tuple[Tensor, float]:
+    """The picture scaled about its centre to an odd size, and by how much it then is."""
+    size = [2 * round((length * factor - 1) / 2) + 1 for length in image.shape[2:]]
+    return F.interpolate(image, size=size, mode="bicubic", antialias=factor < 1), size[0] / image.shape[2]
