@@ -13,6 +13,7 @@ import torch
 from benchmarks import data
 from benchmarks.recipe import LOSSES
 from scalegroup import (
+    Attention,
     CentrePixel,
     LogSumExp,
     Max,
@@ -32,7 +33,12 @@ NETWORKS = ("multi_scale", "single_scale")
 FINEST = 8**-0.5
 """σ₀ in pixels: finer channels see nothing more in pixels, and win by chance (by validation images)."""
 
-_POOLINGS: dict[str, Pooling] = {"max": Max(), "mean": Mean(), "log-sum-exp": LogSumExp()}
+_POOLINGS: dict[str, Pooling] = {
+    "max": Max(),
+    "mean": Mean(),
+    "log-sum-exp": LogSumExp(),
+    "attention": Attention(),
+}
 _READOUTS: dict[str, ReadOut] = {
     "centre-pixel": CentrePixel(),
     "spatial-max": SpatialMax(),

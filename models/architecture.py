@@ -14,7 +14,7 @@ from scalegroup import nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
 from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
-from scalegroup.fields import boundary, lifting, pooling, readout
+from scalegroup.fields import attention, boundary, lifting, pooling, readout
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
@@ -39,7 +39,7 @@ _STRATEGIES = {
         *(kernels.DiscreteGaussian, kernels.SampledGaussian, kernels.NormalisedSampledGaussian),
         *(kernels.IntegratedGaussian, kernels.SampledDerivatives, kernels.Iso, Jet),
         *(lifting.BandLimited, lifting.SampledLifting),
-        *(pooling.Max, pooling.Mean, pooling.LogSumExp, pooling.TopK),
+        *(pooling.Max, pooling.Mean, pooling.LogSumExp, pooling.TopK, attention.Attention),
         *(readout.CentrePixel, readout.SpatialMax, readout.SpatialMean, readout.Dense),
     )
 }

@@ -240,6 +240,23 @@ def affine_jet_conv(images, coefficients, offset, sigma, elongation, radius, der
     return result
 
 
+def squeeze_excite(images, weights, offsets, sigma, kernel, radius, average=None):
+    """Hu et al. 2018, eq 2 to 4, place by place, with a Gaussian average around each in place of the picture's mean.
+
+    `weights` and `offsets`: of the map to the middle, and of that back. `average`: what takes its place.
+    """
+    if average is None:
+        average = jet_maps(images, sigma, kernel, radius, "reflect", derivatives=((0, 0),))[:, :, 0]
+    result = np.empty_like(images)
+    for b, i, y, x in np.ndindex(*images.shape):
+        total = float(offsets[1][i])
+        for h, offset in enumerate(offsets[0]):
+            seen = sum(float(weights[0][h, j]) * average[b, j, y, x] for j in range(images.shape[1]))
+            total += float(weights[1][i, h]) * max(0.0, seen + float(offset))
+        result[b, i, y, x] = images[b, i, y, x] / (1 + math.exp(-total))
+    return result
+
+
 # -- lifting ----------------------------------------------------------------------------------------------------------
 
 LIFTINGS = ("band-limited", "sampled")

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.baselines import riesz_net, scale_channel_cnn, steerable_hermite
 from scalegroup import (
+    Attention,
     Background,
     BandLimited,
     CentrePixel,
@@ -417,7 +418,14 @@ REFUSALS = [
     Refusal("features out", partial(nn.JetConv, TWO), 4, [0, -1, True, 1.5, "two", None, READ], "size|out_type"),
     *(
         Refusal(f"type of {name}", make, TWO, [READ, POOLED, FieldType(character(1)), ImageType(2), None], "type")
-        for name, make in {"JetConv": JET, "BatchNorm": nn.BatchNorm, "ReLU": nn.ReLU, "ScaleConv": SCALES}.items()
+        for name, make in {
+            "JetConv": JET,
+            "BatchNorm": nn.BatchNorm,
+            "GroupNorm": partial(nn.GroupNorm, groups=1),
+            "ReLU": nn.ReLU,
+            "ScaleConv": SCALES,
+            "SqueezeExcite": nn.SqueezeExcite,
+        }.items()
     ),
     Refusal("type of a read-out", nn.ReadOut, POOLED, [READ, FieldType(character(1)), ImageType(2)], "read-out"),
     Refusal("type of pooling", nn.ScalePool, READ, [POOLED, FieldType(character(1)), ImageType(2)], "pooling"),
@@ -425,10 +433,21 @@ REFUSALS = [
         "half width", lambda c: nn.BatchNorm(TWO, half_width=c), math.inf, [0, -1, math.nan, "two", None], "half_width"
     ),
     Refusal("eps", lambda eps: nn.BatchNorm(TWO, eps=eps), 1e-3, NOT_POSITIVE, "eps"),
+    Refusal("groups of GroupNorm", partial(nn.GroupNorm, TWO), 2, [3, 4, *NOT_COUNTS], "groups"),
+    Refusal("orbits of GroupNorm", partial(nn.GroupNorm, FieldType.rotating(C4.regular)), 1, [2, 4], "groups"),
+    Refusal("reduction", lambda n: nn.SqueezeExcite(TWO, reduction=n), 16, NOT_COUNTS, "reduction"),
+    Refusal("width of a gate", lambda w: nn.SqueezeExcite(TWO, width=w), 1.5, NOT_POSITIVE, "width"),
+    Refusal("width behind a lifting", lambda w: nn.SqueezeExcite(SMOOTHED, width=w), 1.0, [0.8, 0.5], "width"),
+    Refusal("kernel of a gate", lambda k: nn.SqueezeExcite(TWO, kernel=k), Iso(), [Iso, *NOT_OURS[:-1]], "kernel"),
+    Refusal("type of a gate", nn.SqueezeExcite, TWO, [FieldType.rotating(C4.regular)], "rotations|regular"),
+    Refusal("scores of attention", Attention, True, [1, *NOT_OURS], "per_feature"),
     Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
     *(
         Refusal(f"input of {type(layer).__name__}", layer, FIELD, [*NOT_FIELDS, *OTHER_FIELDS], "input")
-        for layer in (JET(TWO), SCALES(TWO), nn.BatchNorm(TWO), nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO))
+        for layer in (
+            *(JET(TWO), SCALES(TWO), nn.BatchNorm(TWO), nn.GroupNorm(TWO, 1), nn.SqueezeExcite(TWO, width=1)),
+            *(nn.ReLU(TWO), nn.ReadOut(TWO), nn.ScalePool(TWO)),
+        )
     ),
     Refusal(
         "samples of a layer", JET(TWO), FIELD, [FIELD.crop(FIELD.grids.map(lambda grid: grid.around(2)))], "JetConv"

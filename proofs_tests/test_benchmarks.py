@@ -14,7 +14,7 @@ from benchmarks import data, generalisation, networks, report
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
-from scalegroup import Background, Mean, SpatialMax, functional
+from scalegroup import Attention, Background, Mean, SpatialMax, functional
 from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
 from scalegroup.whole_file import whole_file
 
@@ -67,7 +67,8 @@ def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training
         Mean(),
         SpatialMax(),
     )
-    options.grid, options.samples_per_sigma = "self-similar", 1.0
+    options.grid, options.samples_per_sigma, options.pooling = "self-similar", 1.0, "attention"
+    assert networks.architectures_for(options, data.digits(), [2.0])["multi_scale"].pooling == Attention()
     assert networks.architectures_for(options, data.digits(), [2.0])["single_scale"].samples_per_sigma == 1.0
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn as torch_nn
 
 from proofs_tests.networks import G, maps_net, small_net
-from scalegroup import Background, Dense, Reflect, ScaleGroupError, ScaleWindow, SpatialMax, nn
+from scalegroup import Attention, Background, Dense, Reflect, ScaleGroupError, ScaleWindow, SpatialMax, nn
 from scalegroup.testing import SOURCES, Blobs, ErrorBudget, equivariance_error, error_budget, object_images
 from scalegroup.testing.budget import _Bench, moved_channels
 
@@ -176,6 +176,16 @@ def test_budget_takes_a_background_per_channel_even_sizes_and_no_layers_at_all()
     nothing = budget_of(maps_net(nn.ReLU, jets=0, grid="image"))
     assert nothing.layers == ("output",)
     assert nothing.observed == (0.0,)
+
+
+def test_budget_of_what_joins_all_scale_channels_blames_the_ends_of_the_window():
+    """A learnt pooling, of values in float64 with weights in float32; statistics of all channels."""
+    pooled = small_net(widths=(2,), pooling=Attention())
+    torch_nn.init.normal_(pooled[-1].reduction.weight, std=3.0)
+    for net in (pooled, maps_net(partial(nn.GroupNorm, groups=1), nn.ReadOut, nn.ScalePool, jets=1).double()):
+        budget = budget_of(net)
+        assert budget.parts[-1][budget.sources.index("scale boundary")] > 1e-3
+        assert max(row[-1] for row in budget.parts) < 1e-12
 
 
 def test_budget_leaves_a_mistake_over():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from proofs_tests.networks import OneChannelOff
-from scalegroup import Background, Dense, ScaleGroup, ScaleGroupError, ScaleWindow, SpatialMax, nn
+from scalegroup import Attention, Background, Dense, ScaleGroup, ScaleGroupError, ScaleWindow, SpatialMax, nn
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import Blobs, certificate, families, lifting_bound
 from scalegroup.testing.certificate import lifted, lipschitz
@@ -41,6 +41,13 @@ def test_scores_change_by_no_more_than_is_certified(ratio, seed):
     found = certificate(net, images(seed), element, size=SIZE)
     assert found.bound == found.lifting * found.lipschitz
     assert 0 < change(net, images(seed), element) <= found.bound
+
+
+def test_what_is_certified_of_a_learnt_pooling_holds():
+    net = network(ScaleWindow(ROOT, 0.7, 4), pooling=Attention())
+    torch.nn.init.normal_(net[-1].reduction.weight, std=3.0)
+    found = certificate(net, images(0), ROOT.generator, size=SIZE)
+    assert 0 < change(net, images(0), ROOT.generator) <= found.bound
 
 
 def test_a_certificate_says_something():

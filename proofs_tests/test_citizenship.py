@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from proofs_tests.comparison import ROUNDING, same_bits
 from scalegroup import (
+    Attention,
     Background,
     Dense,
     DiscreteGaussian,
@@ -62,6 +63,7 @@ def ends(type_: FieldType) -> nn.Layer:
 
 
 READ = (nn.ReadOut, nn.ScalePool)
+gate, attention = partial(nn.SqueezeExcite, kernel=SHORT), partial(nn.ScalePool, pooling=Attention())
 first, last = partial(jet, out_type=2), partial(jet, out_type=3, beta=1.25)
 LAYERS: dict[str, tuple[Any, ...]] = {
     "shallow": (first, nn.BatchNorm, nn.ReLU, *READ),
@@ -71,6 +73,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
     "across scale": (first, nn.ReLU, across, nn.ReLU, last, *READ),
     "heads": (first, nn.BatchNorm, nn.ReLU, heads),
     "everything": (first, block, across, ends),
+    "gates": (first, partial(nn.GroupNorm, groups=1), nn.ReLU, gate, last, nn.ReadOut, attention),
     "separate": (partial(jet, out_type=2, kernel=SampledDerivatives(tail=1e-2)), nn.ReLU, last, *READ),
     "affine": (partial(nn.AffineJetConv, out_type=2, orientations=2, tail=1e-2), nn.ReLU, last, *READ),
     "iso": (partial(jet, out_type=2, beta=1.5, kernel=Iso(tail=1e-2)), nn.ReLU, last, *READ),
@@ -290,7 +293,7 @@ def test_smoothing_ignores_autocast(kernel: Kernel, monkeypatch: pytest.MonkeyPa
     assert (seen[0] - seen[0].bfloat16()).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", ["plain", "residual", "across scale", "heads"])
+@pytest.mark.parametrize("name", ["plain", "residual", "across scale", "gates", "heads"])
 def test_checkpointing_changes_no_bit(name: str) -> None:
     """Of scores, gradients and running statistics, which count every batch once."""
     outcomes = []

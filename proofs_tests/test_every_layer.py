@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scalegroup import (
+    Attention,
     CentrePixel,
     Dense,
     FieldType,
@@ -75,6 +76,9 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "BatchNorm of rotating fields": (nn.BatchNorm, FieldType.rotating(C4.regular + C4.trivial)),
     "Concat": (lambda t: nn.Concat(nn.JetConv(t, 2), nn.Mix(t, 1)), None),
     "FieldOfView": (partial(nn.FieldOfView, half_width=1.6), None),
+    "GroupNorm": (partial(nn.GroupNorm, groups=2), FieldType.scalars(4)),
+    "GroupNorm of one group": (partial(nn.GroupNorm, groups=1, half_width=3.0), None),
+    "GroupNorm of rotating fields": (partial(nn.GroupNorm, groups=1), FieldType.rotating(C4.regular + C4.trivial)),
     "Heads": (heads, None),
     "Identity": (nn.Identity, None),
     "JetConv": (partial(nn.JetConv, out_type=3), None),
@@ -123,7 +127,14 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "ScalePool, soft": (partial(nn.ScalePool, pooling=LogSumExp(0.5)), VECTORS),
     "ScalePool of two": (partial(nn.ScalePool, pooling=TopK(2)), VECTORS),
     "SeparableJetConv": (partial(nn.SeparableJetConv, out_type=3, beta=1.25), None),
+    "ScalePool by attention": (partial(nn.ScalePool, pooling=Attention()), VECTORS),
+    "ScalePool by attention of each": (partial(nn.ScalePool, pooling=Attention(per_feature=True)), VECTORS),
     "Sequential": (nested, None),
+    "SqueezeExcite": (partial(nn.SqueezeExcite, reduction=2), FieldType.scalars(4)),
+    "SqueezeExcite behind a lifting": (
+        partial(nn.SqueezeExcite, reduction=1, kernel=SampledDerivatives()),
+        FieldType.scalars(2, smoothed=0.9),
+    ),
     "SteerableJetConv": (partial(nn.SteerableJetConv, rotation=C4.regular), FieldType.rotating(C4.regular)),
     "SteerableJetConv of order 3": (
         partial(nn.SteerableJetConv, rotation=C4.regular + C4.frequency(1), jet=Jet(3)),

@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmarks import data
 from proofs_tests.comparison import RATIOS, ROUNDING
 from scalegroup import (
+    Attention,
     Background,
     LogSumExp,
     Max,
@@ -26,7 +27,7 @@ from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import Blobs
 
 G = ScaleGroup(2**0.5)
-POOLINGS = [Max(), Mean(), LogSumExp(0.5), TopK(2)]
+POOLINGS = [Max(), Mean(), LogSumExp(0.5), TopK(2), Attention()]
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
 
 
@@ -44,7 +45,11 @@ def before_pooling(net: GaussianDerivativeNet, images: Tensor, window: ScaleWind
 
 def pooled(field: ScaleField, pooling: Pooling = Max()) -> Tensor:  # noqa: B008
     """`[batch, classes]`."""
-    return nn.ScalePool(field.type, pooling)(field).tensor.flatten(1)
+    pool = nn.ScalePool(field.type, pooling)
+    for weight in pool.parameters():  # which begin at zero, where they are hidden
+        torch.nn.init.ones_(weight)
+    with torch.no_grad():
+        return pool(field).tensor.flatten(1)
 
 
 # -- the overlap of two windows ---------------------------------------------------------------------------------------

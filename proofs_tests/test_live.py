@@ -29,6 +29,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Layer], ...]] = {
     "residual": (*BLOCK, residual, nn.ReLU, FAR, *READ),
     "across scale": (*BLOCK, FAR, partial(nn.ScaleConv, out_type=2, group=WINDOW.group), nn.ReLU, *READ),
     "dense": (*BLOCK, FAR, partial(nn.ReadOut, readout=Dense())),
+    "gates": (partial(jet, out_type=2), partial(nn.GroupNorm, groups=1), nn.SqueezeExcite, FAR, *READ),
     "heads": (*BLOCK, FAR, heads),
 }
 every_network = pytest.mark.parametrize("name", NETWORKS)
@@ -82,10 +83,11 @@ def test_a_live_part_one_sample_too_small_is_seen(monkeypatch):
     assert apart(found(net), right) > 1e-8
 
 
-@pytest.mark.parametrize("name", ["plain", "strides", "across scale", "dense"])
+@pytest.mark.parametrize("name", ["plain", "strides", "across scale", "dense", "gates"])
 def test_a_plan_shows_the_samples_that_are_computed(name):
     net, computed = network(name).eval(), {}
-    layers = [layer for layer in net if not isinstance(layer, nn.BatchNorm)]  # which is given its statistics' as well
+    norms = nn.BatchNorm | nn.GroupNorm  # which are given those of their statistics as well
+    layers = [layer for layer in net if not isinstance(layer, norms)]
     for layer in layers:
         layer.register_forward_hook(lambda *call: computed.setdefault(call[0], call[-1]))
     net(images())

@@ -20,6 +20,7 @@ from torch import Tensor
 from proofs_tests.comparison import ROUNDING, same_bits
 from scalegroup import (
     SAMPLES_PER_SIGMA,
+    Attention,
     Background,
     CentrePixel,
     Dense,
@@ -170,15 +171,20 @@ def test_unknown_presets_and_clashing_keywords_are_refused() -> None:
 
 
 @pytest.mark.parametrize("readout", [CentrePixel(), SpatialMax(), SpatialMean(), Dense()], ids=repr)
-@pytest.mark.parametrize("pooling", [Max(), Mean(), LogSumExp(0.5), TopK(2)], ids=repr)
+@pytest.mark.parametrize("pooling", [Max(), Mean(), LogSumExp(0.5), TopK(2), Attention()], ids=repr)
 def test_forward_is_the_pooling_of_the_scale_logits(pooling: Any, readout: Any) -> None:
     net, x = build(**TINY, pooling=pooling, readout=readout), images(2, 1, 21, 20)
+    learnt = list(net[-1].parameters())
+    for weight in learnt:  # of attention, which begins as the mean
+        torch.nn.init.normal_(weight)
     space = (21, 20) if isinstance(readout, Dense) else ()
     scores, logits, (predicted, sigma) = net(x), net.scale_logits(x), net.predict(x)
     assert scores.shape == (2, 5, *space)
     assert logits.shape == (2, 5, 3, *space)
     assert sigma.shape == (2, *space)
-    assert torch.equal(scores, pooling.reduce(logits, 2).squeeze(2))
+    expected = net[-1].reduction.reduce(logits, 2).squeeze(2)
+    assert (scores - expected).abs().max() <= (ROUNDING[torch.float64] if learnt else 0)  # sums of another layout
+    assert not learnt or not torch.equal(scores, Mean().reduce(logits, 2).squeeze(2))
     assert torch.equal(scores, predicted)
     assert torch.equal(sigma, net.select_scale(x))
     # the scale channel in which the predicted class scores highest, one position after the other
@@ -231,7 +237,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "kernel": (DiscreteGaussian(tail=1e-6), IntegratedGaussian(tail=1e-3), SampledDerivatives(tail=1e-3)),
     "activation": (torch.nn.functional.softplus, torch.square),
     "boundary": (Background(0.0), Background(0.5), Replicate(), Zero()),
-    "pooling": (Mean(), LogSumExp(), TopK(2)),
+    "pooling": (Mean(), LogSumExp(), TopK(2), Attention()),
     "readout": (SpatialMax(), SpatialMean()),
     "min_grid_sigma": (0.7, 0.3),
     "samples_per_sigma": (0.6, 1.0),

@@ -72,6 +72,7 @@ LAYERS: dict[str, list[Any]] = {
     "mean": [two, soft, partial(nn.ReadOut, readout=SpatialMean())],
     "dense": [two, soft, partial(nn.ReadOut, readout=Dense()), nn.ScalePool],
     "coarser dense": [partial(two, stride=2), soft, partial(nn.ReadOut, readout=Dense())],
+    "gates": [two, partial(nn.GroupNorm, groups=2), soft, partial(nn.SqueezeExcite, kernel=SHORT), two],
     "across scale": [
         two, lambda t: nn.ScaleConv(t, 2, ScaleGroup(2**0.5)), soft, two
     ],

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import scalegroup
+from benchmarks.baselines import scale_channel_cnn
 from proofs_tests.comparison import RATIOS, ROUNDING, same_bits
 from scalegroup import (
+    Attention,
     CentrePixel,
     Dense,
     FieldType,
@@ -23,8 +25,10 @@ from scalegroup import (
     Mean,
     Pooling,
     ReadOut,
+    RotationGroup,
     ScaleField,
     ScaleGroup,
+    ScaleGroupError,
     ScaleWindow,
     SpatialMax,
     SpatialMean,
@@ -32,9 +36,12 @@ from scalegroup import (
     functional,
     nn,
 )
+from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing.strategies import POWERS, elements, groups, tensors
 
-POOLINGS = [Max(), Mean(), LogSumExp(), LogSumExp(0.1), TopK(1), TopK(2)]
+FIXED = [Max(), Mean(), LogSumExp(), LogSumExp(0.1), TopK(1), TopK(2)]
+LEARNT = [Attention(), Attention(per_feature=True)]
+POOLINGS: list[Pooling] = [*FIXED, *LEARNT]
 TOLERANCE = ROUNDING[torch.float64]  # everything here is float64, of values near 1
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
 every_ratio = pytest.mark.parametrize("ratio", RATIOS.values(), ids=RATIOS)
@@ -75,6 +82,19 @@ class PlainLogSumExp(Pooling):
         return values.logsumexp(dim, keepdim=True)
 
 
+def with_weights(thing: Any) -> Any:
+    """What is learnt begins at zero, which hides it: at random instead."""
+    for parameter in thing.parameters() if isinstance(thing, torch.nn.Module) else ():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    return thing
+
+
+def reduced(pooling: Pooling, values: Tensor) -> Tensor:
+    """`[batch, feature, …, scale]` along the last axis."""
+    type_ = FieldType.scalars(values.shape[1])
+    return with_weights(pooling.of_type(type_)).reduce(values, -1)
+
+
 def close(a: Tensor, b: Tensor, atol: float = TOLERANCE) -> bool:
     return torch.allclose(a, b, rtol=0, atol=atol)
 
@@ -94,7 +114,7 @@ def test_no_public_pooling_or_read_out_is_missing_from_the_lists() -> None:
 
 
 def assert_permutation_invariant(pooling: Pooling, values: Tensor, order: Tensor) -> None:
-    assert close(pooling.reduce(values[..., order], -1), pooling.reduce(values, -1))
+    assert close(reduced(pooling, values[..., order]), reduced(pooling, values))
 
 
 @every_pooling
@@ -111,9 +131,9 @@ def test_pooling_that_knows_positions_is_not_permutation_invariant() -> None:
 
 
 def assert_projection(pooling: Pooling, values: Tensor) -> None:
-    pooled = pooling.reduce(values, -1)
+    pooled = reduced(pooling, values)
     assert pooled.shape == (*values.shape[:-1], 1)
-    assert close(pooling.reduce(pooled.expand(values.shape), -1), pooled)
+    assert close(reduced(pooling, pooled.expand(values.shape)), pooled)
 
 
 @every_pooling
@@ -132,7 +152,7 @@ def test_sums_over_scale_are_no_projections(pooling: Pooling) -> None:
 def test_pooling_a_field_that_is_constant_over_scale_gives_it_back(pooling: Pooling) -> None:
     images = torch.randn(2, 3, 5, 5, dtype=torch.float64)
     field = functional.lift(images, ScaleWindow(ScaleGroup(2), 1.0, 4), sampling=ImageGrid())
-    pooled = nn.ScalePool(field.type, pooling)(field)
+    pooled = with_weights(nn.ScalePool(field.type, pooling))(field)
     assert close(pooled.channel(0), images)
     assert pooled.type == replace(field.type, over_scale=False)
 
@@ -173,7 +193,7 @@ def test_topk_runs_from_max_to_mean(values: Tensor) -> None:
 
 def gradient(pooling: Pooling, values: Tensor) -> Tensor:
     leaf = values.clone().requires_grad_()
-    pooling.reduce(leaf, -1).sum().backward()
+    reduced(pooling, leaf).sum().backward()
     assert leaf.grad is not None
     return leaf.grad
 
@@ -181,10 +201,115 @@ def gradient(pooling: Pooling, values: Tensor) -> Tensor:
 @every_pooling
 @given(scale_values())
 def test_gradients_over_scale_are_weights_that_sum_to_one(pooling: Pooling, values: Tensor) -> None:
+    """All of them positive, but where a value weighs in the scores as well."""
     weights = gradient(pooling, values)
-    assert (weights >= 0).all()
+    assert pooling in LEARNT or (weights >= 0).all()
     assert close(weights.sum(-1), torch.ones_like(values[..., 0]))
     assert not close(gradient(Sum(), values).sum(-1), torch.ones_like(values[..., 0]))
+
+
+# -- attention --------------------------------------------------------------------------------------------------------
+
+every_attention = pytest.mark.parametrize("pooling", LEARNT, ids=repr)
+
+
+@every_attention
+def test_attention_is_its_definition(pooling: Attention) -> None:
+    """In numbers of Python; the controls: scores of the first feature alone, and of the other kind."""
+    values = torch.randn(2, 3, 4, dtype=torch.float64)
+    attention = with_weights(pooling.of_type(FieldType.scalars(3)))
+    rows = attention.weight.tolist()
+    assert len(rows) == (3 if pooling.per_feature else 1)
+
+    def expected(rows: list[list[float]]) -> Tensor:
+        result = torch.empty(2, 3, 1, dtype=torch.float64)
+        for b, k in ((b, k) for b in range(2) for k in range(3)):
+            row = rows[k % len(rows)]
+            scores = [math.exp(sum(row[j] * values[b, j, i].item() for j in range(3))) for i in range(4)]
+            result[b, k] = sum(a * values[b, k, i].item() for i, a in enumerate(scores)) / math.fsum(scores)
+        return result
+
+    assert close(attention.reduce(values, -1), expected(rows))
+    assert not close(attention.reduce(values, 2), expected([[row[0], 0.0, 0.0] for row in rows]))
+    assert not close(attention.reduce(values, 2), expected(rows[:1] if len(rows) > 1 else [*rows, [0.0] * 3]))
+
+
+@every_attention
+def test_attention_does_not_count_scale_channels(pooling: Attention) -> None:
+    """Of twice as many of the same it makes the same, as means do and sums do not: other windows may have more."""
+    values = torch.randn(2, 3, 4, dtype=torch.float64)
+    twice = values.repeat(1, 1, 2)
+    assert close(reduced(pooling, twice), reduced(pooling, values))
+    assert not close(reduced(Sum(), twice), reduced(Sum(), values))  # the control
+
+
+@every_attention
+def test_attention_pools_the_channels_of_another_window_with_the_same_weights(pooling: Attention) -> None:
+    parts: dict[str, Any] = {"widths": (3,), "window": ScaleWindow(ScaleGroup(2**0.5), 1.0, 3)}
+    net, images = with_weights(gaussian_derivative_net(**parts, pooling=pooling)), torch.rand(2, 1, 15, 15)
+    finer = ScaleWindow(ScaleGroup(2**0.25), 0.5, 6)
+    scores, logits = net(images, window=finer), net.scale_logits(images, window=finer)
+    assert logits.shape == (2, 10, 6)
+    assert close(scores, net[-1].reduction.reduce(logits, 2)[..., 0], atol=ROUNDING[torch.float32])
+    assert not close(scores, net(images), atol=ROUNDING[torch.float32])  # the control: the window that it has
+    assert set(net.select_scale(images, window=finer).tolist()) <= set(torch.tensor(finer.sigmas).tolist())
+
+
+@every_attention
+def test_attention_begins_as_the_mean_and_learns_from_there(pooling: Attention) -> None:
+    values = torch.randn(2, 3, 4, dtype=torch.float64)
+    attention = pooling.of_type(FieldType.scalars(3))
+    pooled = attention.reduce(values, -1)
+    assert close(pooled, Mean().reduce(values, -1))
+    assert not close(reduced(pooling, values), pooled)  # the control
+    (pooled * torch.randn_like(pooled)).sum().backward()
+    assert (attention.weight.grad != 0).all()
+
+
+@given(scale_values(), st.floats(10, 1e4))
+def test_attention_to_the_feature_itself_has_the_limits_max_and_min(values: Tensor, sharpness: float) -> None:
+    """A softmax of n values misses their maximum by no more than log(n) over its sharpness."""
+    attention = Attention(per_feature=True).of_type(FieldType.scalars(3))
+    bound = math.log(values.shape[-1]) / sharpness + TOLERANCE
+    for sign in (1, -1):
+        torch.nn.init.zeros_(attention.weight).detach().fill_diagonal_(sign * sharpness)
+        missing = Max().reduce(sign * values, -1) - sign * attention.reduce(values, -1)
+        assert (missing <= bound).all()
+    span = values.amax(-1) - values.amin(-1)
+    assume(span.max() > 2 * bound)
+    assert not (Max().reduce(values, -1) - attention.reduce(values, -1) <= bound).all()  # the control: the other sign
+
+
+def test_attention_of_half_precision_is_that_of_float32() -> None:
+    values = 10 * torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1)).bfloat16()
+    pooled, exact = reduced(Attention(), values), reduced(Attention(), values.float())
+    assert same_bits(pooled.float(), exact.bfloat16().float())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert same_bits(reduced(Attention(), values.float()), exact)
+
+
+def test_only_scale_pooling_of_features_that_no_rotation_changes_has_a_place_for_weights() -> None:
+    """What has none would go on with the mean, without a word."""
+    C4, values = RotationGroup(4), torch.randn(2, 3, 4)
+    regular, trivial = (
+        replace(FieldType.rotating(fields), over_plane=False) for fields in (C4.regular, 3 * C4.trivial)
+    )
+    nn.ScalePool(trivial, Attention())
+    for refused in (
+        lambda: nn.ScalePool(regular, Attention()),
+        lambda: nn.RotationPool(FieldType.rotating(C4.regular), Attention()),
+        lambda: scale_channel_cnn((3,), scale_factors=(0.5, 1.0), pooling=Attention()),
+        lambda: Attention().reduce(values, -1),
+    ):
+        with pytest.raises(ScaleGroupError, match="Attention"):
+            refused()
+
+
+def test_fixed_poolings_add_nothing_to_a_state_dict() -> None:
+    """Files of networks from before attention are read as they were."""
+    type_ = FieldType.scalars(3)
+    assert not any(nn.ScalePool(type_, pooling).state_dict() for pooling in FIXED)
+    assert [list(nn.ScalePool(type_, pooling).state_dict()) for pooling in LEARNT] == [["reduction.weight"]] * 2
 
 
 # -- two windows ------------------------------------------------------------------------------------------------------
@@ -210,7 +335,7 @@ def two_views(group: ScaleGroup, power: int) -> tuple[ScaleField, ScaleField, Sc
 def test_pooling_over_the_overlap_of_two_windows_is_invariant(pooling: Pooling, ratio: float, power: int) -> None:
     group = ScaleGroup(ratio)
     image, scaled, overlap = two_views(group, power)
-    pool = nn.ScalePool(image.type, pooling)
+    pool = with_weights(nn.ScalePool(image.type, pooling))
     ours, theirs = image.restrict(overlap), scaled.restrict(overlap.transform(group.element(power)))
     assert ours.window.channels == theirs.window.channels == 5 - abs(power)
     assert same_bits(pool(ours).tensor, pool(theirs).tensor)

@@ -13,7 +13,7 @@ from benchmarks.report import figures, tables
 from benchmarks.report.runs import families, find_runs, runs_in
 from benchmarks.report.selection import fit
 from benchmarks.report.words import apart
-from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow, TopK
+from scalegroup import Attention, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
 from scalegroup.models import PRESETS
 
 SIZES = [2 ** (k / 2) for k in range(-2, 7)]
@@ -145,12 +145,16 @@ def test_results_from_before_self_similar_grids_are_told_in_the_same_words():
     }
 
 
-def test_what_has_no_name_is_told_by_its_parts():
+@pytest.mark.parametrize(
+    ("pooling", "said"),
+    [(TopK(2), "top-k 2"), (Attention(), "attention"), (Attention(per_feature=True), "attention per feature")],
+)
+def test_what_has_no_name_is_told_by_its_parts(pooling, said):
     one = content()
-    other = PRESETS["larger"].changed(window=WINDOW, widths=(3, 4), pooling=TopK(2))
+    other = PRESETS["larger"].changed(window=WINDOW, widths=(3, 4), pooling=pooling)
     one["network"]["multi_scale"] = other.tell()
     setting = dict(runs_in(one)[0].setting)
-    assert (setting["widths"], setting["pooling"], setting["read-out"]) == ("3-4", "top-k 2", "centre-pixel")
+    assert (setting["widths"], setting["pooling"], setting["read-out"]) == ("3-4", said, "centre-pixel")
     assert dict(runs_in(content())[0].setting)["widths"] == "larger"  # the control
 
 

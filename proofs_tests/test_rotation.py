@@ -218,6 +218,7 @@ LAYERS: dict[str, Make] = {
     "to scalars": partial(nn.SteerableJetConv, rotation=5 * C4.trivial),
     "to frequencies": partial(nn.SteerableJetConv, rotation=C4.frequency(1) + 2 * C4.frequency(2) + C4.trivial),
     "BatchNorm": nn.BatchNorm,
+    "GroupNorm": partial(nn.GroupNorm, groups=2),
     "ReLU": nn.ReLU,
     "RotationPool Max": nn.RotationPool,
     "RotationPool Mean": partial(nn.RotationPool, pooling=Mean()),
@@ -258,6 +259,8 @@ def test_layers_that_know_nothing_of_rotations_do_not_commute_with_them() -> Non
     assert error(nn.JetConv(scalars, scalars)) > 0.1
     assert error(nn.BatchNorm(scalars)) > 1e-3
     assert error(nn.BatchNorm(REGULAR)) <= TOLERANCE
+    assert error(nn.GroupNorm(scalars, groups=4)) > 1e-3  # of which each holds half an orbit
+    assert error(nn.GroupNorm(REGULAR, groups=2)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)

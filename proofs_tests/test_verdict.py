@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from proofs_tests.judged import (
     ours,
     ratio_of_integrals,
 )
-from proofs_tests.networks import G, OneChannelOff, small_net
+from proofs_tests.networks import G, OneChannelOff, maps_net, small_net
 from scalegroup import Background, Reflect, SampledDerivatives, ScaleGroup, ScaleGroupError, ScaleWindow, nn
 from scalegroup.testing import (
     EQUIVARIANT,
@@ -180,6 +181,12 @@ def test_networks_that_look_across_scale_are_judged_where_no_neighbour_is_missin
         assert_equivariant(across_scale(4), ROOT.generator, size=35)
     with pytest.raises(ScaleGroupError, match="more scale channels"):
         judged(across_scale(3))
+
+
+def test_networks_whose_layers_join_all_scale_channels_are_judged_by_their_scores():
+    norm = partial(nn.GroupNorm, groups=1)
+    verdict = judged(maps_net(norm, nn.ReLU, nn.ReadOut, nn.ScalePool, window=ScaleWindow(ROOT, 1.0, 3), jets=1))
+    assert (verdict.decision, verdict.channels) == (EQUIVARIANT, ())
 
 
 def test_one_feature_that_is_off_is_found_beside_others_that_are_large():

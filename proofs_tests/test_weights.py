@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from benchmarks import data
 from proofs_tests.comparison import same_bits
 from scalegroup import (
+    Attention,
     Background,
     CentrePixel,
     Dense,
@@ -58,6 +59,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "tanh": {"activation": torch.tanh},
     "TopK": {"pooling": TopK(2)},
     "LogSumExp": {"pooling": LogSumExp(0.5)},
+    "attention": {"pooling": Attention()},
+    "attention of each class": {"pooling": Attention(per_feature=True)},
     "mean of the plane": {"readout": SpatialMean()},
     "dense": {"readout": Dense()},
     "a background per channel": {"in_channels": 3, "boundary": Background((0.5, 1.0, -1.0))},
@@ -78,8 +81,10 @@ def images_for(net: GaussianDerivativeNet) -> torch.Tensor:
 
 
 def trained(net: GaussianDerivativeNet) -> GaussianDerivativeNet:
-    """With statistics of its own."""
+    """With statistics of its own, and a pooling that is not as it begins."""
     net.train()(images_for(net))
+    for weight in net[-1].parameters():
+        torch.nn.init.normal_(weight)
     return net.eval()
 
 
@@ -128,7 +133,7 @@ def test_every_part_that_is_saved_matters(of):
         other.load_state_dict(net.state_dict())
         assert scores(other).shape != scores(net).shape or not same_bits(scores(other), scores(net))
     else:
-        assert {"rotations", "jet", "mean"} & PARTS[of].keys()
+        assert {"rotations", "jet", "mean", "pooling"} & PARTS[of].keys()
 
 
 @pytest.mark.parametrize("part", ["jet", "first_offset", "mean", "std"])

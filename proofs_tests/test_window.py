@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proofs_tests.comparison import RATIOS, assert_same_field, same_bits
 from scalegroup import (
+    Attention,
     Axis,
     FieldType,
     Grid,
@@ -212,7 +213,7 @@ def lifted(channels: int = 3, features: int = 2) -> ScaleField:
 
 
 WIDER = ScaleWindow(ROOT, 1.0, 6, first=-2)  # two channels below those of `lifted()`, one above
-POOLINGS = [Max(), Mean(), LogSumExp(), TopK(2)]
+POOLINGS = [Max(), Mean(), LogSumExp(), TopK(2), Attention()]
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=repr)
@@ -222,8 +223,8 @@ def test_pooling_sees_no_undefined_channels(pooling: Pooling) -> None:
     pool = nn.ScalePool(read.type, pooling)
     assert same_bits(pool(read.restrict(WIDER)).tensor, pool(read).tensor)
     padded = torch.nn.functional.pad(read.tensor - 9, (0, 0, 0, 0, 2, 1))  # the control: zeros in their place
-    with_zeros = pooling.reduce(padded, 2)
-    assert not torch.allclose(with_zeros, pooling.reduce(read.tensor - 9, 2))
+    with_zeros = pool.reduction.reduce(padded, 2)
+    assert not torch.allclose(with_zeros, pool.reduction.reduce(read.tensor - 9, 2))
 
 
 def test_scale_selection_sees_no_undefined_channels() -> None:

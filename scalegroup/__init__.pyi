@@ -5,6 +5,7 @@ from .algebra.group import GroupElement, ScaleGroup
 from .algebra.representation import Representation, character, trivial
 from .algebra.rotation import Rotation, RotationGroup, RotationRepresentation
 from .errors import ScaleGroupError
+from .fields.attention import Attention
 from .fields.boundary import Background, Boundary, Reflect, Replicate, Zero
 from .fields.field import ScaleField
 from .fields.field_type import FieldType, ImageType
@@ -36,6 +37,7 @@ from .window_plan import WindowPlan, plan_window
 
 __all__ = [
     "SAMPLES_PER_SIGMA",
+    "Attention",
     "Axis",
     "Background",
     "BandLimited",

@@ -196,5 +196,6 @@ def _name(strategy: str | Mapping[str, Any]) -> str:
     """As the command line has it, with its options; runs from before self-similar grids have the name alone."""
     if isinstance(strategy, str):
         return strategy
-    name, *options = strategy.values()
-    return " ".join([re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower(), *map(str, options)])
+    (_, name), *options = strategy.items()
+    said = [key.replace("_", " ") if value is True else str(value) for key, value in options if value is not False]
+    return " ".join([re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower(), *said])

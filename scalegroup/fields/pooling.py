@@ -7,11 +7,13 @@ moves the values along the scale axis (eq 22 and 23).
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.fields.field_type import FieldType
 
 
 class Pooling(ABC):
@@ -19,6 +21,13 @@ class Pooling(ABC):
 
     def check(self, channels: int) -> None:  # noqa: B027 (most take any number)
         """Raise `ScaleGroupError` if so few scale channels cannot be pooled."""
+
+    def of_type(self, type: FieldType) -> Any:
+        """What has `check` and `reduce` for values `[batch, feature, …]` of that type: itself, or a module that learns.
+
+        Only `nn.ScalePool` has a place for weights.
+        """
+        return self
 
     @abstractmethod
     def reduce(self, values: Tensor, dim: int) -> Tensor:

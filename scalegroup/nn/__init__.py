@@ -6,6 +6,7 @@ from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
 from scalegroup.nn.field_of_view import FieldOfView
+from scalegroup.nn.group_norm import GroupNorm
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
@@ -21,6 +22,7 @@ from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
 from scalegroup.nn.separable_jet_conv import SeparableJetConv
 from scalegroup.nn.sequential import Sequential
+from scalegroup.nn.squeeze_excite import SqueezeExcite
 from scalegroup.nn.steerable_jet_conv import SteerableJetConv
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Branches",
     "Concat",
     "FieldOfView",
+    "GroupNorm",
     "Heads",
     "Identity",
     "JetConv",
@@ -50,6 +53,7 @@ __all__ = [
     "ScalePool",
     "SeparableJetConv",
     "Sequential",
+    "SqueezeExcite",
     "SteerableJetConv",
     "Subsample",
 ]

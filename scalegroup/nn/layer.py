@@ -16,6 +16,9 @@ from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.planning.plan import Step
 
+EVERY_CHANNEL = 2**31
+"""`Layer.across_scale` of a layer that joins all scale channels: as far as there are any."""
+
 _WORTH = 0.75  # of the samples of a scale channel
 
 

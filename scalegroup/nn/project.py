@@ -10,7 +10,7 @@ from scalegroup.fields.grid import Grids
 from scalegroup.fields.pooling import Max, Pooling
 from scalegroup.fields.readout import CentrePixel
 from scalegroup.fields.readout import ReadOut as ReadOutStrategy
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import EVERY_CHANNEL, Layer
 
 
 def _check_axis(name: str, type_: Any, axis: str) -> FieldType:
@@ -65,7 +65,7 @@ class ScalePool(Layer):
 
     Args:
         type: scalar features over scale, read out of the plane or brought back to pixels.
-        pooling: `Max()` (the paper's), `Mean()`, `LogSumExp()` or `TopK(k)`.
+        pooling: `Max()` (the paper's), `Mean()`, `LogSumExp()`, `TopK(k)`, or `Attention()`, which is learnt.
 
     >>> from scalegroup import ScaleGroup, ScaleWindow, ScaleField
     >>> field = ScaleField.of(torch.ones(1, 1, 4, 3, 3), FieldType.scalars(1), ScaleWindow(ScaleGroup(2), 1.0, 4))
@@ -73,13 +73,14 @@ class ScalePool(Layer):
     torch.Size([1, 1, 1, 3, 3])
     """
 
-    across_scale = 2**31  # as far as there are channels: pooling joins them
+    across_scale = EVERY_CHANNEL
 
     def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         _check_axis("scale pooling", type, "over_scale")
         check_instance("pooling", pooling, Pooling, mend="pass one of scalegroup, such as Max()")
         super().__init__(type, replace(type.unsmoothed, over_scale=False))
         self.pooling = pooling
+        self.reduction = pooling.of_type(type)
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The pooled field. Raises `ScaleGroupError` if the scale channels' samples do not lie at the same places."""
@@ -90,7 +91,7 @@ class ScalePool(Layer):
                 expected="samples at the same places in all of them",
                 mend="put nn.ReadOut in front, with Dense() for maps",
             )
-        pooled = self.pooling.reduce(field.tensor, 2)
+        pooled = self.reduction.reduce(field.tensor, 2)
         return replace(field, maps=(pooled[:, :, 0],), type=self.out_type, grids=field.grids.select(0, 1))
 
     def run(self, field: ScaleField, wanted: Grids) -> ScaleField:
@@ -99,7 +100,7 @@ class ScalePool(Layer):
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """The same places of every scale channel. Raises `ScaleGroupError` if so few channels cannot be pooled."""
-        self.pooling.check(len(canvas.grids))
+        self.reduction.check(len(canvas.grids))
         return canvas
 
     def canvas(self, canvas: Grids) -> Grids:

@@ -18,7 +18,7 @@ class RotationPool(PerSample):
         type: regular fields (or trivial ones, which stay).
         pooling: `Max()`, `Mean()`, `LogSumExp()` or `TopK(k)`.
 
-    Raises `ScaleGroupError` for features that rotations do not permute.
+    Raises `ScaleGroupError` for features that rotations do not permute, or of which so few cannot be pooled.
 
     >>> from scalegroup import RotationGroup, ScaleField, ScaleGroup, ScaleWindow
     >>> type = FieldType.rotating(3 * RotationGroup(4).regular)
@@ -40,6 +40,8 @@ class RotationPool(PerSample):
         super().__init__(type, replace(type.unsmoothed, fibre=pooled.fibre, rotation=pooled.rotation))
         self.pooling = pooling
         self.sizes = [kind.dimension for kind, count in rotation.fields for _ in range(count)]
+        for size in self.sizes:
+            pooling.check(size)
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         return torch.cat([self.pooling.reduce(part, 1) for part in maps.split(self.sizes, 1)], 1)
