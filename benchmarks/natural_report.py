@@ -73,6 +73,7 @@ def table(content: dict[str, Any]) -> Table:
 def accuracy(content: dict[str, Any]) -> Any:
     """Over size: the comparison, and each part changed."""
     found = content["accuracy"]
+    sizes = _sizes(content)
     changed = [name for name in found if name not in MAIN]
     panels = [[name for name in found if name in MAIN]]
     if changed:
@@ -82,7 +83,6 @@ def accuracy(content: dict[str, Any]) -> Any:
     )
     for names, place, title in zip(panels, axes[0], ("networks", "one part changed at a time"), strict=False):
         for name, colour, marker in zip(names, _COLOURS * 2, _MARKERS * 2, strict=False):
-            sizes = [float(size) for size in found[name]]
             values = [100 * value for value in found[name].values()]
             line = "--" if name.startswith("resnet") or "single" in name else "-"
             place.plot(sizes, values, line, color=colour, marker=marker, markersize=5, label=name.replace("_", " "))
@@ -97,14 +97,14 @@ def accuracy(content: dict[str, Any]) -> Any:
 def selected(content: dict[str, Any]) -> Any:
     """The mean σ₀ that each multi-scale network selects, over size, in log-log."""
     figure, place = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    names = [name for name, of in _by_network(content["rows"]).items() if "selected_scale" in of[0]]
-    for name, colour, marker in zip(names, _COLOURS * 2, _MARKERS * 2, strict=False):
-        told = _by_network(content["rows"])[name][0]["selected_scale"]
-        sizes = [float(size) for size in told["histogram"]]
-        sigmas = [_geometric_mean(told["sigma0"], counts) for counts in told["histogram"].values()]
+    sizes, middle = _sizes(content), len(_sizes(content)) // 2
+    told = {row["setting"]["network"]: row["selected_scale"] for row in content["rows"] if "selected_scale" in row}
+    for (name, of), colour, marker in zip(told.items(), _COLOURS * 2, _MARKERS * 2, strict=False):
+        sigmas = [_geometric_mean(of["sigma0"], counts) for counts in of["histogram"].values()]
         place.plot(sizes, sigmas, color=colour, marker=marker, markersize=5, label=name.replace("_", " "))
-    middle = sigmas[len(sizes) // 2]
-    place.plot(sizes, [middle * size / sizes[len(sizes) // 2] for size in sizes], "k:", label="theory: slope 1")
+        if name == next(iter(told)):
+            theory = [sigmas[middle] * size / sizes[middle] for size in sizes]
+            place.plot(sizes, theory, "k:", label="theory: slope 1")
     place.set_yscale("log", base=2)
     _size_axis(place, sizes)
     place.yaxis.set_major_formatter(lambda value, _: short(value))
@@ -112,6 +112,10 @@ def selected(content: dict[str, Any]) -> Any:
     place.grid(alpha=0.3)
     place.legend(fontsize=9)
     return figure
+
+
+def _sizes(content: dict[str, Any]) -> list[float]:
+    return [float(size) for size in next(iter(content["accuracy"].values()))]
 
 
 def _size_axis(place: Any, sizes: list[float]) -> None:
