@@ -6,6 +6,7 @@ Without a picture it draws a digit of scikit-learn's. `--weights` takes what `pr
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 import torch
 from inside import Look
 from matplotlib.figure import Figure
+from photographs import GREY, read_as_trained
 from PIL import Image
-from predict import read_as_trained, read_digit
+from predict import read_digit
 from torch import Tensor
 
 from scalegroup import ScaleGroupError
@@ -201,14 +203,14 @@ def draw_digit(path: Path) -> Path:
     return path
 
 
-def read_picture(path: Path, channels: int, size: int) -> Tensor:
+def read_picture(path: Path, channels: int, size: int, colour: Sequence[int] = GREY) -> Tensor:
     """`[1, channels, y, x]`, as the other examples read pictures. Raises `ScaleGroupError` if it cannot be read."""
     if channels not in (1, 3):
         raise ScaleGroupError(
             f"a network of {channels} image channels", expected="1 (grey) or 3 (colour)", mend="make a Look yourself"
         )
     try:
-        return read_digit(path)[0] if channels == 1 else read_as_trained(path, size)
+        return read_digit(path)[0] if channels == 1 else read_as_trained(path, size, colour)[0][None] / 255
     except (OSError, Image.DecompressionBombError) as error:
         raise ScaleGroupError(
             f"picture {str(path)!r} ({error})", expected="one that Pillow reads", mend="check the name, or convert it"
@@ -225,7 +227,7 @@ def main() -> None:
     try:
         net, about = gaussian_derivative_net(weights=options.weights), find_trained(options.weights).about
         picture = options.picture or draw_digit(options.output / "picture.png")
-        image = read_picture(picture, net.in_type.channels, about.get("size", 97))
+        image = read_picture(picture, net.in_type.channels, about.get("size", 97), about.get("colour", GREY))
     except ScaleGroupError as error:
         raise SystemExit(str(error)) from None
     classes = about.get("classes") or range(net.architecture.num_classes)

@@ -2,7 +2,7 @@
 
 Any picture of one digit, light on dark or dark on light, of any size. `--weights` takes a name that comes with the
 package, or a file of `python -m benchmarks generalisation`; or one of `train_on_your_images.py`, for pictures of what
-that was trained on. It needs Pillow, as torchvision does.
+that was trained on. It needs Pillow and torchvision.
 """
 
 import argparse
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from photographs import read_as_trained
+from PIL import Image
 
 from scalegroup.models import find_trained, gaussian_derivative_net
 
@@ -41,12 +42,6 @@ def read_digit(path: Path) -> tuple[torch.Tensor, int]:
     return torch.as_tensor(image, dtype=torch.float32)[None, None], shrunk
 
 
-def read_as_trained(path: Path, size: int) -> torch.Tensor:
-    """`[1, 3, size, size]`, as `train_on_your_images.py` reads pictures."""
-    picture = ImageOps.fit(Image.open(path).convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-    return torch.as_tensor(np.asarray(picture) / 255, dtype=torch.float32).permute(2, 0, 1)[None]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
@@ -54,7 +49,8 @@ def main() -> None:
     options = parser.parse_args()
     net, about = gaussian_derivative_net(weights=options.weights), find_trained(options.weights).about
     if classes := about.get("classes"):
-        image, shrunk = read_as_trained(options.picture, about["size"]), 1
+        pixels, _ = read_as_trained(options.picture, about["size"], about["colour"])
+        image, shrunk = pixels[None] / 255, 1
     else:
         classes = range(10)
         image, shrunk = read_digit(options.picture)

@@ -1,70 +1,211 @@
-"""Train on a folder of images, one folder in it for each class: `python examples/train_on_your_images.py FOLDER`.
+"""Train on a folder of colour pictures, one folder in it for each class, and read objects of other sizes.
 
-It trains at one size and reads held-out images at half and twice that size as well; needs torchvision.
+    python examples/train_on_your_images.py FOLDER --output OUTPUT
+
+FOLDER/CLASS/* are photographs or drawings of single objects, of any sizes and shapes, cut out or not. The network is
+trained on them at one size, and held-out ones are read at others; all of it is written into OUTPUT. New pictures:
+
+    python examples/train_on_your_images.py --predict PICTURE... --output OUTPUT
+
+They are read as they are; those larger than the images of the training are reduced to these: an object may be as large
+as its picture, or smaller by as much as the scale channels were planned for. Needs the packages of `.[train]`.
 """
 
 import argparse
+import math
+import sys
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, random_split
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import CenterCrop, Compose, Resize, ToTensor
+from photographs import GREY, read_as_trained
+from picture_folder import Placed, open_folder, split
+from PIL import ImageColor
+from rich.console import Console
+from rich.table import Table
+from torchvision.transforms import v2
+from training_figures import confusion, curve, save
+from training_loop import Checkpoint, Recipe, accuracy, fit, read
 
-from scalegroup import ScaleGroup, ScaleWindow, plan_window
-from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net, save_trained
+from scalegroup import Background, Reflect, ScaleGroupError, plan_window
+from scalegroup.errors import check_integer
+from scalegroup.models import (
+    RESNET_PRESETS,
+    GaussianDerivativeNet,
+    find_trained,
+    gaussian_derivative_net,
+    gaussian_derivative_resnet,
+    save_trained,
+)
+from scalegroup.window_plan import WindowPlan
+
+NETWORKS = {"plain": partial(gaussian_derivative_net, "larger", field_of_view=24.0)}
+NETWORKS |= {name: partial(gaussian_derivative_resnet, name) for name in RESNET_PRESETS}
+FACTORS = (0.5, 0.5**0.5, 1.0, 2**0.5, 2.0)  # of the size in training: where held-out pictures are read
+NAME = "trained.safetensors"
 
 
-@torch.no_grad()
-def accuracy(net: GaussianDerivativeNet, batches: DataLoader, factor: float) -> float:
-    """On images scaled by a factor."""
-    right = total = 0
-    for images, labels in batches:
-        scaled = F.interpolate(images, scale_factor=factor, mode="bicubic", antialias=factor < 1)
-        right += int((net(scaled).argmax(1) == labels).sum())
-        total += len(labels)
-    return right / total
+def train(options: argparse.Namespace) -> None:
+    """The plan first, then all pictures; nothing is written before they have been read."""
+    trained_size = check_integer("--object-size", options.object_size, at_least=1)
+    smallest, largest = options.object_sizes or (trained_size / 2, trained_size * 2)
+    size = math.ceil(largest) if options.size is None else options.size
+    plan = plan_window(image_size=size, object_sizes=(smallest, largest), trained_size=trained_size)
+    recipe = Recipe(**{part.name: getattr(options, part.name) for part in fields(Recipe)})
+    print(plan)
+
+    folder = open_folder(options.folder)
+    rows, others = split(folder, options.validation, recipe.seed)
+    shift = trained_size // 8  # by so much objects are moved: images are cut out of larger ones
+    training = Placed.read(folder, rows, [trained_size], size + 2 * shift, options.colour)
+    sizes = [longer for longer in (round(factor * trained_size) for factor in FACTORS) if longer <= size]
+    held_out = Placed.read(folder, others, sizes, size, options.colour)
+    augment = v2.Compose([v2.RandomCrop(size), v2.RandomHorizontalFlip(0.5 if options.flip else 0.0)])
+
+    net = network(options, plan, training, len(folder.classes))
+    print(f"{len(folder.classes)} classes, {len(rows)} pictures to train on, {len(others)} held out")
+    print(f"{options.network}: {net.parameter_count} weights, {net.architecture.boundary!r} around images")
+    run = asdict(recipe) | {"network": repr(net.architecture.tell()), "window": repr(plan.training_window)}
+    run |= {"flip": options.flip, "pictures": [part.checksum() for part in (training, held_out)]}
+    output = make_folder(options.output)
+    history = fit(
+        net,
+        plan.training_window,
+        (training.images[0], training.labels),
+        (held_out.images[sizes.index(trained_size)], held_out.labels),
+        augment,
+        recipe,
+        Checkpoint(output / "checkpoint.pt", run),
+        resume=options.resume,
+    )
+    about = {"classes": folder.classes, "size": size, "object_size": trained_size, "colour": options.colour}
+    about |= {"pictures": {"training": len(rows), "held out": len(others)}}
+    report(net, plan, history, held_out, about, output)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", type=int, default=65, help="pixels across, in training")
-    parser.add_argument("--object-size", type=float, help="pixels across of the objects in these; plans the channels")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--output", type=Path, default=Path("trained.safetensors"))
+def network(options: argparse.Namespace, plan: WindowPlan, training: Placed, classes: int) -> GaussianDerivativeNet:
+    """With the whole window of the plan; training takes some of its channels."""
+    torch.manual_seed(options.seed)
+    mean, std = training.moments()
+    return NETWORKS[options.network](
+        window=plan.window,
+        samples_per_sigma=plan.samples_per_sigma,
+        in_channels=3,
+        num_classes=classes,
+        boundary=Background(tuple(value / 255 for value in options.colour)) if training.cut_out else Reflect(),
+        mean=mean,
+        std=std,
+    ).to(options.device)
+
+
+def report(
+    net: GaussianDerivativeNet,
+    plan: WindowPlan,
+    history: list[tuple[float, float]],
+    held_out: Placed,
+    about: dict[str, Any],
+    output: Path,
+) -> None:
+    """Read the held-out pictures at all sizes, in all scale channels; tell, draw and save."""
+    trained_size, labels = about["object_size"], held_out.labels
+    found = {size: read(net, images) for size, images in zip(held_out.sizes, held_out.images, strict=True)}
+    right = {size: accuracy(scores, labels) for size, (scores, _) in found.items()}
+    table = Table("object in pixels", "times that in training", "read right", "selected σ₀ (geometric mean)")
+    for size, (_, sigma0) in found.items():
+        count = f"{right[size]:.1%} ({round(right[size] * len(labels))} of {len(labels)})"
+        table.add_row(str(size), f"{size / trained_size:.2f}", count, f"{sigma0.log().mean().exp().item():.2f}")
+    Console().print(table)
+
+    scores, sigma0 = found[trained_size]
+    about["object_per_sigma"] = trained_size / sigma0.log().mean().exp().item()
+    about["accuracy"] = {str(size): value for size, value in right.items()}
+    title = f"{len(labels)} held-out pictures, objects of {trained_size} pixels"
+    written = [
+        save_trained(net, output / NAME, about).path,
+        save(curve(history, right, trained_size, plan.valid), output / "curve.png"),
+        save(confusion(labels, scores.argmax(1), about["classes"], title), output / "confusion.png"),
+    ]
+    print("wrote", ", ".join(map(str, written)))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Class, confidence, selected σ₀, and the size of the object that this suggests: in training it was known."""
+    path = options.output / NAME
+    if not path.is_file():
+        raise ScaleGroupError(f"no {path}", expected="a trained network", mend="train one, or pass its --output")
+    net, about = gaussian_derivative_net(weights=path).to(options.device), find_trained(path).about
+    images, reductions = zip(
+        *(read_as_trained(picture, about["size"], about["colour"]) for picture in options.predict), strict=True
+    )
+    found = read(net, torch.stack(images))
+    for picture, scores, sigma0, reduction in zip(options.predict, *found, reductions, strict=True):
+        confidence, label = scores.softmax(0).max(0)
+        print(
+            f"{picture}: {about['classes'][label]}, with a confidence of {confidence.item():.0%}; "
+            f"about {about['object_per_sigma'] * sigma0.item() / reduction:.0f} pixels across "
+            f"(selected σ₀ = {sigma0.item():.3g}" + (f" at {reduction:.2g} times its size)" if reduction < 1 else ")")
+        )
+
+
+def main() -> int:
+    """Exit status: 0 done, 2 could not be run, 130 interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="with a folder of pictures for each class")
+    parser.add_argument("--output", type=Path, default=Path("results/yours"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--predict", type=Path, nargs="+", metavar="PICTURE", help="read these with the net of --output"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
+    pictures = parser.add_argument_group("pictures")
+    pictures.add_argument("--object-size", type=int, default=48, help="longer side in training (default: %(default)s)")
+    pictures.add_argument(
+        "--object-sizes",
+        type=float,
+        nargs=2,
+        metavar=("SMALLEST", "LARGEST"),
+        help="to be read after training, in pixels (default: half to twice the size in training)",
+    )
+    pictures.add_argument("--size", type=int, help="of square images around objects (default: the largest object's)")
+    pictures.add_argument("--colour", type=colour, default=GREY, help="around what is cut out (default: grey)")
+    pictures.add_argument("--validation", type=float, default=0.2, help="share of each class (default: %(default)s)")
+    training = parser.add_argument_group("training")
+    training.add_argument("--network", choices=NETWORKS, default="small", help="(default: %(default)s)")
+    training.add_argument("--epochs", type=int, default=30, help="(default: %(default)s)")
+    training.add_argument("--batch", type=int, default=32, help="pictures a step (default: %(default)s)")
+    training.add_argument("--rate", type=float, default=0.01, help="of learning, the highest (default: %(default)s)")
+    training.add_argument("--weight-decay", type=float, default=0.02, help="AdamW's (default: %(default)s)")
+    training.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
+    training.add_argument("--flip", action=argparse.BooleanOptionalAction, default=True, help="left and right")
+    training.add_argument("--seed", type=int, default=0, help="of the split, weights and order (default: %(default)s)")
+    training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
     options = parser.parse_args()
+    if (options.folder is None) == (options.predict is None):
+        parser.error("pass a FOLDER to train on, or pictures to --predict")
+    try:
+        predict(options) if options.predict else train(options)
+    except ScaleGroupError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command with --resume goes on after the last complete epoch", file=sys.stderr)
+        return 130
+    return 0
 
-    images = ImageFolder(options.folder, Compose([Resize(options.size), CenterCrop(options.size), ToTensor()]))
-    torch.manual_seed(0)
-    train, held_out = (DataLoader(part, batch_size=16, shuffle=True) for part in random_split(images, [0.8, 0.2]))
 
-    # channels for objects of half to twice the size, with one to spare on each side
-    window = training_window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=7, first=-2)
-    if options.object_size is not None:
-        sizes = (options.object_size / 2, options.object_size * 2)
-        plan = plan_window(image_size=2 * options.size, object_sizes=sizes, trained_size=options.object_size)
-        window, training_window = plan.window, plan.training_window
-        print(plan)
-    net = gaussian_derivative_net(window=window, in_channels=3, num_classes=len(images.classes))
-    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, options.epochs * len(train), eta_min=5e-5)
-    for epoch in range(options.epochs):
-        net.train()
-        for pictures, labels in train:
-            loss = F.cross_entropy(net(pictures, window=training_window), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        net.eval()
-        print(f"epoch {epoch + 1}: held-out accuracy {accuracy(net, held_out, 1.0):.1%}")
-    for factor in (0.5, 2.0):
-        print(f"at {factor:g} times the size: {accuracy(net, held_out, factor):.1%}")
-    save_trained(net, options.output, {"classes": images.classes, "size": options.size})
-    print(f"wrote {options.output}: gaussian_derivative_net(weights={str(options.output)!r})")
+def colour(name: str) -> tuple[int, ...]:
+    """Of a name or #rrggbb."""
+    return ImageColor.getrgb(name)[:3]
+
+
+def make_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScaleGroupError(f"--output {path} ({error.strerror})", expected="a folder", mend="pass another") from None
+    return path
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

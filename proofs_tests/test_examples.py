@@ -11,7 +11,9 @@ from proofs_tests.processes import Program, run
 from scalegroup import Background, nn
 from scalegroup.models import PRESETS, gaussian_derivative_net
 
-WITH_INPUT = {"predict", "train_on_your_images", "look_inside", "inside"}  # tested in test_examples_with_input
+# tested in test_examples_with_input and in test_train_on_your_images
+WITH_INPUT = {"predict", "look_inside", "inside", "train_on_your_images"}
+WITH_INPUT |= {"photographs", "picture_folder", "training_loop", "training_figures"}
 ROOT = Path(__file__).parent.parent
 EXAMPLES, README = ROOT / "examples", ROOT / "README.md"
 

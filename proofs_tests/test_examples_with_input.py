@@ -1,28 +1,17 @@
 """The examples that take a user's files, on small ones made here."""
 
 import io
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from proofs_tests import processes
+from proofs_tests.examples import names_of, run
 from scalegroup import Background, ScaleGroup, ScaleWindow
-from scalegroup.models import find_trained, gaussian_derivative_net, save_trained
+from scalegroup.models import gaussian_derivative_net, save_trained
 
-ROOT = Path(__file__).parent.parent
-EXAMPLES = ROOT / "examples"
-read = runpy.run_path(str(EXAMPLES / "predict.py"))["read_digit"]
-
-
-def run(name, *arguments):
-    command = ("file", str(EXAMPLES / name), *map(str, arguments))
-    (done,) = processes.run(processes.Program(command, environment={"PYTHONPATH": str(ROOT)}))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+read = names_of("predict.py")["read_digit"]
 
 
 def seven(height, page=(90, 120), at=(30, 40), paper=0, ink=255):
@@ -88,27 +77,6 @@ def test_predict_says_digit_confidence_and_size(tmp_path):
     assert f"{20 * sigma0 / 2**0.5:.0f} pixels" in size
 
 
-@pytest.mark.parametrize(("size", "channels"), [((17,), 7), ((25, "--object-size", 24), 9)], ids=["", "planned"])
-def test_training_on_a_folder_of_images_writes_a_network_that_loads(size, channels, tmp_path):
-    generator = np.random.default_rng(0)
-    for name in ("across", "down"):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for number in range(6):
-            stripes = np.repeat(generator.integers(0, 2, (10, 1)) * 255, 10, axis=1).astype(np.uint8)
-            picture = Image.fromarray(stripes if name == "across" else stripes.T).resize((40, 40))
-            picture.save(tmp_path / "images" / name / f"{number}.png")
-    weights = tmp_path / "net.safetensors"
-    arguments = (tmp_path / "images", "--size", *size, "--epochs", 2, "--output", weights)
-    said = run("train_on_your_images.py", *arguments)
-    assert all(words in said for words in ("epoch 2", "0.5 times", "2 times"))
-    assert find_trained(weights).about["classes"] == ["across", "down"]
-    said = run("predict.py", tmp_path / "images" / "down" / "0.png", "--weights", weights)
-    assert said.split(",")[0] in ("across", "down")
-    net = gaussian_derivative_net(weights=weights)
-    assert net(torch.zeros(1, 3, 65, 65)).shape == (1, 2)
-    assert net.window.channels == channels
-
-
 def small_net(path, in_channels=1, about=None):
     window = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
     net = gaussian_derivative_net(widths=(3,), in_channels=in_channels, num_classes=2, window=window)
@@ -117,10 +85,8 @@ def small_net(path, in_channels=1, about=None):
 
 
 @pytest.fixture
-def look_inside(monkeypatch):
-    """The names of the example, which imports others beside it."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    return runpy.run_path(str(EXAMPLES / "look_inside.py"))
+def look_inside():
+    return names_of("look_inside.py")
 
 
 def drawn(file):
