@@ -13,7 +13,14 @@ from torch.nn import functional as F
 from scalegroup import nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
-from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
+from scalegroup.errors import (
+    ScaleGroupError,
+    check_finite,
+    check_instance,
+    check_integer,
+    check_positive,
+    check_probability,
+)
 from scalegroup.fields import attention, boundary, lifting, pooling, readout
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.window import ScaleWindow
@@ -49,7 +56,18 @@ MIN_GRID_SIGMA = 0.55
 others: that halves the work. On validation digits of MNIST, two seeds, it read what 2/3 reads, but for some points less
 at a quarter of the trained size, where finer scale channels in testing help."""
 
-_LATER = ("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view", "mean", "std")
+_LATER = (
+    "first_offset",
+    "jet",
+    "residual",
+    "separable",
+    "neighbours",
+    "field_of_view",
+    "mean",
+    "std",
+    "dropout",
+    "scale_dropout",
+)
 """Parts that older files do not have: these say what they are by default."""
 
 NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
@@ -87,6 +105,9 @@ class Architecture:
             None: all that the layers reach.
         first_offset: C₀ of the last layer before training. For binary cross-entropy -5, the log-odds of "nothing here":
             a scale channel that sees nothing of the object answers with C₀ alone, and has to lose the maximum.
+        dropout: p of an `nn.Dropout` in front of the last jet layer; 0: none.
+        scale_dropout: in training so many of the finest scale channels are left out at most, by an `nn.ScaleDropout`
+            behind the lifting; 0: none.
 
     Raises:
         ScaleGroupError: if a part cannot be used.
@@ -119,6 +140,8 @@ class Architecture:
     field_of_view: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    dropout: float = 0.0
+    scale_dropout: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -144,6 +167,8 @@ class Architecture:
             "first_offset": check_finite("first_offset", self.first_offset),
             "field_of_view": None if view is None else check_positive("field_of_view", view),
             "neighbours": check_integer("neighbours", self.neighbours, at_least=0),
+            "dropout": check_probability("dropout", self.dropout),
+            "scale_dropout": check_integer("scale_dropout", self.scale_dropout, at_least=0),
             "samples_per_sigma": g,
             "lifting": kernel,
             "min_grid_sigma": None if least is None else check_positive("min_grid_sigma", least),

@@ -45,6 +45,7 @@ from scalegroup import (
 )
 from scalegroup.fields.grid import Grids
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.testing.networks import chain_of
 
 G = ScaleGroup(2**0.5)
 WINDOW = ScaleWindow(G, sigma0=1.0, channels=3)
@@ -257,6 +258,24 @@ def test_every_keyword_has_its_effect(keyword: str) -> None:
         assert (changed - plain).abs().max() > 1e-4 * plain.abs().max(), value
     default = getattr(net.architecture, keyword)
     assert torch.equal(build(**TINY | {keyword: default})(x), plain)  # control
+
+
+def test_dropout_stands_in_front_of_the_last_jet_and_behind_the_lifting_where_it_is_asked_for() -> None:
+    kinds = nn.ScaleDropout | nn.Dropout
+    assert not any(isinstance(layer, kinds) for layer in build(**TINY).modules())  # by default there is none
+    net = build(**TINY, dropout=0.3, scale_dropout=2)
+    chain = chain_of(net)
+    places = {type(layer): number for number, layer in enumerate(chain) if isinstance(layer, kinds)}
+    last = max(number for number, layer in enumerate(chain) if isinstance(layer, nn.JetConv))
+    assert places == {nn.ScaleDropout: 1, nn.Dropout: last - 1}
+    assert (chain[1].finest, chain[last - 1].p) == (2, 0.3)
+    assert set(net.state_dict()) == set(build(**TINY).state_dict())
+    x, outcomes = images(), []
+    for mode in (True, False):
+        net.train(mode)
+        outcomes.append(torch.stack([net(x) for _ in range(4)]).std(0).max())
+    assert outcomes[0] > 0.01  # by chance in training ...
+    assert outcomes[1] == 0  # ... and not in evaluation
 
 
 @pytest.mark.parametrize("sigma0", [1.0, 2.0, 4.0])
