@@ -57,16 +57,8 @@ others: that halves the work. On validation digits of MNIST, two seeds, it read 
 at a quarter of the trained size, where finer scale channels in testing help."""
 
 _LATER = (
-    "first_offset",
-    "jet",
-    "residual",
-    "separable",
-    "neighbours",
-    "field_of_view",
-    "mean",
-    "std",
-    "dropout",
-    "scale_dropout",
+    *("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view"),
+    *("mean", "std", "dropout", "scale_dropout"),
 )
 """Parts that older files do not have: these say what they are by default."""
 
