@@ -55,7 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[0],
         help="so many of the finest are there in testing only; one number, or one for each direction (default: 0)",
     )
-    parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
+    parser.add_argument(
+        "--dropped-channels",
+        type=int,
+        default=0,
+        help="scale-channel dropout: in training at most this many of the finest are left out (default: %(default)s)",
+    )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--validation", action="store_true", help="test on the validation pictures: to choose by")
@@ -85,9 +90,7 @@ def run(options: argparse.Namespace) -> None:
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
     sources, recipes, architectures = {}, {}, {}
     for task, epochs in zip(TASKS, options.epochs, strict=True):
-        recipes[task] = Recipe(
-            epochs=epochs, dropped_channels=options.dropped_channels, label_smoothing=options.label_smoothing
-        )
+        recipes[task] = Recipe(epochs=epochs, label_smoothing=options.label_smoothing)
         if task in roots:
             source = data.load(f"stir-{task}", data.Place(roots[task]))
             source = source.validating(10**6) if options.validation else source
@@ -98,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
                 widths=tuple(options.widths),
                 window=window_for(source.window, options.sigma_first, options.channels),
                 readout=SpatialMax(),
+                scale_dropout=check_integer("dropped channels", options.dropped_channels, at_least=0),
             )
     folder, accelerator = results.make_folder(options.output), Accelerator(cpu=options.device == "cpu")
     console = Console(soft_wrap=True)
