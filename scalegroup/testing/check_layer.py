@@ -8,7 +8,6 @@ import copy
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -75,12 +74,11 @@ class _Bench:
     def planned_is_whole(self) -> None:
         """A part of the output from what it needs is that part of the output of everything, in training as well."""
         for density, off_centre, mode in ((1.0, 0, False), (1.0, 1, True), (1.3, 0, True), (1.3, 1, False)):
-            layer = self._layer().train(mode)
-            wanted, needed = self._needed(layer, density, off_centre=off_centre)
+            wanted, needed = self._needed(self._layer(), density, off_centre=off_centre)
             larger = self._random(needed.map(self._wider), seed=1)
-            part, whole = _by_the_same_chance(partial(layer.run, larger, wanted), partial(layer, larger))
-            said = "a part of the output differs from the same part of the whole"
-            _assert_close(_maps(part), _maps(_cropped(whole, wanted)), said)
+            parts = _maps(self._layer().train(mode).run(larger, wanted))  # each just made, to draw the same at random
+            wholes = _maps(_cropped(self._layer().train(mode)(larger), wanted))
+            _assert_close(parts, wholes, "a part of the output differs from the same part of the whole")
 
     def needs_what_it_says(self) -> None:
         """What it says it needs is enough: no gradient reaches further. And not more: every side of it matters."""
@@ -93,14 +91,14 @@ class _Bench:
             enough = gradient.count_nonzero() == held.crop(gradient, grid).count_nonzero()
             assert enough, f"channel {channel} depends on more than it says it needs, {grid}"
         field = self._random(needed, seed=2)
-        (usual,) = _by_the_same_chance(partial(layer.run, field, wanted))
+        usual = _maps(self._layer().train().run(field, wanted))
         for side, dim, first in (("upper", 2, 0), ("lower", 2, -1 - _SPARE), ("left", 3, 0), ("right", 3, -1 - _SPARE)):
             edges = tuple(maps.clone() for maps in field.maps)
             wide = [maps for maps in edges if maps.shape[dim] > 2 * _SPARE + 1]
             for maps in wide:
                 maps.narrow(dim, first % maps.shape[dim], 1 + _SPARE).mul_(100.0)
-            (other,) = _by_the_same_chance(partial(layer.run, replace(field, maps=edges), wanted))
-            useless = bool(wide) and all(map(torch.equal, _maps(usual), _maps(other)))
+            changed = _maps(self._layer().train().run(replace(field, maps=edges), wanted))
+            useless = bool(wide) and all(map(torch.equal, usual, changed))
             assert not useless, f"the {side} samples of what it says it needs do not matter: {needed.grids[0]}"
 
     def says_how_far_it_looks_across_scale(self) -> None:
@@ -255,15 +253,6 @@ class _OnMaps(nn.Module):
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return _maps(self.layer(replace(self.field, maps=maps)))
-
-
-def _by_the_same_chance(*calls: Callable[[], Any]) -> list[Any]:
-    """What each call gives, where all draw the same random numbers."""
-    results = []
-    for call in calls:
-        torch.manual_seed(0)
-        results.append(call())
-    return results
 
 
 def _assert_close(one: tuple[Tensor, ...], other: tuple[Tensor, ...], said: str) -> None:
