@@ -56,6 +56,10 @@ MIN_GRID_SIGMA = 0.55
 others: that halves the work. On validation digits of MNIST, two seeds, it read what 2/3 reads, but for some points less
 at a quarter of the trained size, where finer scale channels in testing help."""
 
+MIN_GRID_SIGMA_ANYWHERE = 1.0
+"""Samples: the same where the read-out looks anywhere, at what may fall between the samples. STIR's emoji of sizes never
+trained on, read at the maximum over the plane: 95 % of the validation pictures, with .55 73 % (one seed)."""
+
 _LATER = (
     *("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view"),
     *("mean", "std", "dropout", "scale_dropout"),
@@ -87,7 +91,8 @@ class Architecture:
         samples_per_sigma: g of self-similar grids; default `SAMPLES_PER_SIGMA`.
         lifting: the kernel of the lifting; default `BandLimited()`.
         min_grid_sigma: late layers run on every second sample where their σ is still so many samples there, by the same
-            rule in all scale channels; default `MIN_GRID_SIGMA`. None: they do not.
+            rule in all scale channels; default `MIN_GRID_SIGMA`, or where the read-out looks beyond the centre
+            `MIN_GRID_SIGMA_ANYWHERE`. None: they do not.
         pooling: over scale.
         readout: what is looked at in the plane.
         residual: hidden layers behind the first come as `nn.ResidualBlock`s, of two jet layers for each width.
@@ -138,12 +143,13 @@ class Architecture:
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
             raise ScaleGroupError(f"widths {self.widths!r}", expected="a tuple", mend="pass one per hidden layer")
+        check_instance("readout", self.readout, readout.ReadOut, mend="pass one of scalegroup, such as CentrePixel()")
         sampling = lifting.sampling_of(self.grid, self.samples_per_sigma, self.lifting)
         view = self.field_of_view
         g, kernel = getattr(sampling, "samples_per_sigma", None), getattr(sampling, "kernel", None)
         least = self.min_grid_sigma
         if least is NOT_GIVEN:
-            least = None if g is None else MIN_GRID_SIGMA
+            least = None if g is None else _usual_min_grid_sigma(self.readout)
         if least is not None and g is None:
             raise ScaleGroupError(
                 f'min_grid_sigma {least!r} with grid="image"',
@@ -200,6 +206,8 @@ class Architecture:
         derived: dict[str, Any] = {}
         if parts.get("grid", self.grid) != self.grid:
             derived = {"samples_per_sigma": None, "lifting": None, "min_grid_sigma": NOT_GIVEN}
+        elif "readout" in parts and self.min_grid_sigma == _usual_min_grid_sigma(self.readout):
+            derived = {"min_grid_sigma": NOT_GIVEN}
         return replace(self, **(derived | parts))
 
     def tell(self) -> dict[str, Any]:
@@ -226,6 +234,10 @@ class Architecture:
         if missing := {part.name for part in fields(cls)} - parts.keys():
             raise KeyError(sorted(missing)[0])
         return cls(**parts)
+
+
+def _usual_min_grid_sigma(of: readout.ReadOut) -> float:
+    return MIN_GRID_SIGMA if of.at_centre else MIN_GRID_SIGMA_ANYWHERE
 
 
 def _tell(value: Any) -> Any:

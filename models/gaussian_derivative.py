@@ -141,6 +141,8 @@ def from_preset(
         if "window" in parts:
             raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
         parts = parts | {"window": ScaleWindow(start.window.group, sigma0=sigma0, channels=start.window.channels)}
+    if trained and "grid" not in parts:
+        parts = {"min_grid_sigma": start.min_grid_sigma} | parts  # weights belong to the grids they were trained on
     net = GaussianDerivativeNet(start.changed(**parts), checkpointing=checkpointing)
     if trained is None:
         return net

@@ -45,6 +45,7 @@ from scalegroup import (
 )
 from scalegroup.fields.grid import Grids
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.models.architecture import MIN_GRID_SIGMA, MIN_GRID_SIGMA_ANYWHERE
 from scalegroup.testing.networks import chain_of
 
 G = ScaleGroup(2**0.5)
@@ -425,3 +426,15 @@ def test_float32_agrees_with_float64(boundary: Any, least: float | None) -> None
 
     assert error(build(boundary=boundary, min_grid_sigma=least, window=WINDOW).float()(x.float())) <= rounding
     assert error(net(x.half().double())) > rounding  # control: eleven bits are not enough
+
+
+def test_late_layers_are_finer_where_the_read_out_looks_anywhere():
+    """At what may fall between samples; an explicit number is kept, and so is that of trained weights."""
+    centre = gaussian_derivative_net().architecture
+    anywhere = gaussian_derivative_net(readout=SpatialMax()).architecture
+    assert (centre.min_grid_sigma, anywhere.min_grid_sigma) == (MIN_GRID_SIGMA, MIN_GRID_SIGMA_ANYWHERE)
+    assert centre.changed(readout=SpatialMax()) == anywhere
+    assert anywhere.changed(readout=CentrePixel()) == centre
+    assert centre.changed(min_grid_sigma=0.8).changed(readout=SpatialMax()).min_grid_sigma == 0.8
+    assert gaussian_derivative_net(readout=SpatialMax(), min_grid_sigma=None).architecture.min_grid_sigma is None
+    assert gaussian_derivative_net(readout=SpatialMax(), grid="image").architecture.min_grid_sigma is None
