@@ -83,7 +83,7 @@ def ordinary(setup: Setup) -> nn.Module:
 SINGLE_SIGMA = 0.5**0.5
 """σ₀ in pixels, of what is trained at size 1."""
 
-_PLAIN = {"residual": False, "widths": (20, 28, 40, 56, 72), "r": 1.25}  # of equal cost
+_PLAIN = {"residual": False, "widths": (18, 26, 38, 52, 68), "r": 1.25}  # of equal cost
 
 NETWORKS: dict[str, Entry] = {
     "residual_multi_scale": Entry(Ours()),

@@ -57,7 +57,7 @@ others: that halves the work. On validation digits of MNIST, two seeds, it read 
 at a quarter of the trained size, where finer scale channels in testing help."""
 
 MIN_GRID_SIGMA_ANYWHERE = 1.0
-"""Samples: the same where the read-out looks anywhere, at what may fall between the samples. STIR's emoji of sizes never
+"""Samples: the same where the read-out looks anywhere, at what may fall between samples. STIR's emoji of sizes never
 trained on, read at the maximum over the plane: 95 % of the validation pictures, with .55 73 % (one seed)."""
 
 _LATER = (
