@@ -38,13 +38,11 @@ class Checkpoint:
     parts: dict[str, Any]
 
     def save(self, position: Position) -> None:
-        """Write the parts, the position and the state of torch's random numbers."""
+        """Write the parts and the position; random numbers follow from it."""
         content = {
             "run": self.run,
             "position": asdict(position),
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         with whole_file(self.path) as temporary:
             torch.save(content, temporary)
@@ -72,7 +70,4 @@ class Checkpoint:
             )
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
-        torch.set_rng_state(content["random"])
-        if content["cuda_random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(content["cuda_random"])
         return position

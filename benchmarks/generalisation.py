@@ -52,12 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=4, help="passes over the training images (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=50, help="images per step (default: %(default)s)")
     parser.add_argument("--loss", default="cross-entropy", help=f"{', '.join(LOSSES)} (default: %(default)s)")
-    parser.add_argument(
-        "--dropped-channels",
-        type=int,
-        default=2,
-        help="scale-channel dropout in training: at most this many of the finest, 0: none (default: %(default)s)",
-    )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="of the loss (default: %(default)s)")
     parser.add_argument(
         "--cut-share",
@@ -122,7 +116,6 @@ def run(options: argparse.Namespace) -> None:
     recipe = Recipe(
         epochs=options.epochs,
         batch=options.batch,
-        dropped_channels=options.dropped_channels,
         label_smoothing=options.label_smoothing,
         loss=options.loss,
         cut_share=options.cut_share,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import accuracy, evaluate
 from benchmarks.generalisation import command_line
 from benchmarks.kept import Kept
-from benchmarks.natural_networks import MAIN, NETWORKS
+from benchmarks.natural_networks import MAIN, NETWORKS, Moments, Setup
 from benchmarks.networks import window_for, with_channels
 from benchmarks.recipe import Recipe
 from benchmarks.training import train
@@ -93,8 +93,8 @@ class Experiment:
     def setting(self, name: str, seed: int) -> dict[str, Any]:
         """What decides a row."""
         window = {"sigma0": list(self.window.sigmas), "fewer": list(self.fewer), "dropped": self.dropped}
-        images = {part: len(self.source.draw(part, TRAIN_SIZE).labels) for part in ("train", "test")}
-        told = {"network": name, "seed": seed, "data": self.source.name, "images": images, "sizes": self.source.sizes}
+        told = {"network": name, "seed": seed, "data": self.source.name, "images": self._counts}
+        told |= {"sizes": self.source.sizes}
         return told | {"window": window, "recipe": asdict(self.recipe)}
 
     def build(self, name: str, seed: int) -> nn.Module:
@@ -102,7 +102,15 @@ class Experiment:
         torch.manual_seed(seed)
         finest, coarsest = self.fewer
         trained = self.window.select(finest, self.window.channels - coarsest)
-        return NETWORKS[name].build(self.source, trained, self.dropped)
+        return NETWORKS[name].build(Setup(self.source, trained, self.dropped, self._moments))
+
+    @cached_property  # images are drawn only to be counted
+    def _counts(self) -> dict[str, int]:
+        return {part: len(self.source.draw(part, TRAIN_SIZE).labels) for part in ("train", "test")}
+
+    @cached_property
+    def _moments(self) -> Moments | None:
+        return self.source.moments([TRAIN_SIZE])
 
     def row(self, name: str, seed: int) -> dict[str, Any]:
         """Trained and tested, its weights kept where it is one of ours."""

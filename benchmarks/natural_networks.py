@@ -6,16 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torchvision.transforms.v2 import Normalize
 
 from benchmarks.baselines import resnet
 from benchmarks.data import Source
 from scalegroup import Jet, Mean, ScaleWindow, SpatialMax
-from scalegroup.models import RESNET_PRESETS, Architecture, GaussianDerivativeNet
+from scalegroup.models import RESNET_PRESETS, GaussianDerivativeNet
 
-Build = Callable[[Source, ScaleWindow, int], nn.Module]
-"""From data, scale channels and how many of the finest are dropped in training."""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each image channel."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all networks are made for.
+
+    Args:
+        source: the data.
+        window: scale channels in training.
+        dropped: how many of the finest are dropped at most, at random.
+        moments: that images are normalised by.
+    """
+
+    source: Source
+    window: ScaleWindow
+    dropped: int
+    moments: Moments | None
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class Entry:
         changes: of the images in training, beside those that all networks have.
     """
 
-    build: Build
+    build: Callable[[Setup], nn.Module]
     changes: tuple[str, ...] = ()
 
 
@@ -45,49 +62,28 @@ class Ours:
     parts: Mapping[str, Any] = field(default_factory=dict)
     single: bool = False
 
-    def __call__(self, source: Source, window: ScaleWindow, dropped: int) -> GaussianDerivativeNet:
-        return GaussianDerivativeNet(self.architecture(source, window, dropped))
-
-    def architecture(self, source: Source, window: ScaleWindow, dropped: int) -> Architecture:
-        """Of the network, for the channels, classes and surroundings of the data."""
+    def __call__(self, setup: Setup) -> GaussianDerivativeNet:
+        source, window = setup.source, setup.window
         own: dict[str, Any] = {"in_channels": source.channels, "num_classes": source.classes}
-        own |= {"boundary": source.boundary, "window": window, "scale_dropout": dropped}
+        own |= {"boundary": source.boundary, "window": window, "scale_dropout": setup.dropped}
         if self.single:
             alone = ScaleWindow(window.group, sigma0=SINGLE_SIGMA, channels=1)
             own |= {"window": alone, "scale_dropout": 0}
-        if moments := source.moments([1.0]):
-            own["mean"], own["std"] = moments
-        return RESNET_PRESETS[self.preset].changed(**own | dict(self.parts))
+        if setup.moments is not None:
+            own["mean"], own["std"] = setup.moments
+        return GaussianDerivativeNet(RESNET_PRESETS[self.preset].changed(**own | dict(self.parts)))
 
 
-class Normalised(nn.Module):
-    """A network of normalised images."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(std)[:, None, None])
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images `[batch, channel, y, x]` to class scores `[batch, classes]`."""
-        return self.net((images - self.mean) / self.std)
-
-
-def ordinary(source: Source, _window: ScaleWindow, _dropped: int) -> nn.Module:
+def ordinary(setup: Setup) -> nn.Module:
     """A ResNet of as many weights as the residual network has; it knows nothing of scale channels."""
-    net = resnet(in_channels=source.channels, num_classes=source.classes)
-    moments = source.moments([1.0])
-    return Normalised(net, *moments) if moments else net
+    net = resnet(in_channels=setup.source.channels, num_classes=setup.source.classes)
+    return net if setup.moments is None else nn.Sequential(Normalize(*setup.moments), net)
 
 
 SINGLE_SIGMA = 0.5**0.5
 """σ₀ in pixels, of what is trained at size 1."""
 
-_PLAIN = {"residual": False, "widths": (20, 28, 40, 56, 72), "r": 1.25}  # of equal cost
+_PLAIN = {"residual": False, "widths": (18, 26, 38, 52, 68), "r": 1.25}  # of equal cost
 
 NETWORKS: dict[str, Entry] = {
     "residual_multi_scale": Entry(Ours()),

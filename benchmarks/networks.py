@@ -73,6 +73,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         f"than what was trained on needs them (default: down to σ₀ = {FINEST:.2g})",
     )
     parser.add_argument(
+        "--dropped-channels",
+        type=int,
+        default=2,
+        help="scale-channel dropout: in training at most this many of the finest scale channels are left out, another "
+        "number in every step; 0: none (default: %(default)s)",
+    )
+    parser.add_argument(
         "--grid",
         default="self-similar",
         help="of the scale channels: self-similar, or image, the paper's literal one (default: %(default)s)",
@@ -105,6 +112,7 @@ def architectures_for(
     first_offset = options.first_offset
     if first_offset is None:
         first_offset = _one_of(LOSSES, "loss", options.loss).first_offset
+    dropped = check_integer("dropped channels", options.dropped_channels, at_least=0)
     asked = {name: _one_of(known, "network", name) for name in options.networks}
     mean, std = source.moments(train_sizes) or (None, None)
     return {
@@ -119,6 +127,7 @@ def architectures_for(
             first_offset=first_offset,
             mean=mean,
             std=std,
+            scale_dropout=dropped if window.channels > 1 else 0,
         )
         for name, (preset, window) in asked.items()
     }

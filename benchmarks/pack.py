@@ -52,6 +52,7 @@ def model_card(name: str, trained: Trained, parameters: int) -> str:
     architecture, about = trained.architecture, trained.about
     data, size = about["data"], about["train_size"]
     recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["training"].items())
+    recipe += f", scale-channel dropout of {architecture.scale_dropout} at most" if architecture.scale_dropout else ""
     sizes = " and ".join(f"{one:g}" for one in (size if isinstance(size, list) else [size]))
     accuracy = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
     good = near_the_best({float(size): value for size, value in about["accuracy"].items()})

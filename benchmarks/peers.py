@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -16,6 +16,7 @@ from scalegroup.models import PRESETS, gaussian_derivative_net, rotation_scale_n
 WIDTHS = PRESETS["larger"].widths
 PARAMETERS = 32642  # of our larger network: what "equal parameters" are equal to
 _CHANNELS = (4, 8, 12)
+_DROPPED = {"scale_dropout": 2}  # of our networks of several scale channels
 
 # Ordinary and steerable networks halve their maps three times, so that they see the whole canvas from its centre, as
 # ours do, or the most of it: 132 pixels with 5×5 kernels, 70 with 3×3.
@@ -33,18 +34,20 @@ class Peer:
         widths: of the hidden layers.
         augmented: trained on images scaled at random.
         setting: what its name leaves open, for the results.
+        trained_with: other parts, for `make`, of the network that is trained; costs are those of it without.
     """
 
     name: str
     family: str
-    make: Callable[[Source, Sequence[int]], nn.Module]
+    make: Callable[..., nn.Module]
     widths: tuple[int, ...] = WIDTHS
     augmented: bool = False
     setting: tuple[tuple[str, Any], ...] = ()
+    trained_with: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, source: Source, *, narrow: bool = False) -> nn.Module:
+    def build(self, source: Source, *, narrow: bool = False, to_train: bool = False) -> nn.Module:
         """The network, with fresh weights; `narrow`: eight features in each of two hidden layers, to try it."""
-        return self.make(source, (8, 8) if narrow else self.widths)
+        return self.make(source, (8, 8) if narrow else self.widths, **(self.trained_with if to_train else {}))
 
 
 def windows(source: Source) -> dict[int, ScaleWindow]:
@@ -90,16 +93,18 @@ def _scale_channels(pooling: Pooling) -> Callable[[Source, Sequence[int]], nn.Mo
     return make
 
 
-def _gaussian_derivative(preset: str) -> Callable[[Source, Sequence[int]], nn.Module]:
-    def make(source: Source, widths: Sequence[int]) -> nn.Module:
+def _gaussian_derivative(preset: str) -> Callable[..., nn.Module]:
+    def make(source: Source, widths: Sequence[int], **parts: Any) -> nn.Module:
         window = PRESETS[preset].window if preset == "single_scale" else source.window
-        return gaussian_derivative_net(preset, widths=widths, window=window, boundary=source.boundary, **_of(source))
+        own = {"window": window, "boundary": source.boundary, **_of(source)}
+        return gaussian_derivative_net(preset, widths=widths, **own, **parts)
 
     return make
 
 
-def _rotation_scale(source: Source, widths: Sequence[int]) -> nn.Module:
-    return rotation_scale_net(8, widths=widths, window=source.window, boundary=source.boundary, **_of(source))
+def _rotation_scale(source: Source, widths: Sequence[int], **parts: Any) -> nn.Module:
+    own = {"window": source.window, "boundary": source.boundary, **_of(source)}
+    return rotation_scale_net(8, widths=widths, **own, **parts)
 
 
 def _escnn() -> list[Peer]:
@@ -120,15 +125,21 @@ def all_peers() -> dict[str, Peer]:
     """By name, in the order of the table."""
     ours = "gaussian_derivative"
     peers = [
-        Peer("gaussian_derivative_larger", ours, _gaussian_derivative("larger")),
-        Peer("gaussian_derivative_default", ours, _gaussian_derivative("multi_scale"), PRESETS["multi_scale"].widths),
+        Peer("gaussian_derivative_larger", ours, _gaussian_derivative("larger"), trained_with=_DROPPED),
+        Peer(
+            "gaussian_derivative_default",
+            ours,
+            _gaussian_derivative("multi_scale"),
+            PRESETS["multi_scale"].widths,
+            trained_with=_DROPPED,
+        ),
         Peer(
             "gaussian_derivative_single_scale",
             ours,
             _gaussian_derivative("single_scale"),
             PRESETS["single_scale"].widths,
         ),
-        Peer("rotation_scale", "rotation_scale", _rotation_scale, setting=(("order", 8),)),
+        Peer("rotation_scale", "rotation_scale", _rotation_scale, setting=(("order", 8),), trained_with=_DROPPED),
         Peer("plain_cnn_3x3", "plain_cnn", _plain(3)),
         Peer("plain_cnn_5x5", "plain_cnn", _plain(5)),
         Peer("plain_cnn_3x3_augmented", "plain_cnn_augmented", _plain(3), augmented=True),

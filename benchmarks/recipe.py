@@ -12,8 +12,8 @@ from torch.optim import AdamW
 from torch.utils.data import RandomSampler
 
 from benchmarks.augment import AUGMENTS
-from scalegroup import ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_finite, check_integer, check_number, check_positive
+from scalegroup import ScaleGroupError
+from scalegroup.errors import check_finite, check_integer, check_number, check_positive, check_probability
 
 
 def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -54,13 +54,11 @@ LOSSES = {
 class Recipe:
     """§5: Adam, a cosine schedule from `highest_rate` to `lowest_rate`, batches of 50, binary cross-entropy.
 
-    Five parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
-    `dropped_channels`: scale-channel dropout. Every batch is trained without a random number of the
-    finest scale channels, at most this many, so that no size is left to a single channel; testing uses all channels.
+    Four parts are not in the paper, and off by default. `label_smoothing`: as of `torch.nn.functional.cross_entropy`.
     `cut_share`: of so many of the images only a central square is left (`geometry.random_cut`), as of objects that are
-    larger than the picture. It changes no size.
-    `augment`: other changes of the images of each batch, in this order, by their names in `benchmarks.augment`.
-    `weight_decay`: AdamW's, of weights with two axes and more, not of offsets and norms; with 0 it is Adam.
+    larger than the picture. It changes no size. `augment`: other changes of the images of each batch, in this order, by
+    their names in `benchmarks.augment`. `weight_decay`: AdamW's, of weights with two axes and more, not of offsets and
+    norms; with 0 it is Adam. Dropout is a part of the network.
 
     All chance is a function of the seed and the place in the training, so that an interrupted run can go on as if
     nothing had happened.
@@ -73,7 +71,6 @@ class Recipe:
     batch: int = 50
     highest_rate: float = 0.01
     lowest_rate: float = 5e-5
-    dropped_channels: int = 0
     label_smoothing: float = 0.0
     loss: str = "cross-entropy"
     cut_share: float = 0.0
@@ -85,9 +82,7 @@ class Recipe:
         check_integer("batch", self.batch, at_least=1)
         check_positive("highest rate", self.highest_rate)
         check_positive("lowest rate", self.lowest_rate)
-        check_integer("dropped channels", self.dropped_channels, at_least=0)
-        if not 0 <= check_number("label smoothing", self.label_smoothing) < 1:
-            raise ScaleGroupError(f"label smoothing {self.label_smoothing:g}", expected="in [0, 1)", mend="try 0.1")
+        check_probability("label smoothing", self.label_smoothing)
         if not 0 <= check_number("cut share", self.cut_share) <= 1:
             raise ScaleGroupError(f"cut share {self.cut_share:g}", expected="in [0, 1]", mend="try 0.3")
         if check_finite("weight decay", self.weight_decay) < 0:
@@ -107,16 +102,6 @@ class Recipe:
         others = [value for value in net.parameters() if value.ndim < 2]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return AdamW(groups, lr=self.highest_rate)
-
-    def windows(self, whole: ScaleWindow, steps: int, seed: int) -> list[ScaleWindow]:
-        """The scale channels of each step.
-
-        The same objects come back, `whole` among them: compiled networks would compile again for equal ones.
-        """
-        droppable = min(self.dropped_channels, whole.channels - 1)
-        choices = [whole, *(whole.select(dropped, whole.channels) for dropped in range(1, droppable + 1))]
-        generator = torch.Generator().manual_seed(seed)
-        return [choices[dropped] for dropped in torch.randint(len(choices), (steps,), generator=generator).tolist()]
 
 
 def order_of_epoch(images: int, seed: int, epoch: int) -> list[int]:

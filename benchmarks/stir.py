@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -14,7 +16,8 @@ from rich.console import Console
 
 from benchmarks import data, results
 from benchmarks.evaluation import evaluate
-from benchmarks.networks import build, for_source, window_for, with_finer_channels
+from benchmarks.kept import Kept
+from benchmarks.networks import build, for_source, window_for, with_channels
 from benchmarks.recipe import Recipe
 from benchmarks.report.tables import Table
 from benchmarks.training import train
@@ -26,6 +29,8 @@ DESCRIPTION = "STIR's two questions: trained on 17 to 32 pixels, read 33 to 64; 
 TASKS = ("emoji", "mnist")
 # name: pixels trained on, pixels tested on
 DIRECTIONS = {"up": (range(17, 33), range(33, 65)), "down": (range(49, 65), range(17, 49))}
+# of the scale channels as many finest and coarsest as what is trained on does without
+FEWER = {"up": (1, 1), "down": (3, 0)}
 
 # Altstidl and others, arXiv 2211.10288: means over 25 seeds (emoji: 50)
 _NAMES = ("plain CNN", "Hermite (SESN)", "DISCO", "pixel pool", "ensemble of rescaled kernels")
@@ -49,13 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sigma-first", type=float, help="about σ₀ of the finest scale channel (default: the data's)")
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
     parser.add_argument(
-        "--finer-channels",
+        "--fewer-channels",
         type=int,
         nargs="+",
-        default=[0],
-        help="so many of the finest are there in testing only; one number, or one for each direction (default: 0)",
+        help="so many of the finest and of the coarsest are there in testing only: two numbers for each direction "
+        "(default: 1 1 for up, 3 0 for down, by validation pictures)",
     )
-    parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
+    parser.add_argument(
+        "--dropped-channels",
+        type=int,
+        default=0,
+        help="scale-channel dropout: in training at most this many of the finest are left out (default: %(default)s)",
+    )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--validation", action="store_true", help="test on the validation pictures: to choose by")
@@ -75,19 +85,22 @@ def run(options: argparse.Namespace) -> None:
     unknown = [name for name in options.directions if name not in DIRECTIONS]
     if unknown:
         raise ScaleGroupError(f"direction {unknown[0]!r}", expected=f"one of {list(DIRECTIONS)}", mend="choose")
-    finer = options.finer_channels * (len(options.directions) if len(options.finer_channels) == 1 else 1)
-    if len(finer) != len(options.directions):
-        raise ScaleGroupError(
-            f"{len(finer)} finer channels", expected="one number, or one for each direction", mend="pass one of these"
-        )
+    fewer = FEWER
+    if options.fewer_channels is not None:
+        counts = [check_integer("fewer channels", count, at_least=0) for count in options.fewer_channels]
+        if len(counts) != 2 * len(options.directions):
+            raise ScaleGroupError(
+                f"{len(counts)} fewer channels",
+                expected="two for each direction",
+                mend="pass finest and coarsest of each",
+            )
+        fewer = dict(zip(options.directions, zip(counts[::2], counts[1::2], strict=True), strict=True))
     if options.threads is not None:
         torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
     sources, recipes, architectures = {}, {}, {}
     for task, epochs in zip(TASKS, options.epochs, strict=True):
-        recipes[task] = Recipe(
-            epochs=epochs, dropped_channels=options.dropped_channels, label_smoothing=options.label_smoothing
-        )
+        recipes[task] = Recipe(epochs=epochs, label_smoothing=options.label_smoothing)
         if task in roots:
             source = data.load(f"stir-{task}", data.Place(roots[task]))
             source = source.validating(10**6) if options.validation else source
@@ -98,37 +111,41 @@ def run(options: argparse.Namespace) -> None:
                 widths=tuple(options.widths),
                 window=window_for(source.window, options.sigma_first, options.channels),
                 readout=SpatialMax(),
+                scale_dropout=check_integer("dropped channels", options.dropped_channels, at_least=0),
             )
     folder, accelerator = results.make_folder(options.output), Accelerator(cpu=options.device == "cpu")
-    console = Console(soft_wrap=True)
+    kept, console = Kept(results.make_folder(folder / "rows"), options.resume), Console(soft_wrap=True)
+
+    def row(task: str, direction: str, seed: int) -> dict[str, Any]:
+        """One network, trained and tested."""
+        (seen, unseen), source, whole = DIRECTIONS[direction], sources[task], architectures[task].window
+        finest, coarsest = fewer[direction]
+        net = build(architectures[task].changed(window=whole.select(finest, whole.channels - coarsest)), seed)
+        trained_on = data.Labelled.together(*(source.draw("train", size) for size in seen))
+        done = train(
+            f"{task}-{direction}-seed{seed}",
+            net,
+            trained_on,
+            recipes[task],
+            seed=seed,
+            accelerator=accelerator,
+            folder=folder,
+            console=console,
+            resume=options.resume,
+        )
+        net, found = with_channels(net, whole), {}
+        for size in unseen:
+            of = source.draw("test", size)
+            found[str(size)] = evaluate(net, of.images, of.labels, accelerator=accelerator).accuracy
+        console.print(f"{task} {direction}, seed {seed}: {100 * mean(found.values()):.1f} %")
+        told = {"task": task, "direction": direction, "seed": seed, "seconds": done.seconds}
+        return told | {"train_images": len(trained_on.labels), "accuracy": found, **results.provenance()}
+
     rows = []
-    for task, source in sources.items():
-        for direction, fewer in zip(options.directions, finer, strict=True):
-            seen, unseen = DIRECTIONS[direction]
-            trained_on = data.Labelled.together(*(source.draw("train", size) for size in seen))
-            tested_on = {size: source.draw("test", size) for size in unseen}  # once for all seeds
-            whole = architectures[task].window
-            for seed in seeds:
-                net = build(architectures[task].changed(window=whole.select(fewer, whole.channels)), seed)
-                done = train(
-                    f"{task}-{direction}-seed{seed}",
-                    net,
-                    trained_on,
-                    recipes[task],
-                    seed=seed,
-                    accelerator=accelerator,
-                    folder=folder,
-                    console=console,
-                    resume=options.resume,
-                )
-                net = with_finer_channels(net, fewer)
-                found = {
-                    size: evaluate(net, part.images, part.labels, accelerator=accelerator).accuracy
-                    for size, part in tested_on.items()
-                }
-                row = {"task": task, "direction": direction, "seed": seed, "seconds": done.seconds}
-                rows.append(row | {"train_images": len(trained_on.labels), "accuracy": found})
-                console.print(f"{task} {direction}, seed {seed}: {100 * mean(found.values()):.1f} %")
+    for task, direction, seed in product(sources, options.directions, seeds):
+        setting = {"data": sources[task].name, "network": architectures[task].tell(), "fewer": fewer[direction]}
+        setting |= {"recipe": asdict(recipes[task]), "images": sources[task].limits}
+        rows.append(kept.row(f"{task}-{direction}-seed{seed}", setting, partial(row, task, direction, seed)))
     accuracy = summary(rows)
     beside = table(accuracy, len(seeds))
     console.print(beside.rich())
@@ -136,7 +153,7 @@ def run(options: argparse.Namespace) -> None:
         "benchmark": "stir",
         "data": {task: {"name": source.name, "recipe": source.recipe} for task, source in sources.items()},
         "network": {task: architecture.tell() for task, architecture in architectures.items()},
-        "finer_channels": dict(zip(options.directions, finer, strict=True)),
+        "fewer_channels": {direction: fewer[direction] for direction in options.directions},
         "training": {task: asdict(recipes[task]) for task in sources},
         "accuracy": {task: {to: mean(of) for to, of in each.items()} for task, each in accuracy.items()},
         "seeds": seeds,

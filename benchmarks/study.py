@@ -103,7 +103,7 @@ class Study:
         return next((row for row in rows if row["error"]), None) or averaged(rows)
 
     def _chosen(self, peer: Peer) -> Recipe:
-        plain = Recipe(epochs=self.scope.epochs, dropped_channels=2, label_smoothing=0.1)
+        plain = Recipe(epochs=self.scope.epochs, label_smoothing=0.1)
         if self.validation is None:
             return plain
         choosing, found = replace(self, source=self.validation, validation=None), {}
@@ -124,7 +124,7 @@ class Study:
         self, name: str, peer: Peer, recipe: Recipe, seed: int, make: Callable[[str, Peer, Recipe, int], dict[str, Any]]
     ) -> dict[str, Any]:
         """What was made before in this setting, or else now, and kept."""
-        setting = self._setting | {"recipe": asdict(recipe), "seed": seed}
+        setting = self._setting | {"recipe": asdict(recipe), "trained_with": dict(peer.trained_with), "seed": seed}
         return Kept(self.folder, self.resume).row(name, setting, lambda: make(name, peer, recipe, seed))
 
     @cached_property  # images are drawn, or read, only to be counted
@@ -139,14 +139,14 @@ class Study:
             "narrow": self.scope.narrow,
         }
 
-    def build(self, peer: Peer, seed: int | None = None) -> nn.Module:
-        """Its network, with weights drawn from the seed (default: the first)."""
-        torch.manual_seed(self.seeds[0] if seed is None else seed)
-        return peer.build(self.source, narrow=self.scope.narrow)
+    def build(self, peer: Peer, seed: int, *, to_train: bool = False) -> nn.Module:
+        """Its network, with weights drawn from the seed."""
+        torch.manual_seed(seed)
+        return peer.build(self.source, narrow=self.scope.narrow, to_train=to_train)
 
     def _trained(self, name: str, peer: Peer, recipe: Recipe, seed: int) -> tuple[nn.Module, float]:
         """The network, and how many seconds that took. Raises `ScaleGroupError` if it cannot be had."""
-        net, sizes, augment = self.build(peer, seed), self.source.sizes, None
+        net, sizes, augment = self.build(peer, seed, to_train=True), self.source.sizes, None
         if peer.augmented:  # to all sizes that are tested
             least, most = min(sizes) / self.train_size, max(sizes) / self.train_size
             augment = random_scaling(least, most, self.source.boundary)
@@ -214,7 +214,7 @@ class Study:
         found: dict[str, dict[str, Any]] = {}
         for peer in self.peers:
             self.console.print(f"[dim]costs: {peer.name}[/]")
-            build = partial(self.build, peer)
+            build = partial(self.build, peer, self.seeds[0])
             try:
                 found[peer.name] = {"construction_seconds": bench.construction(build), "error": None}
             except ScaleGroupError as error:
@@ -230,7 +230,7 @@ class Study:
 
     def _times(self, bench: costs.Bench, peer: Peer) -> list[dict[str, Any]]:
         self.console.print(f"[dim]times: {peer.name}[/]")
-        return bench.times(partial(self.build, peer))
+        return bench.times(partial(self.build, peer, self.seeds[0]))
 
 
 class _Windowed(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from contextlib import ExitStack, closing
 from dataclasses import asdict
@@ -23,9 +24,9 @@ from benchmarks.logs import Csv, Log, Screen, TensorBoard
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
-from scalegroup.models import GaussianDerivativeNet
 
 _STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds share none
+_APART = _STRIDE // 2  # what the network draws from what is drawn for its images
 
 
 def train(
@@ -46,10 +47,10 @@ def train(
 
     Args:
         name: of the run, and of its files: `checkpoints/NAME.pt`, `logs/NAME.csv` and `logs/NAME/` for TensorBoard.
-        net: as initialised, from images to class scores; scale-channel dropout is for a `GaussianDerivativeNet`.
+        net: as initialised, from images to class scores.
         data: to train on.
         recipe: how to.
-        seed: of the order, and of scale-channel dropout.
+        seed: of the order, and of all that the network and `augment` draw at random.
         accelerator: device and processes; each batch is shared out to all of them, and batch norm is joint.
         folder: for the files.
         console: for the bar.
@@ -63,7 +64,6 @@ def train(
     Raises:
         ScaleGroupError: if the checkpoint is of another run, or a batch too small to be shared out.
     """
-    torch.manual_seed(seed)
     count, processes = len(data.labels), accelerator.num_processes
     if (smallest := count % recipe.batch or recipe.batch) < processes:
         raise ScaleGroupError(
@@ -76,14 +76,13 @@ def train(
     optimiser = recipe.optimiser(net)
     schedule = CosineAnnealingLR(optimiser, steps, recipe.lowest_rate)
     model, optimiser = accelerator.prepare(net, optimiser)
-    ours = net if isinstance(net, GaussianDerivativeNet) else None
     checkpoint = Checkpoint(
         make_folder(folder / "checkpoints") / f"{name}.pt",
         run={
             "recipe": asdict(recipe),
             "seed": seed,
             "images": checksum(data.images, data.labels),
-            "network": repr(ours.architecture.tell() if ours else net),
+            "network": re.sub(r" at 0x\w+", "", repr(net)),  # where a function lies is another place in every process
         },
         parts={"net": net, "optimiser": optimiser, "schedule": schedule},
     )
@@ -93,7 +92,6 @@ def train(
 
     loss_of = LOSSES[recipe.loss].of
     began = time.perf_counter() - at.seconds
-    windows = recipe.windows(ours.window, steps, seed) if ours else []
     order: list[int] = []
     model.train()
     with ExitStack() as stack:
@@ -113,7 +111,8 @@ def train(
             if augment is not None:
                 images = augment(images, torch.Generator().manual_seed(seed + step * _STRIDE))
             joint.share = len(mine) / len(rows)
-            scores = model(images, window=windows[step]) if ours else model(images)
+            torch.manual_seed(seed + step * _STRIDE + _APART)  # alike in all processes, and when a run goes on
+            scores = model(images)
             # gradients are averaged over processes: weighed so, the average is the whole batch's
             loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
             optimiser.zero_grad()

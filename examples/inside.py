@@ -162,6 +162,6 @@ def attributions(look: Look, steps: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def resized(image: Tensor, factor: float) -> tuple[Tensor, float]:
-    """The picture scaled about its centre to an odd size, and by how much it then is."""
-    size = [2 * round((length * factor - 1) / 2) + 1 for length in image.shape[2:]]
+    """The picture scaled about its centre, to a size that is odd where it was odd, and by how much it then is."""
+    size = [length + 2 * round(length * (factor - 1) / 2) for length in image.shape[2:]]
     return F.interpolate(image, size=size, mode="bicubic", antialias=factor < 1), size[0] / image.shape[2]

@@ -24,7 +24,7 @@ from scalegroup import ScaleGroupError
 from scalegroup.models import find_trained, gaussian_derivative_net
 
 FEATURES = 8  # of each layer, at most
-COLUMNS = 12  # scale channels, at most
+COLUMNS = 12  # scale channels, and the selected one
 SIZES = 2.0 ** np.arange(-1, 1.1, 0.5)  # of the picture
 STEPS = 32  # from the background to the picture
 
@@ -66,7 +66,7 @@ def filters(look: Look) -> Figure:
 
 def channels(look: Look) -> Figure:
     """A row for what is lifted and for each layer, a column for each scale channel."""
-    shown = inside.spread(range(len(look.sigmas)), COLUMNS)
+    shown = sorted({look.channel, *inside.spread(range(len(look.sigmas)), COLUMNS)})
     stages = {"lifted": look.net[:1]} | look.stages
     figure = Figure(figsize=(max(6, 1.15 * len(shown) + 1.7), 1.2 * len(stages) + 0.8), layout="constrained")
     axes = figure.subplots(len(stages), len(shown), squeeze=False)

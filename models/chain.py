@@ -27,7 +27,11 @@ class Chain:
     of: Architecture
 
     def layers(self) -> list[Any]:
-        """Jets, each but the last with batch norm and the activation behind it; then the projections."""
+        """Jets, each but the last with batch norm and the activation behind it; then the projections.
+
+        Dropout is one with the layer in front of it and moves no number: in a plain network weights fit with it and
+        without.
+        """
         of = self.of
         lift = nn.Lift(
             of.window,
@@ -39,12 +43,15 @@ class Chain:
         )
         steps = self._steps()
         normalise = [] if of.mean is None else [partial(nn.Normalise, mean=of.mean, std=of.std)]
-        chain: list[Any] = [lift, *normalise, *self._view]
+        first = _one(lift, partial(nn.ScaleDropout, finest=of.scale_dropout)) if of.scale_dropout else lift
+        chain: list[Any] = [first, *normalise, *self._view]
         for depth, width in enumerate(of.widths):
             chain += self._hidden(self._features(width), steps, first=depth == 0)
         if of.neighbours:
             across = partial(nn.ScaleConv, group=of.window.group, neighbours=of.neighbours)
             chain += [partial(across, out_type=of.widths[-1]), nn.BatchNorm, self._theta]
+        if of.dropout:
+            chain[-1] = _one(chain[-1], partial(nn.Dropout, p=of.dropout))
         (beta, stride), last = next(steps), self._features(of.num_classes, mixed=False)
         return [
             *chain,
@@ -103,3 +110,8 @@ class Chain:
             return {"out_type": size}
         group = RotationGroup(self.of.rotations)
         return {"rotation": size // group.order * group.regular if mixed else size * group.trivial}
+
+
+def _one(first: Any, behind: Any) -> Any:
+    """Two layers as one."""
+    return nn.Sequential(first, behind) if isinstance(first, nn.Layer) else lambda of: nn.Sequential(first(of), behind)

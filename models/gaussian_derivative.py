@@ -104,7 +104,7 @@ def gaussian_derivative_net(
         **parts: of the `Architecture`, each in place of the preset's: `widths`, `window`, `in_channels`, `num_classes`,
             `r`, `jet`, `kernel`, `activation`, `boundary`, `grid`, `samples_per_sigma`, `lifting`, `min_grid_sigma`,
             `pooling`, `readout`, `first_offset`, `rotations`, `residual`, `separable`, `neighbours`,
-            `field_of_view`, `mean`, `std`.
+            `field_of_view`, `mean`, `std`, `dropout`, `scale_dropout`.
 
     Raises:
         ScaleGroupError: for an unknown preset, part or weights, weights that do not fit or are damaged, or a value
@@ -141,6 +141,8 @@ def from_preset(
         if "window" in parts:
             raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
         parts = parts | {"window": ScaleWindow(start.window.group, sigma0=sigma0, channels=start.window.channels)}
+    if trained and "grid" not in parts:
+        parts = {"min_grid_sigma": start.min_grid_sigma} | parts  # weights belong to the grids they were trained on
     net = GaussianDerivativeNet(start.changed(**parts), checkpointing=checkpointing)
     if trained is None:
         return net

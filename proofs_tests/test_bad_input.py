@@ -442,6 +442,12 @@ REFUSALS = [
     Refusal("type of a gate", nn.SqueezeExcite, TWO, [FieldType.rotating(C4.regular)], "rotations|regular"),
     Refusal("scores of attention", Attention, True, [1, *NOT_OURS], "per_feature"),
     Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
+    Refusal("p of dropout", lambda p: nn.Dropout(TWO, p), 0, [1, -0.1, math.nan, math.inf, "two", None], r"\bp\b"),
+    Refusal(
+        "type of dropout", nn.Dropout, POOLED, [ImageType(2), FieldType.rotating(C4.frequency(1)), *NOT_OURS], "type"
+    ),
+    Refusal("finest channels", partial(nn.ScaleDropout, TWO), 0, [-1, 0.5, True, "two", None], "finest"),
+    Refusal("type of scale dropout", nn.ScaleDropout, READ, [POOLED, ImageType(2), *NOT_OURS], "scale-channel dropout"),
     *(
         Refusal(f"input of {type(layer).__name__}", layer, FIELD, [*NOT_FIELDS, *OTHER_FIELDS], "input")
         for layer in (
@@ -605,6 +611,8 @@ REFUSALS = [
             ("rotations", 4, NOT_COUNTS[:-1], "order|width"),
             ("mean", None, [0.5, (0.5,)], "std"),  # the one without the other
             ("std", None, [0.5, (0.5,)], "mean"),
+            ("dropout", 0.5, [1, -0.1, math.nan, "two", None], "dropout"),
+            ("scale_dropout", 7, [-1, 0.5, True, "two", None], "scale_dropout"),
         ]
     ),
     *(

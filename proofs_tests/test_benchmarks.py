@@ -14,7 +14,7 @@ from benchmarks import data, generalisation, networks, report
 from benchmarks.__main__ import main
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
-from scalegroup import Attention, Background, Mean, SpatialMax, functional
+from scalegroup import Attention, Background, Mean, SpatialMax, nn
 from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
 from scalegroup.whole_file import whole_file
 
@@ -192,13 +192,13 @@ def test_the_command_says_that_it_runs_from_a_checkout(monkeypatch, capsys):
 
 def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the_window(run, monkeypatch, tmp_path):
     seen = []
-    lift = functional.lift
+    convolve = nn.JetConv.forward
 
-    def watched(images, window, **options):
-        seen.append((torch.is_grad_enabled(), window))
-        return lift(images, window, **options)
+    def watched(layer, field):
+        seen.append((layer.training, field.window))
+        return convolve(layer, field)
 
-    monkeypatch.setattr(functional, "lift", watched)
+    monkeypatch.setattr(nn.JetConv, "forward", watched)
     assert run(tmp_path, "--epochs", "16", "--dropped-channels", "3") == 0
     whole = data.digits().window
     trained = {window.first for training, window in seen if training and window.channels > 1}
@@ -206,6 +206,13 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     wider = networks.window_for(whole, whole.sigmas[0] / 2**0.5, whole.channels + 1)
     assert wider.sigmas[0] == pytest.approx(networks.FINEST)
     assert {window for training, window in seen if not training and window.channels > 1} == {wider}
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert {name: of["scale_dropout"] for name, of in content["network"].items()} == {
+        "multi_scale": 3,
+        "single_scale": 0,
+    }
+    assert "dropped_channels" not in content["training"]  # it is told once
+    assert dict(report.runs_in(content)[0].setting)["dropped channels"] == "3"
     seen.clear()
     assert run(tmp_path, "--dropped-channels", "0", "--finer-channels", "0") == 0  # the control
     assert {window for _, window in seen if window.channels > 1} == {whole}
@@ -303,9 +310,8 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
     assert Architecture.told(content["network"]["multi_scale"]) == net.architecture
     assert evaluate(net, drawn.images, drawn.labels).accuracy == content["accuracy"]["multi_scale"]["1.0000"]
     card = (tmp_path / "packed" / "few-digits.md").read_text()
-    assert all(
-        said in card for said in ("20 training images", "| 0.7071 | ", "seed 0", content["commit"], "Background(")
-    )
+    said = ("20 training images", "| 0.7071 | ", "seed 0", content["commit"], "Background(", "dropout of 2 at most")
+    assert all(words in card for words in said)
     capsys.readouterr()
     for arguments, said in (
         (["--name", "No Name"], "name 'No Name'"),

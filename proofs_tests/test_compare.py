@@ -13,7 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
 from proofs_tests import processes
-from scalegroup import Background, ScaleGroupError
+from scalegroup import Background, ScaleGroupError, nn
 from scalegroup.models import gaussian_derivative_net
 
 SOURCE = data.digits()
@@ -53,6 +53,16 @@ def test_no_network_builds_a_tensor_on_another_device(name):
         assert scores.shape == (3, 10)
     with pytest.raises((RuntimeError, ScaleGroupError)):  # the control
         net(torch.zeros(3, 1, 65, 65))
+
+
+@pytest.mark.parametrize("name", [name for name in PEERS if name not in NEED_ESCNN])
+def test_scale_channel_dropout_is_of_our_networks_of_several_channels_and_of_training_alone(name):
+    """What is measured is the whole network, of which nothing is left to chance."""
+    kinds = [
+        {type(part) for part in build(name, narrow=True, to_train=to_train).modules()} for to_train in (True, False)
+    ]
+    several = name in ("gaussian_derivative_larger", "gaussian_derivative_default", "rotation_scale")
+    assert [nn.ScaleDropout in of for of in kinds] == [several, False]
 
 
 def test_equal_parameters_are_equal_and_equal_widths_are_not():
@@ -208,6 +218,8 @@ def test_the_quick_form_has_every_row_whole(quick):
         assert row["parameters"] > 0
         assert row["commit"]
     larger = content["rows"]["gaussian_derivative_larger"]
+    assert larger["setting"]["trained_with"] == {"scale_dropout": 2}
+    assert content["rows"]["plain_cnn_3x3"]["setting"]["trained_with"] == {}
     assert set(larger["accuracy_by_channels"]) == {"4", "8", "12"}
     assert larger["accuracy_by_channels"]["8"] == larger["accuracy"]
     assert content["rows"]["rotation_scale"]["rotation_error"]["90"] < 1e-4  # float32

@@ -75,6 +75,9 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "BatchNorm": (nn.BatchNorm, None),
     "BatchNorm of rotating fields": (nn.BatchNorm, FieldType.rotating(C4.regular + C4.trivial)),
     "Concat": (lambda t: nn.Concat(nn.JetConv(t, 2), nn.Mix(t, 1)), None),
+    "Dropout": (partial(nn.Dropout, p=0.5), None),
+    "Dropout of rotating fields": (partial(nn.Dropout, p=0.5), FieldType.rotating(2 * C4.regular)),
+    "Dropout behind a read-out": (nn.Dropout, VECTORS),
     "FieldOfView": (partial(nn.FieldOfView, half_width=1.6), None),
     "GroupNorm": (partial(nn.GroupNorm, groups=2), FieldType.scalars(4)),
     "GroupNorm of one group": (partial(nn.GroupNorm, groups=1, half_width=3.0), None),
@@ -122,6 +125,7 @@ LAYERS: dict[str, tuple[Callable[[FieldType], nn.Layer], FieldType | None]] = {
     "Reweight": (nn.Reweight, FieldType(character(1) + character(0))),
     "RotationPool": (nn.RotationPool, FieldType.rotating(2 * C4.regular)),
     "ScaleConv": (partial(nn.ScaleConv, out_type=3, group=ScaleGroup(2**0.5)), None),
+    "ScaleDropout": (partial(nn.ScaleDropout, finest=2), None),
     "ScalePool": (partial(nn.ScalePool, pooling=Max()), VECTORS),
     "ScalePool of means": (partial(nn.ScalePool, pooling=Mean()), VECTORS),
     "ScalePool, soft": (partial(nn.ScalePool, pooling=LogSumExp(0.5)), VECTORS),
@@ -264,6 +268,16 @@ class OneScaleOnly(nn.Layer):
         return [max(1, round(3.0 / spacing)) for spacing in grids.spacings]
 
 
+class PerPlace(nn.Dropout):
+    """Another mask at every place."""
+
+    def __init__(self, type: FieldType) -> None:
+        super().__init__(type, p=0.5)
+
+    def forward(self, field: ScaleField) -> ScaleField:
+        return field.on_runs(lambda run: F.dropout(run.maps, self.p, self.training))
+
+
 class Relabels(nn.Pointwise):
     """It looks at the label of the finest scale channel."""
 
@@ -314,6 +328,7 @@ class NearSighted(nn.JetConv):
         (OwnSizes, "remembers nothing"),
         (Forgetful, "copies are the same"),
         (OneScaleOnly, "commutes with scaling"),
+        (PerPlace, "planned is whole"),
         (Relabels, "relabelling is exact"),
         (Stubborn, "remembers nothing"),
         (Unmoved, "relabelling is exact"),

@@ -46,7 +46,7 @@ def test_the_network_composed_by_hand_is_the_preset(preset):
 
 def test_python_in_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     assert len(blocks[0].strip().splitlines()) <= 10
     names: dict = {}
     for block in blocks:

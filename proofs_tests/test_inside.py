@@ -126,11 +126,12 @@ def test_of_many_layers_a_few_are_looked_at():
 
 
 def test_a_resized_picture_is_the_scaled_picture():
-    for factor in (0.5, 2**0.5, 2.0):
-        scaled, actual = resized(blob(width=6.0), factor)
+    for factor, length in ((0.5, 65), (2**0.5, 64), (2.0, 65)):
+        scaled, actual = resized(blob(width=6.0, size=(length, length)), factor)
         assert actual == pytest.approx(factor, rel=0.02)
-        assert scaled.shape[2] % 2 == scaled.shape[3] % 2 == 1
+        assert [size % 2 for size in scaled.shape[2:]] == 2 * [length % 2]
         assert (scaled - blob(width=6.0 * actual, size=scaled.shape[2:])).abs().max() < 0.02
+    assert torch.equal(resized(blob(), 1.0)[0], blob())
 
 
 def test_half_the_width_of_a_filter_is_that_of_the_square_that_holds_it():

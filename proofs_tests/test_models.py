@@ -45,6 +45,8 @@ from scalegroup import (
 )
 from scalegroup.fields.grid import Grids
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
+from scalegroup.models.architecture import MIN_GRID_SIGMA, MIN_GRID_SIGMA_ANYWHERE
+from scalegroup.testing.networks import chain_of
 
 G = ScaleGroup(2**0.5)
 WINDOW = ScaleWindow(G, sigma0=1.0, channels=3)
@@ -259,6 +261,24 @@ def test_every_keyword_has_its_effect(keyword: str) -> None:
     assert torch.equal(build(**TINY | {keyword: default})(x), plain)  # control
 
 
+def test_dropout_stands_in_front_of_the_last_jet_and_behind_the_lifting_where_it_is_asked_for() -> None:
+    kinds = nn.ScaleDropout | nn.Dropout
+    assert not any(isinstance(layer, kinds) for layer in build(**TINY).modules())  # by default there is none
+    net = build(**TINY, dropout=0.3, scale_dropout=2)
+    chain = chain_of(net)
+    places = {type(layer): number for number, layer in enumerate(chain) if isinstance(layer, kinds)}
+    last = max(number for number, layer in enumerate(chain) if isinstance(layer, nn.JetConv))
+    assert places == {nn.ScaleDropout: 1, nn.Dropout: last - 1}
+    assert (chain[1].finest, chain[last - 1].p) == (2, 0.3)
+    assert set(net.state_dict()) == set(build(**TINY).state_dict())
+    x, outcomes = images(), []
+    for mode in (True, False):
+        net.train(mode)
+        outcomes.append(torch.stack([net(x) for _ in range(4)]).std(0).max())
+    assert outcomes[0] > 0.01  # by chance in training ...
+    assert outcomes[1] == 0  # ... and not in evaluation
+
+
 @pytest.mark.parametrize("sigma0", [1.0, 2.0, 4.0])
 def test_single_scale_networks_have_the_sigma0_of_section_5(sigma0: float) -> None:
     net = build(preset="single_scale", sigma0=sigma0, widths=(3, 4))
@@ -406,3 +426,15 @@ def test_float32_agrees_with_float64(boundary: Any, least: float | None) -> None
 
     assert error(build(boundary=boundary, min_grid_sigma=least, window=WINDOW).float()(x.float())) <= rounding
     assert error(net(x.half().double())) > rounding  # control: eleven bits are not enough
+
+
+def test_late_layers_are_finer_where_the_read_out_looks_anywhere():
+    """At what may fall between samples; an explicit number is kept, and so is that of trained weights."""
+    centre = gaussian_derivative_net().architecture
+    anywhere = gaussian_derivative_net(readout=SpatialMax()).architecture
+    assert (centre.min_grid_sigma, anywhere.min_grid_sigma) == (MIN_GRID_SIGMA, MIN_GRID_SIGMA_ANYWHERE)
+    assert centre.changed(readout=SpatialMax()) == anywhere
+    assert anywhere.changed(readout=CentrePixel()) == centre
+    assert centre.changed(min_grid_sigma=0.8).changed(readout=SpatialMax()).min_grid_sigma == 0.8
+    assert gaussian_derivative_net(readout=SpatialMax(), min_grid_sigma=None).architecture.min_grid_sigma is None
+    assert gaussian_derivative_net(readout=SpatialMax(), grid="image").architecture.min_grid_sigma is None

@@ -21,6 +21,11 @@ WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=11, first=-3)
 ONE = ScaleWindow(WINDOW.group, sigma0=1.0, channels=1)
 
 
+def of(preset, window, **parts):
+    """A network of a run."""
+    return PRESETS[preset].changed(window=window, scale_dropout=min(2, window.channels - 1), **parts)
+
+
 def content(*, train_size=1.0, seed=0, slope=1.0, gain=0.0, preset="larger", name="large-scale-mnist"):
     """A results.json: every image selects the channel nearest to size^slope, or the one nearest but one."""
 
@@ -35,12 +40,12 @@ def content(*, train_size=1.0, seed=0, slope=1.0, gain=0.0, preset="larger", nam
     return {
         "benchmark": "generalisation",
         "data": {"name": name},
-        "training": {"epochs": 4, "dropped_channels": 2},
+        "training": {"epochs": 4},
         "train_size": train_size,
         "train_images": 5000,
         "test_images": 100,
         "seed": seed,
-        "network": {net: PRESETS[preset].changed(window=window).tell() for net, (preset, window) in windows.items()},
+        "network": {net: of(preset, window).tell() for net, (preset, window) in windows.items()},
         "accuracy": {
             "multi_scale": {f"{size:.4f}": 0.98 + gain for size in SIZES},
             "single_scale": {f"{size:.4f}": 0.98 / (1 + log2(size) ** 2) for size in SIZES},
@@ -89,15 +94,16 @@ def test_sizes_at_the_ends_of_the_window_are_not_fitted():
 
 
 def ablation(values):
-    """Multi-scale networks of which each but the first differs from it in one setting."""
+    """Multi-scale networks of which each but the first differs from it in one setting, of itself or of its training."""
     contents = [content() for _ in range(1 + len(values))]
     for one, (setting, value) in zip(contents[1:], values.items(), strict=True):
-        one["training"][setting] = value
+        network = one["network"]["multi_scale"]
+        (network if setting in network else one["training"])[setting] = value
     return families([run for one in contents for run in runs_in(one) if run.network == "multi_scale"])
 
 
 def test_what_nearly_all_networks_have_in_common_goes_without_saying():
-    runs = [family.first for family in ablation({"epochs": 5, "dropped_channels": 0, "batch": 9})]
+    runs = [family.first for family in ablation({"epochs": 5, "scale_dropout": 0, "batch": 9})]
     assert sorted(apart(run, runs) for run in runs) == [[], ["batch 9"], ["dropped channels 0"], ["epochs 5"]]
     for later in ({"augment": ["flip", "shift"]}, {"weight_decay": 0.05}):  # which older results say nothing of
         old, new = (family.first for family in ablation(later))
@@ -133,9 +139,10 @@ def before_grids(window, preset):
 def test_results_from_before_self_similar_grids_are_told_in_the_same_words():
     """They differ from those of the image's grid in nothing, and from the others in what is said of grids."""
     old = content()
+    old["training"]["dropped_channels"] = 2
     old["network"] = {"multi_scale": before_grids(WINDOW, "larger"), "single_scale": before_grids(ONE, "single_scale")}
     image = content()
-    image["network"]["multi_scale"] = PRESETS["larger"].changed(window=WINDOW, grid="image").tell()
+    image["network"]["multi_scale"] = of("larger", WINDOW, grid="image").tell()
     before, plain, ours = (runs_in(one)[0] for one in (old, image, content()))
     assert before == plain
     assert {word for word, value in ours.setting if (word, value) not in before.setting} == {
@@ -151,15 +158,34 @@ def test_results_from_before_self_similar_grids_are_told_in_the_same_words():
 )
 def test_what_has_no_name_is_told_by_its_parts(pooling, said):
     one = content()
-    other = PRESETS["larger"].changed(window=WINDOW, widths=(3, 4), pooling=pooling)
+    other = of("larger", WINDOW, widths=(3, 4), pooling=pooling)
     one["network"]["multi_scale"] = other.tell()
     setting = dict(runs_in(one)[0].setting)
     assert (setting["widths"], setting["pooling"], setting["read-out"]) == ("3-4", said, "centre-pixel")
     assert dict(runs_in(content())[0].setting)["widths"] == "larger"  # the control
 
 
+@pytest.mark.parametrize("grids", ["before grids", "self-similar"])
+def test_dropped_channels_are_told_alike_of_the_training_and_of_the_network(grids):
+    """Runs from before scale-channel dropout was a layer have it with their training, if their network tells of it."""
+    for number in (0, 2):
+        old, new = content(), content()
+        new["network"]["multi_scale"]["scale_dropout"] = number
+        old["training"]["dropped_channels"] = number
+        del old["network"]["multi_scale"]["scale_dropout"]
+        if grids == "before grids":
+            old["network"]["multi_scale"] = before_grids(WINDOW, "larger")
+        (before, *_), (after, *_) = runs_in(old), runs_in(new)
+        assert dict(before.setting)["dropped channels"] == dict(after.setting)["dropped channels"] == str(number)
+        assert (before == after) == (grids == "self-similar")
+    del new["network"]["multi_scale"]["scale_dropout"]
+    with pytest.raises(KeyError):
+        runs_in(new)
+
+
 def test_committed_results_can_be_read():
     found = find_runs([Path(report.__file__).parents[1] / "results"])
+    assert {dict(run.setting)["dropped channels"] for run in found if run.network == "multi_scale"} >= {"0", "2"}
     assert {"digits", "large-scale-mnist"} <= {run.data for run in found}
     assert tables.of([families([run])[0] for run in found[:3]])
 

@@ -122,9 +122,16 @@ def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypa
     seen = []
     train = stir_command.train
     monkeypatch.setattr(
-        stir_command, "train", lambda name, net, *of, **also: seen.append(net.window) or train(name, net, *of, **also)
+        stir_command,
+        "train",
+        lambda name, net, *of, **also: seen.append(net.architecture) or train(name, net, *of, **also),
     )
-    assert command("--seeds", "0", "1", "--finer-channels", "0", "2", "--channels", "4") == 0
+    assert (
+        command(
+            "--seeds", "0", "1", "--fewer-channels", "0", "1", "2", "0", "--channels", "4", "--dropped-channels", "1"
+        )
+        == 0
+    )
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(row["direction"], row["seed"], row["train_images"]) for row in content["rows"]] == [
         ("up", 0, 4),
@@ -136,7 +143,8 @@ def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypa
     assert set(content["accuracy"]) == {"mnist"}
     up = [np.mean(list(row["accuracy"].values())) for row in content["rows"][:2]]
     assert content["accuracy"]["mnist"]["up"] == pytest.approx(np.mean(up))
-    assert [(window.first, window.channels) for window in seen] == [(-2, 4)] * 2 + [(0, 2)] * 2
+    assert [(net.window.first, net.window.channels) for net in seen] == [(-2, 3)] * 2 + [(0, 2)] * 2
+    assert {net.scale_dropout for net in seen} == {content["network"]["mnist"]["scale_dropout"]} == {1}
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| pixel pool | 56.1 | 53.7 | 89.3 | 82.9 |" in report
     ours = f"| ours | – | – | {100 * np.mean(up):.1f} ± {100 * np.std(up, ddof=1):.1f} | "
@@ -148,7 +156,8 @@ def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypa
     [
         (["--directions", "left"], "direction 'left'"),
         (["--seeds", "-1"], "seed"),
-        (["--finer-channels", "1", "2", "3"], "3 finer"),
+        (["--dropped-channels", "-1"], "dropped channels"),
+        (["--fewer-channels", "1", "2", "3"], "3 fewer"),
     ],
 )
 def test_bad_options_are_refused_before_any_computing(command, monkeypatch, capsys, arguments, said):

@@ -16,14 +16,14 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from benchmarks import data
-from benchmarks.recipe import Recipe, binary_cross_entropy, cross_entropy, order_of_epoch
+from benchmarks.recipe import LOSSES, Loss, Recipe, binary_cross_entropy, cross_entropy, order_of_epoch
 from benchmarks.training import train
 from proofs_tests.processes import Program, run
-from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
+from scalegroup import Background, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow, nn
 from scalegroup.models import gaussian_derivative_net
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=3)
-RECIPE = Recipe(epochs=3, batch=8, dropped_channels=2)  # 3 steps an epoch
+RECIPE = Recipe(epochs=3, batch=8)  # 3 steps an epoch
 QUIET = Console(quiet=True)
 
 
@@ -31,9 +31,10 @@ def digits(count):
     return data.digits().first(train=count).draw("train", 1.0)
 
 
-def tiny_net(width=4):
+def tiny_net(width=4, scale_dropout=2, **parts):
     torch.manual_seed(0)
-    return gaussian_derivative_net(widths=(width,), window=WINDOW, boundary=Background(data.BACKGROUND))
+    parts = {"widths": (width,), "window": WINDOW, "boundary": Background(data.BACKGROUND)} | parts
+    return gaussian_derivative_net(scale_dropout=scale_dropout, **parts)
 
 
 def trained(folder, recipe=RECIPE, *, images=20, seed=0, dtype=torch.float32, net=None, **options):
@@ -155,7 +156,9 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         ({"seed": 1}, "other seed"),
         ({"images": 19}, "other images"),
         ({"recipe": Recipe(epochs=4, batch=8)}, "other recipe"),
-        ({"net": gaussian_derivative_net(widths=(4,), window=WINDOW)}, "other network"),  # of another boundary
+        ({"net": tiny_net(boundary=Reflect())}, "other network"),
+        ({"net": tiny_net(scale_dropout=1)}, "other network"),
+        ({"net": tiny_net(dropout=0.1)}, "other network"),
     ):
         with pytest.raises(ScaleGroupError, match=said):
             trained(tmp_path, resume=True, **other)
@@ -176,7 +179,7 @@ def test_one_batch_is_learnt_by_heart(tmp_path):
 
 
 def trained_accuracy(folder, recipe):
-    net = tiny_net(width=16)
+    net = tiny_net(width=16, scale_dropout=0)
     end = train("net", net, digits(12), recipe, seed=0, accelerator=Accelerator(cpu=True), folder=folder, console=QUIET)
     return end.correct / end.seen
 
@@ -189,13 +192,51 @@ def test_every_epoch_sees_every_image_once_in_an_order_of_its_own():
     assert order_of_epoch(30, seed=6, epoch=3) != orders[3]
 
 
-def test_scale_channel_dropout_brings_the_same_few_windows_back():
-    windows = RECIPE.windows(WINDOW, 50, seed=0)
-    assert len({id(window) for window in windows}) == 3
-    assert any(window is WINDOW for window in windows)
-    assert {(window.first, window.labels[-1]) for window in windows} == {(0, 2), (1, 2), (2, 2)}
-    assert windows[:20] == RECIPE.windows(WINDOW, 20, seed=0)  # a step's window does not depend on how many follow
-    assert windows != RECIPE.windows(WINDOW, 50, seed=1)
+def watched_net():
+    """With both kinds of dropout, and a list of what each step left: the finest channel, and features of each image."""
+    net, seen = tiny_net(dropout=0.5), []
+
+    def of_channels(*call):
+        seen.append([call[-1].window.first])
+
+    def of_features(_, given, left):
+        was, now = (field.channel(0) for field in (*given, left))
+        seen[-1].append(((now != 0) | (was == 0)).all(-1).all(-1).tolist())
+
+    for layer in net.modules():
+        for kind, watch in ((nn.ScaleDropout, of_channels), (nn.Dropout, of_features)):
+            if isinstance(layer, kind):
+                layer.register_forward_hook(watch)
+    return net, seen
+
+
+def test_what_is_left_out_depends_on_the_seed_and_the_step_alone(tmp_path, monkeypatch):
+    """A run that was interrupted in a step begins that step anew, whatever was drawn in between."""
+    net, whole = watched_net()
+    expected = {name: value.clone() for name, value in trained(tmp_path / "whole", net=net).items()}
+    assert {first for first, _ in whole} == {0, 1, 2}  # every number of channels
+    assert len({repr(features) for _, features in whole}) == len(whole) == 9  # other features in every step
+
+    net, begun = watched_net()
+    loss = LOSSES["cross-entropy"]
+
+    def interrupted(*arguments):
+        if len(begun) == 6:
+            raise KeyboardInterrupt
+        return loss.of(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(LOSSES, "cross-entropy", Loss(interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "other", net=net, checkpoint_every=2)
+    assert begun == whole[:6]
+    torch.rand(7)
+    net, resumed = watched_net()
+    assert same(trained(tmp_path / "other", net=net, resume=True), expected)
+    assert resumed == whole[4:]
+    net, other = watched_net()
+    trained(tmp_path / "control", net=net, seed=1)
+    assert not {repr(step) for step in other} & {repr(step) for step in whole}
 
 
 def test_binary_cross_entropy_is_one_decision_per_class():

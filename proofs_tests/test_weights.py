@@ -71,6 +71,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "no coarser grids": {"min_grid_sigma": None, "r": 2.0},
     "much coarser grids": {"min_grid_sigma": 0.3, "r": 2.0},
     "another window": {"window": ScaleWindow(ScaleGroup(2 ** (1 / 3)), 0.9, 5, first=-2)},
+    "dropout": {"dropout": 0.3, "scale_dropout": 2},
     "numbers of NumPy": {"rotations": np.int64(2), "r": np.float32(1.3), "num_classes": np.int64(4)},
 }
 
@@ -129,6 +130,8 @@ def test_every_part_that_is_saved_matters(of):
     """The control: the same weights without it are another network, or do not fit."""
     net, other = trained(make(**PARTS[of])), make(in_channels=PARTS[of].get("in_channels", 1)).eval()
     shapes, others = ({name: value.shape for name, value in one.state_dict().items()} for one in (net, other))
+    if "dropout" in PARTS[of]:
+        net, other = net.train(), other.train()  # where alone it matters
     if shapes == others:
         other.load_state_dict(net.state_dict())
         assert scores(other).shape != scores(net).shape or not same_bits(scores(other), scores(net))
@@ -136,7 +139,7 @@ def test_every_part_that_is_saved_matters(of):
         assert {"rotations", "jet", "mean", "pooling"} & PARTS[of].keys()
 
 
-@pytest.mark.parametrize("part", ["jet", "first_offset", "mean", "std"])
+@pytest.mark.parametrize("part", ["jet", "first_offset", "mean", "std", "dropout", "scale_dropout"])
 def test_files_from_before_a_part_are_read_as_they_were(part):
     plan = make().architecture
     told = {name: value for name, value in plan.tell().items() if name != part}
@@ -176,8 +179,27 @@ def test_what_is_given_replaces_what_was_trained_with(net):
     }
     for name, other in others.items():
         loaded = gaussian_derivative_net(weights="tiny", **{name: other})
-        assert loaded.architecture == net.architecture.changed(**{name: other})
+        as_trained = {
+            "min_grid_sigma": net.architecture.min_grid_sigma
+        }  # weights belong to the grids of their training
+        assert loaded.architecture == net.architecture.changed(**as_trained, **{name: other})
         assert not torch.equal(scores(loaded), scores(net))
+
+
+@pytest.mark.parametrize("widths", [(4, 8), ()])
+def test_weights_fit_with_dropout_and_without(widths, tmp_path):
+    """The layers that have them keep their numbers; in evaluation the networks are the same."""
+    parts = [{}, {"dropout": 0.5}, {"scale_dropout": 2}, {"dropout": 0.1, "scale_dropout": 1}]
+    for before in parts:
+        net = trained(make(widths=widths, **before))
+        save_trained(net, tmp_path / "net.safetensors")
+        for after in parts:
+            changed = {"dropout": 0.0, "scale_dropout": 0} | after
+            loaded = gaussian_derivative_net(weights=tmp_path / "net.safetensors", **changed)
+            assert loaded.architecture == make(widths=widths, **after).architecture
+            assert same_bits(scores(loaded), scores(net))
+    plain, random = (scores(loaded.train()) for loaded in (trained(make(widths=widths)), loaded))
+    assert not same_bits(plain, random)  # the control: in training they are not
 
 
 def test_saving_draws_no_random_number(net, tmp_path):

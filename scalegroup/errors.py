@@ -73,6 +73,14 @@ def check_positive(name: str, value: Any, *, more_than: float = 0.0) -> float:
     return result
 
 
+def check_probability(name: str, value: Any) -> float:
+    """`value` as a float in [0, 1), or a `ScaleGroupError`."""
+    result = check_number(name, value)
+    if not 0 <= result < 1:
+        raise ScaleGroupError(f"{name} {result:g}", expected="in [0, 1)", mend=f"try {name}=0.1")
+    return result
+
+
 def check_images(images: Any, channels: int | None = None, *, name: str = "images") -> Tensor:
     """A finite, non-empty, floating `[batch, channel, y, x]` tensor, or a `ScaleGroupError`, before any computing."""
     layout = "[batch, channel, y, x]"

@@ -176,7 +176,8 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
     if window["channels"] > 1:
         words["channels"] = f"{window['channels']}, σ₀ {finest:.2g}–{coarsest:.3g}"
         words["pooling"] = _name(network["pooling"])
-        words["dropped channels"] = str(training["dropped_channels"])
+        of_training = "dropped_channels" in training  # in runs from before it was a layer
+        words["dropped channels"] = str(training["dropped_channels"] if of_training else network["scale_dropout"])
     rest = {"grid": network.get("grid", "image"), "min grid σ": network["min_grid_sigma"]}
     rest |= {"samples per σ": network.get("samples_per_sigma"), "margin": network.get("margin", 0)}
     rest["read-out"] = _name(network.get("readout", "centre-pixel"))

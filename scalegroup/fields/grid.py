@@ -242,6 +242,13 @@ class Grids:
         pairs = {(id(held), id(part)): (held, part) for held, part in zip(self.grids, other.grids, strict=True)}
         return all(held.contains(part) for held, part in pairs.values())
 
+    def among(self, sigmas: Sequence[float]) -> Grids:
+        """Of those channels whose σ₀ is among these."""
+        kept = [n for n, sigma in enumerate(self.sigmas) if sigma in sigmas]
+        if len(kept) == len(self.sigmas):
+            return self
+        return replace(self, sigmas=tuple(self.sigmas[n] for n in kept), grids=tuple(self.grids[n] for n in kept))
+
     def select(self, start: int, stop: int) -> Grids:
         """Of the channels `start` … `stop - 1`."""
         return replace(self, sigmas=self.sigmas[start:stop], grids=self.grids[start:stop])

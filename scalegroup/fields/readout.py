@@ -19,6 +19,9 @@ class ReadOut(ABC):
 
     keeps_plane = False
 
+    at_centre = False
+    """Whether it looks at the centre alone, which is a sample of every grid, and never falls between them."""
+
     @abstractmethod
     def canvas(self, canvas: Grids) -> Grids:
         """Where the values that it gives lie, of a field that is sampled as `canvas` is."""
@@ -62,6 +65,8 @@ class CentrePixel(_Reduction):
 
     On the image's own grid it is the mean of the central two pixels where a size is even, which costs covariance there.
     """
+
+    at_centre = True
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """See `ReadOut`; the central sample, or the central two on each axis."""

@@ -5,6 +5,7 @@ from scalegroup.nn.affine_jet_conv import AffineJetConv
 from scalegroup.nn.batch_norm import BatchNorm
 from scalegroup.nn.branches import Branches
 from scalegroup.nn.concat import Concat
+from scalegroup.nn.dropout import Dropout
 from scalegroup.nn.field_of_view import FieldOfView
 from scalegroup.nn.group_norm import GroupNorm
 from scalegroup.nn.heads import Heads
@@ -20,6 +21,7 @@ from scalegroup.nn.residual_block import ResidualBlock
 from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
+from scalegroup.nn.scale_dropout import ScaleDropout
 from scalegroup.nn.separable_jet_conv import SeparableJetConv
 from scalegroup.nn.sequential import Sequential
 from scalegroup.nn.squeeze_excite import SqueezeExcite
@@ -31,6 +33,7 @@ __all__ = [
     "BatchNorm",
     "Branches",
     "Concat",
+    "Dropout",
     "FieldOfView",
     "GroupNorm",
     "Heads",
@@ -50,6 +53,7 @@ __all__ = [
     "Reweight",
     "RotationPool",
     "ScaleConv",
+    "ScaleDropout",
     "ScalePool",
     "SeparableJetConv",
     "Sequential",

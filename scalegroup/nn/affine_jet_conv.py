@@ -41,7 +41,7 @@ class AffineJetConv(JetConv):
     >>> field = functional.lift(torch.randn(2, 1, 49, 49), ScaleWindow(ScaleGroup(2), 1.0, 2))
     >>> layer = AffineJetConv(field.type, 4, elongation=2.0)
     >>> layer.coefficients.shape, [layer(field).channel(n).shape for n in range(2)]
-    (torch.Size([4, 1, 4, 5]), [torch.Size([2, 4, 23, 23]), torch.Size([2, 4, 5, 5])])
+    (torch.Size([4, 1, 4, 5]), [torch.Size([2, 4, 21, 21]), torch.Size([2, 4, 5, 5])])
     """
 
     def __init__(
@@ -54,8 +54,9 @@ class AffineJetConv(JetConv):
         tail: float = 5e-3,
         **options: Any,
     ) -> None:
+        # before nn.Module's own, which numbers may be: the parameters that the base makes are so many
+        self.orientations = check_integer("orientations", orientations, at_least=1)
         super().__init__(in_type, out_type, kernel=DiscreteGaussian(tail=tail), **options)
-        orientations = check_integer("orientations", orientations, at_least=1)
         self.elongation = check_positive("elongation", elongation)
         if self.elongation < 1:
             raise ScaleGroupError(
@@ -63,9 +64,11 @@ class AffineJetConv(JetConv):
                 expected="at least 1: along their direction Gaussians are longer",
                 mend=f"pass elongation={1 / self.elongation:g} and beta={self.beta * self.elongation:g}",
             )
+
+    def _make_parameters(self) -> None:
+        super()._make_parameters()
         out, features, size = self.coefficients.shape
-        self.coefficients = nn.Parameter(torch.empty(out, features, orientations, size))
-        self.reset_parameters()
+        self.coefficients = nn.Parameter(torch.empty(out, features, self.orientations, size))
 
     def reach(self, samples_per_sigma: float) -> int:
         return affine_reach(*self._sigmas(samples_per_sigma), self.elongation, self.jet, self.kernel.tail)
@@ -81,7 +84,7 @@ class AffineJetConv(JetConv):
         return self.coefficients.shape[:2].numel() * width**2 * math.prod(wanted.shape)
 
     def detail(self, wanted: Grids) -> str:
-        return f"{super().detail(wanted)}, {self.coefficients.shape[2]} orientations of elongation {self.elongation:g}"
+        return f"{super().detail(wanted)}, {self.orientations} orientations of elongation {self.elongation:g}"
 
     @property
     def paper_parameter_count(self) -> int:
@@ -89,5 +92,4 @@ class AffineJetConv(JetConv):
         return self.coefficients.numel() + self.offset.numel()
 
     def extra_repr(self) -> str:
-        bank = f"orientations={self.coefficients.shape[2]}, elongation={self.elongation:g}"
-        return f"{super().extra_repr()}, {bank}"
+        return f"{super().extra_repr()}, orientations={self.orientations}, elongation={self.elongation:g}"

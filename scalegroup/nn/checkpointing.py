@@ -11,8 +11,14 @@ _RECOMPUTING = ContextVar("recomputing", default=False)
 
 
 def forgetting(function: Callable[[Any], Any], field: Any) -> Any:
-    """`function(field)`, of which nothing is kept but the field."""
-    return checkpoint(function, field, use_reentrant=False, context_fn=lambda: (nullcontext(), _recomputing()))
+    """`function(field)`, of which nothing is kept but the field. What it draws at random it draws again."""
+
+    def of(field: Any, _: Any) -> Any:
+        return function(field)
+
+    # the state of a device's random numbers is kept if a tensor of that device is seen among the arguments
+    seen = getattr(field, "maps", None)
+    return checkpoint(of, field, seen, use_reentrant=False, context_fn=lambda: (nullcontext(), _recomputing()))
 
 
 def is_recomputing() -> bool:

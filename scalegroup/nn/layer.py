@@ -28,7 +28,8 @@ class Layer(nn.Module, ABC):
     A layer is written once, for whatever grids the scale channels of a field have: its weights are shared by all of
     them, and σ₀ in samples (`Grid.samples_per_sigma`) is all it sees of scale. It is *valid*: it gives the samples that
     those it is given suffice for, and no others; nothing is padded. How far an image has to be lifted for that follows
-    from what all layers need. Most layers are `PerChannel` or `Pointwise`, which answer for themselves.
+    from what all layers need. In training a layer may leave scale channels out; those behind it then have what is left.
+    Most layers are `PerChannel` or `Pointwise`, which answer for themselves.
     """
 
     in_type: Any  # a FieldType, or an ImageType where images are lifted
@@ -67,6 +68,7 @@ class Layer(nn.Module, ABC):
         self.check_input(field)
         needed = field.crop(self.needs(wanted, field.grids.canvas()))
         result = self(needed if needed.live is None else replace(needed, live=None))
+        wanted = of_channels(wanted, result)
         if not result.knows(wanted):
             raise ScaleGroupError(
                 f"{type(self).__name__} giving {[grid.shape for grid in result.grids.grids]} samples",
@@ -82,7 +84,8 @@ class Layer(nn.Module, ABC):
         """
         if live is None:
             return self.run(field, wanted, **options)
-        return replace(self.run(field, live_part(wanted, live), **options), live=live)
+        result = self.run(field, live_part(wanted, live), **options)
+        return replace(result, live=of_channels(live, result))
 
     def live(self, live: Grids) -> Grids | None:
         """Beyond which samples the output is as at their border, where the input is so beyond `live`; None: unknown."""
@@ -145,6 +148,16 @@ class Layer(nn.Module, ABC):
             return ""
         size = self.in_type.channels if isinstance(self.in_type, ImageType) else self.in_type.size
         return f"{size} → {self.out_type.size} features"
+
+
+def of_channels(samples: Any, field: Any) -> Any:
+    """Of the samples of several scale channels, or of each of several outputs, those of the channels a field still has.
+
+    A layer may leave some out in training. Images have none yet, and of what is not known there is nothing to take.
+    """
+    if isinstance(samples, dict):
+        return {name: of_channels(part, field) for name, part in samples.items()}
+    return samples.among(field.grids.sigmas) if samples is not None and isinstance(field, ScaleField) else samples
 
 
 def live_part(wanted: Grids, live: Grids | None) -> Grids:

@@ -92,7 +92,7 @@ class ScalePool(Layer):
                 mend="put nn.ReadOut in front, with Dense() for maps",
             )
         pooled = self.reduction.reduce(field.tensor, 2)
-        return replace(field, maps=(pooled[:, :, 0],), type=self.out_type, grids=field.grids.select(0, 1))
+        return replace(field, maps=(pooled[:, :, 0],), type=self.out_type, grids=self.canvas(field.grids))
 
     def run(self, field: ScaleField, wanted: Grids) -> ScaleField:
         """See `Layer`; every scale channel at the places wanted."""
@@ -104,7 +104,9 @@ class ScalePool(Layer):
         return canvas
 
     def canvas(self, canvas: Grids) -> Grids:
-        return canvas.select(0, 1)
+        """That of the coarsest scale channel, which is there even where finer ones are left out in training."""
+        last = len(canvas.grids)
+        return canvas.select(last - 1, last)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, {self.pooling!r}"

@@ -17,7 +17,7 @@ from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.checkpointing import forgetting
-from scalegroup.nn.layer import Layer, live_part
+from scalegroup.nn.layer import Layer, live_part, of_channels
 from scalegroup.planning.plan import Plan, Step
 
 
@@ -163,7 +163,7 @@ class Sequential(Layer):
         regions = self._regions(layers, wanted, canvas)
         seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live, canvas)
         todo = [
-            partial(layer.run_live, wanted=region, live=live)
+            partial(_run, layer, region, live)
             for layer, region, live in zip(layers, regions[1:], [*seen[:-1], None], strict=True)
         ]
         todo[0] = partial(todo[0], **options)
@@ -203,6 +203,11 @@ def plain(result: Any) -> Any:
         return {name: plain(part) for name, part in result.items()}
     vector = isinstance(result, ScaleField) and not (result.type.over_scale or result.type.over_plane)
     return result.tensor.flatten(1) if vector else result
+
+
+def _run(layer: Layer, wanted: Any, live: Grids | None, x: Any, **options: Any) -> Any:
+    """What is wanted of a layer, in the scale channels that there still are."""
+    return layer.run_live(x, of_channels(wanted, x), of_channels(live, x), **options)
 
 
 def _one_after_the_other(functions: Iterable[Callable[[Any], Any]], x: Any) -> Any:

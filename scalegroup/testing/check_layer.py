@@ -23,7 +23,7 @@ from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.lifting import SelfSimilar
 from scalegroup.fields.window import ScaleWindow
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import Layer, of_channels
 from scalegroup.nn.reweight import Reweight
 from scalegroup.testing.closed_form import Blobs, seeded
 
@@ -72,12 +72,12 @@ class _Bench:
     window: ScaleWindow
 
     def planned_is_whole(self) -> None:
-        """A part of the output from what it needs is that part of the output of everything."""
-        layer = self._layer()
-        for density, off_centre in ((1.0, 0), (1.0, 1), (1.3, 0), (1.3, 1)):
-            wanted, needed = self._needed(layer, density, off_centre=off_centre)
+        """A part of the output from what it needs is that part of the output of everything, in training as well."""
+        for density, off_centre, mode in ((1.0, 0, False), (1.0, 1, True), (1.3, 0, True), (1.3, 1, False)):
+            wanted, needed = self._needed(self._layer(), density, off_centre=off_centre)
             larger = self._random(needed.map(self._wider), seed=1)
-            parts, wholes = _maps(layer.run(larger, wanted)), _maps(_cropped(layer(larger), wanted))
+            parts = _maps(self._layer().train(mode).run(larger, wanted))  # each just made, to draw the same at random
+            wholes = _maps(_cropped(self._layer().train(mode)(larger), wanted))
             _assert_close(parts, wholes, "a part of the output differs from the same part of the whole")
 
     def needs_what_it_says(self) -> None:
@@ -91,14 +91,14 @@ class _Bench:
             enough = gradient.count_nonzero() == held.crop(gradient, grid).count_nonzero()
             assert enough, f"channel {channel} depends on more than it says it needs, {grid}"
         field = self._random(needed, seed=2)
-        usual = _maps(layer.run(field, wanted))
+        usual = _maps(self._layer().train().run(field, wanted))
         for side, dim, first in (("upper", 2, 0), ("lower", 2, -1 - _SPARE), ("left", 3, 0), ("right", 3, -1 - _SPARE)):
             edges = tuple(maps.clone() for maps in field.maps)
             wide = [maps for maps in edges if maps.shape[dim] > 2 * _SPARE + 1]
             for maps in wide:
                 maps.narrow(dim, first % maps.shape[dim], 1 + _SPARE).mul_(100.0)
-            same = all(map(torch.equal, usual, _maps(layer.run(replace(field, maps=edges), wanted))))
-            useless = bool(wide) and same
+            changed = _maps(self._layer().train().run(replace(field, maps=edges), wanted))
+            useless = bool(wide) and all(map(torch.equal, usual, changed))
             assert not useless, f"the {side} samples of what it says it needs do not matter: {needed.grids[0]}"
 
     def says_how_far_it_looks_across_scale(self) -> None:
@@ -270,8 +270,8 @@ def _maps(result: Any) -> tuple[Tensor, ...]:
 
 def _cropped(result: Any, wanted: Any) -> Any:
     if isinstance(result, dict):
-        return {name: part.crop(wanted[name]) for name, part in result.items()}
-    return result.crop(wanted)
+        return {name: _cropped(part, wanted[name]) for name, part in result.items()}
+    return result.crop(of_channels(wanted, result))
 
 
 def _weighted(maps: Iterable[Tensor]) -> Tensor:
