@@ -38,7 +38,7 @@ def curve(
 
 def confusion(labels: Tensor, predicted: Tensor, classes: Sequence[str], title: str) -> Figure:
     """How many pictures of each class were read as each."""
-    side = 3 + 0.45 * len(classes)
+    side = 3.4 + 0.45 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     place = figure.subplots()
     ConfusionMatrixDisplay.from_predictions(
@@ -51,7 +51,8 @@ def confusion(labels: Tensor, predicted: Tensor, classes: Sequence[str], title: 
         colorbar=False,
         ax=place,
     )
-    place.set(title=title, xlabel="read as", ylabel="is")
+    place.set(xlabel="read as", ylabel="is")
+    figure.suptitle(title)
     return figure
 
 
