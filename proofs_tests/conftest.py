@@ -20,10 +20,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 
+# torch.manual_seed takes a stack trace for every kind of device, which is most of what a small test takes
+torch.manual_seed = torch.default_generator.manual_seed
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    torch.default_generator.manual_seed(0)  # torch.manual_seed takes a stack trace for every kind of device
+    torch.manual_seed(0)
 
 
 def pytest_collection_finish() -> None:

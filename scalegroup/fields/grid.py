@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -222,16 +222,16 @@ class Grids:
                 grid = change(*grids)
                 made[key] = equal.setdefault(grid, grid)
             result.append(made[key])
-        return replace(self, grids=tuple(result))
+        return Grids(self.size, self.sigmas, tuple(result))
 
     def canvas(self) -> Grids:
         """The whole image, sampled as these grids are."""
         rows, columns = ((length - 1) / 2 for length in self.size)
         grids = [
-            replace(grid, y=grid.y.alike(rows / spacing), x=grid.x.alike(columns / spacing))
+            Grid(grid.y.alike(rows / spacing), grid.x.alike(columns / spacing), grid.samples_per_sigma)
             for grid, spacing in zip(self.grids, self.spacings, strict=True)
         ]
-        return replace(self, grids=tuple(grids))
+        return Grids(self.size, self.sigmas, tuple(grids))
 
     def pixels(self) -> Grids:
         """The whole image, every channel on the image's own grid."""
@@ -247,8 +247,8 @@ class Grids:
         kept = [n for n, sigma in enumerate(self.sigmas) if sigma in sigmas]
         if len(kept) == len(self.sigmas):
             return self
-        return replace(self, sigmas=tuple(self.sigmas[n] for n in kept), grids=tuple(self.grids[n] for n in kept))
+        return Grids(self.size, tuple(self.sigmas[n] for n in kept), tuple(self.grids[n] for n in kept))
 
     def select(self, start: int, stop: int) -> Grids:
         """Of the channels `start` … `stop - 1`."""
-        return replace(self, sigmas=self.sigmas[start:stop], grids=self.grids[start:stop])
+        return Grids(self.size, self.sigmas[start:stop], self.grids[start:stop])
