@@ -1,15 +1,11 @@
 """What `examples/inside.py` says of networks is true of them."""
 
-from functools import partial
-
 import pytest
 import torch
 
 from examples.inside import Look, attributions, effective_filters, half_width, learnt_jets, resized, responses, spread
 from proofs_tests.networks import G, jets, small_net
 from scalegroup import Dense, DiscreteGaussian, Reflect, SampledDerivatives, ScaleWindow, SpatialMax, nn
-from scalegroup.models import GaussianDerivativeNet
-from scalegroup.models.architecture import Architecture
 from scalegroup.testing import Blobs
 
 
@@ -85,16 +81,6 @@ def test_shares_of_the_pixels_sum_to_the_change_of_a_linear_network_and_of_other
     assert abs(integrated.sum() - change[inside.channel]) < 0.02 * missed
 
 
-class WithResidual(Architecture):
-    def layers(self):
-        def block(type):
-            return nn.Residual(nn.Sequential(nn.JetConv(type, 4, beta=1.25), nn.BatchNorm, nn.ReLU))
-
-        first, last = partial(nn.JetConv, out_type=4), partial(nn.JetConv, out_type=self.num_classes, beta=1.5)
-        across = partial(nn.ScaleConv, out_type=4, group=self.window.group)
-        return [nn.Lift(self.window, self.in_channels), first, across, block, last, nn.ReadOut, nn.ScalePool]
-
-
 @pytest.mark.parametrize(
     "net",
     [
@@ -102,7 +88,7 @@ class WithResidual(Architecture):
         small_net(readout=Dense(), in_channels=3),
         small_net(readout=SpatialMax(), grid="image"),
         small_net(boundary=Reflect(), num_classes=1),
-        GaussianDerivativeNet(WithResidual((), ScaleWindow(G, 1.0, 3))).eval(),
+        small_net(widths=(4, 4), residual=True, neighbours=1, field_of_view=8.0),
     ],
     ids=["rotations", "dense, colour", "image grid", "reflect, one class", "residual, across scale"],
 )
