@@ -121,7 +121,7 @@ def report(
     scores, sigma0 = found[trained_size]
     about["object_per_sigma"] = trained_size / sigma0.log().mean().exp().item()
     about["accuracy"] = {str(size): value for size, value in right.items()}
-    title = f"{len(labels)} held-out pictures, objects of {trained_size} pixels"
+    title = f"{len(labels)} held-out pictures,\nobjects of {trained_size} pixels"
     written = [
         save_trained(net, output / NAME, about).path,
         save(curve(history, right, trained_size, plan.valid), output / "curve.png"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from sklearn.metrics import ConfusionMatrixDisplay
 from torch import Tensor
 
@@ -21,7 +21,7 @@ def curve(
     for values, name in zip(zip(*history, strict=True), ("in training", "held-out pictures"), strict=True):
         left.plot(epochs, values, marker=".", label=name)
     left.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.03), title=f"objects of {trained} pixels")
-    left.xaxis.get_major_locator().set_params(integer=True)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     right.axvspan(max(valid[0], min(sizes) / 1.1), min(valid[1], max(sizes) * 1.1), alpha=0.08, label="as planned")
     right.axvline(trained, color="0.4", linestyle=":", label="size in training")
@@ -38,7 +38,7 @@ def curve(
 
 def confusion(labels: Tensor, predicted: Tensor, classes: Sequence[str], title: str) -> Figure:
     """How many pictures of each class were read as each."""
-    side = 3 + 0.45 * len(classes)
+    side = 3.4 + 0.45 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     place = figure.subplots()
     ConfusionMatrixDisplay.from_predictions(
@@ -51,7 +51,8 @@ def confusion(labels: Tensor, predicted: Tensor, classes: Sequence[str], title: 
         colorbar=False,
         ax=place,
     )
-    place.set(title=title, xlabel="read as", ylabel="is")
+    place.set(xlabel="read as", ylabel="is")
+    figure.suptitle(title)
     return figure
 
 

@@ -133,8 +133,8 @@ class Checkpoint:
             ) from None
         if other := sorted(key for key in self.run if self.run[key] != run.get(key)):
             raise ScaleGroupError(
-                f"{self.path} of a run with other {', '.join(other)}: {[run.get(key) for key in other]}",
-                expected=str([self.run[key] for key in other]),
+                f"{self.path} of a run with other {', '.join(other)}",
+                expected="one with the same options and pictures",
                 mend="resume with the options that the run was begun with, or run again without --resume",
             )
         for name, part in parts.items():

@@ -210,7 +210,9 @@ def test_fields_meet_on_the_samples_that_all_hold() -> None:
     a, b = several(3, 2, 2), several(1, 3, 2)
     left, right = shared_samples([a, b])
     assert left.grids == right.grids == several(1, 2, 2).grids
+    assert [maps.shape for maps in left.maps] == [maps.shape for maps in right.maps]  # whatever was alike before
     assert same_bits(left.channel(0), a.channel(0)[:, :, 2:5])
+    assert same_bits(right.channel(2), b.channel(2))
     with pytest.raises(ScaleGroupError, match="fields of one image"):
         shared_samples([a, several(3, 2)])
 

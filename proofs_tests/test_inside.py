@@ -88,7 +88,7 @@ def test_shares_of_the_pixels_sum_to_the_change_of_a_linear_network_and_of_other
         small_net(readout=Dense(), in_channels=3),
         small_net(readout=SpatialMax(), grid="image"),
         small_net(boundary=Reflect(), num_classes=1),
-        small_net(residual=True, neighbours=1),
+        small_net(widths=(4, 4), residual=True, neighbours=1, field_of_view=8.0),
     ],
     ids=["rotations", "dense, colour", "image grid", "reflect, one class", "residual, across scale"],
 )

@@ -276,7 +276,7 @@ def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
 
 
 def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
-    """The fields on the samples that all of them hold.
+    """The fields on the samples that all of them hold, in the same runs.
 
     Raises `ScaleGroupError` if they have other scale channels or images, or no sample in common.
     """
@@ -288,4 +288,8 @@ def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
                 f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
             )
         grids = grids.map(Grid.intersection, other.grids)
-    return [field.crop(grids) for field in fields]
+    cropped = [field.crop(grids) for field in fields]
+    if len({tuple(map(len, field.maps)) for field in cropped}) > 1:  # not all came from channels that were alike
+        channels = range(len(grids.grids))
+        return [replace(field, maps=folded([field.channel(n) for n in channels], grids)) for field in cropped]
+    return cropped
