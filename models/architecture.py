@@ -187,16 +187,12 @@ class Architecture:
                 mend="leave one of them out",
             )
         for width in self.widths:
-            if width % self._order:
+            if width % (self.rotations or 1):
                 raise ScaleGroupError(
                     f"width {width} for C{self.rotations}",
                     expected=f"fields × {self.rotations}",
                     mend=f"pass multiples of {self.rotations}",
                 )
-
-    @property
-    def _order(self) -> int:
-        return 1 if self.rotations is None else RotationGroup(self.rotations).order
 
     def changed(self, **parts: Any) -> Architecture:
         """With other parts, and what follows from them by default; the name of an unknown one is refused."""

@@ -88,7 +88,7 @@ class Chain:
     def _theta(self) -> Callable[[Any], nn.Layer]:
         """The activation, and what is seen of it."""
         activation = partial(nn.Pointwise, function=self.of.activation)
-        return activation if not self._view else lambda before: nn.Sequential(activation(before), *self._view)
+        return _one(activation, *self._view) if self._view else activation
 
     @property
     def _view(self) -> list[Callable[..., nn.Layer]]:
@@ -112,6 +112,6 @@ class Chain:
         return {"rotation": size // group.order * group.regular if mixed else size * group.trivial}
 
 
-def _one(first: Any, behind: Any) -> Any:
-    """Two layers as one."""
+def _one(first: Any, behind: Callable[..., nn.Layer]) -> Any:
+    """A layer, or what makes one, with another behind it: as one."""
     return nn.Sequential(first, behind) if isinstance(first, nn.Layer) else lambda of: nn.Sequential(first(of), behind)

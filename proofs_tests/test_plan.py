@@ -359,8 +359,8 @@ class Remembering(nn.Sequential):
         self.regions = getattr(self, "regions", {})
         return super()._through(layers, x, window, wanted)
 
-    def _regions(self, layers: Any, wanted: Any, canvas: Grids) -> list[Any]:  # type: ignore[override]
-        return self.regions.setdefault(canvas.size, nn.Sequential._regions(layers, wanted, canvas))
+    def _regions(self, layers: Any, wanted: Any, canvases: Any) -> list[Any]:  # type: ignore[override]
+        return self.regions.setdefault(canvases[0].size, nn.Sequential._regions(layers, wanted, canvases))
 
 
 @every_change

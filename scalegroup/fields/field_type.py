@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from scalegroup.algebra.representation import Representation, trivial
 from scalegroup.algebra.rotation import RotationRepresentation
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
@@ -91,3 +94,16 @@ class FieldType:
         rotating = "" if self.rotation is None else f", {self.rotation!r}"
         smoothed = f", smoothed by {self.smoothed:g}·σ₀" if self.smoothed else ""
         return f"{self.size} {kind} feature(s) {where}{rotating}{smoothed}"
+
+
+def orbits_of(type: FieldType) -> tuple[Tensor | None, int]:
+    """Of each feature the number of its orbit under rotations, None where every feature is one; and how many there are.
+
+    >>> from scalegroup import RotationGroup
+    >>> orbits_of(FieldType.rotating(2 * RotationGroup(2).regular))
+    (tensor([0, 0, 1, 1]), 2)
+    """
+    if type.rotation is None:
+        return None, type.size
+    orbits = torch.tensor(type.rotation.orbits)
+    return orbits, int(orbits.max()) + 1

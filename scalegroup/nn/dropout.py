@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import torch
 from torch.nn import functional as F
 
 from scalegroup.errors import check_instance, check_probability
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grids
-from scalegroup.nn.layer import Layer, check_permuted
+from scalegroup.fields.field_type import FieldType, orbits_of
+from scalegroup.nn.layer import SamePlaces, check_permuted
 
 
-class Dropout(Layer):
+class Dropout(SamePlaces):
     """In training every feature of every image is left out with probability p, the others grow by 1 / (1 - p).
 
     After Srivastava and others (JMLR 15, 2014), of whole maps as in Tompson and others (CVPR 2015). A feature is left
@@ -41,9 +39,8 @@ class Dropout(Layer):
         check_permuted("type", check_instance("type", type, FieldType, mend="put nn.Dropout behind nn.Lift"))
         super().__init__(type, type)
         self.p = check_probability("p", p)
-        orbits = None if type.rotation is None else torch.tensor(type.rotation.orbits)
+        orbits, self._count = orbits_of(type)
         self.register_buffer("orbits", orbits, persistent=False)
-        self._count = type.size if orbits is None else int(orbits.max()) + 1
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The field less some of its features."""
@@ -53,13 +50,6 @@ class Dropout(Layer):
         kept = F.dropout(field.maps[0].new_ones(field.batch, self._count), self.p)  # 0, or 1 / (1 - p)
         kept = (kept if self.orbits is None else kept[:, self.orbits])[..., None, None]
         return field.on_runs(lambda run: run.maps * kept.repeat(run.stop - run.start, 1, 1, 1))
-
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """The same samples."""
-        return wanted
-
-    def live(self, live: Grids) -> Grids:
-        return live
 
     def extra_repr(self) -> str:
         return f"{self.out_type.size} features, p={self.p:g}"

@@ -257,6 +257,17 @@ class PerSample(PerChannel):
         return 0
 
 
+class SamePlaces(Layer):
+    """A layer whose values depend on what is at their own place, in whatever scale channels."""
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """The same samples."""
+        return wanted
+
+    def live(self, live: Grids) -> Grids:
+        return live
+
+
 def check_map_type(name: str, type_: Any) -> FieldType:
     """A type over scale and plane with trivial fibre, which is what jets act on; else a `ScaleGroupError`."""
     if not isinstance(type_, FieldType) or not (type_.over_scale and type_.over_plane and type_.fibre.is_trivial):

@@ -6,11 +6,10 @@ from scalegroup.algebra.representation import Representation
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grids
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import SamePlaces
 
 
-class Reweight(Layer):
+class Reweight(SamePlaces):
     """Features of homogeneity weights w made features of weights v, by factors σ₀^(w - v), σ₀ in pixels.
 
     An un-normalised derivative of order n has the weight n: with v = 0 it becomes scale-normalised, σⁿ∂ⁿ (eq 6), and
@@ -51,7 +50,3 @@ class Reweight(Layer):
             maps.append(run.maps * factors.repeat_interleave(field.batch, 0)[..., None, None])
         # σ₀ in pixels does not change when a field is relabelled, so that this commutes with it to the bit
         return replace(field, maps=tuple(maps), type=self.out_type)
-
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """The same samples."""
-        return wanted

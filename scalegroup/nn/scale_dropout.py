@@ -5,11 +5,10 @@ import torch
 from scalegroup.errors import ScaleGroupError, check_integer
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grids
-from scalegroup.nn.layer import Layer
+from scalegroup.nn.layer import SamePlaces
 
 
-class ScaleDropout(Layer):
+class ScaleDropout(SamePlaces):
     """In training every call leaves out a random number of the finest scale channels, so that no size is left to one.
 
     The number is uniform in 0 … `finest`, the same for the whole batch, and at least one channel stays. Right behind
@@ -52,13 +51,6 @@ class ScaleDropout(Layer):
             return field
         dropped = int(torch.randint(most + 1, (), device="cpu"))
         return field.restrict(field.window.select(dropped, channels))
-
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """The same samples."""
-        return wanted
-
-    def live(self, live: Grids) -> Grids:
-        return live
 
     def extra_repr(self) -> str:
         return f"{self.out_type.size} features, at most {self.finest} of the finest scale channels"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from math import isqrt
 from typing import Any
 
@@ -95,26 +96,26 @@ class Sequential(Layer):
         return self(field, wanted=wanted, **options)
 
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
-        return self._regions(list(self), wanted, canvas)[0]
+        return self._regions(list(self), wanted, self._canvases(list(self), canvas))[0]
 
     def canvas(self, canvas: Grids) -> Any:
-        for layer in self:
-            canvas = layer.canvas(canvas)
-        return canvas
+        return self._canvases(list(self), canvas)[-1]
 
     def live(self, live: Grids) -> Grids | None:
-        return self._live(list(self), live, live.canvas())[-1]
+        return self._live(list(self), live, self._canvases(list(self), live.canvas()))[-1]
 
     def view(self, canvas: Grids) -> Grids | None:
-        return self._live(list(self), None, canvas)[-1]
+        return self._live(list(self), None, self._canvases(list(self), canvas))[-1]
 
     def steps(self, wanted: Any, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
-        regions = self._regions(list(self), wanted, canvas)
-        seen = self._live(list(self), canvas if isinstance(self.in_type, ImageType) else live, canvas)
-        for number, (layer, region, new) in enumerate(zip(self, regions[1:], [*seen[:-1], None], strict=True)):
+        canvases = self._canvases(list(self), canvas)
+        regions = self._regions(list(self), wanted, canvases)
+        seen = self._live(list(self), canvas if isinstance(self.in_type, ImageType) else live, canvases)
+        each = zip(self, regions[1:], canvases[:-1], [*seen[:-1], None], strict=True)
+        for number, (layer, region, before, new) in enumerate(each):
             inner = f"{name}[{number}]." if name else ""
-            yield from layer.steps(live_part(region, new), canvas, f"{inner}{type(layer).__name__}", live)
-            canvas, live = layer.canvas(canvas), seen[number]
+            yield from layer.steps(live_part(region, new), before, f"{inner}{type(layer).__name__}", live)
+            live = seen[number]
 
     @property
     def across_scale(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -160,8 +161,9 @@ class Sequential(Layer):
         else:
             self.check_input(x)
             canvas = x.grids.canvas()
-        regions = self._regions(layers, wanted, canvas)
-        seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live, canvas)
+        canvases = self._canvases(layers, canvas)
+        regions = self._regions(layers, wanted, canvases)
+        seen = self._live(layers, canvas if isinstance(self.in_type, ImageType) else x.live, canvases)
         todo = [
             partial(_run, layer, region, live)
             for layer, region, live in zip(layers, regions[1:], [*seen[:-1], None], strict=True)
@@ -175,25 +177,26 @@ class Sequential(Layer):
         return x
 
     @staticmethod
-    def _live(layers: Sequence[Layer], live: Grids | None, canvas: Grids) -> list[Grids | None]:
+    def _canvases(layers: Sequence[Layer], canvas: Grids) -> list[Any]:
+        """The whole image, sampled as each layer's input is, and as the last one's output."""
+        return list(accumulate(layers, lambda before, layer: layer.canvas(before), initial=canvas))
+
+    @staticmethod
+    def _live(layers: Sequence[Layer], live: Grids | None, canvases: Sequence[Any]) -> list[Grids | None]:
         """What is live of each layer's output."""
         seen = []
-        for layer in layers:
+        for layer, canvas in zip(layers, canvases[:-1], strict=True):
             live = layer.view(canvas) if live is None else layer.live(live)
-            canvas = layer.canvas(canvas)
             seen.append(live)
         return seen
 
     @staticmethod
-    def _regions(layers: Sequence[Layer], wanted: Any, canvas: Grids) -> list[Any]:
+    def _regions(layers: Sequence[Layer], wanted: Any, canvases: Sequence[Any]) -> list[Any]:
         """The samples of each layer's input, and of the last one's output (None: what an image covers)."""
-        canvases = [canvas]
-        for layer in layers:
-            canvases.append(layer.canvas(canvases[-1]))
-        whole = canvases.pop()
+        *before, whole = canvases
         regions = [whole if wanted is None else wanted]
-        for layer, before in zip(reversed(layers), reversed(canvases), strict=True):
-            regions.append(layer.needs(regions[-1], before))
+        for layer, canvas in zip(reversed(layers), reversed(before), strict=True):
+            regions.append(layer.needs(regions[-1], canvas))
         return regions[::-1]
 
 

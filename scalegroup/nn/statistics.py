@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from scalegroup.constants import working_dtype
 from scalegroup.errors import check_positive
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.field_type import FieldType, orbits_of
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.nn.layer import Layer, check_map_type, check_permuted
 
@@ -29,9 +29,8 @@ class Normalisation(Layer):
         super().__init__(check_permuted("type", check_map_type("type", type)), type.unsmoothed)
         self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
         self.eps = check_positive("eps", eps)
-        orbits = None if type.rotation is None else torch.tensor(type.rotation.orbits)
+        orbits, size = orbits_of(type)
         self.register_buffer("orbits", orbits, persistent=False)
-        size = type.size if orbits is None else int(orbits.max()) + 1
         self.weight = nn.Parameter(torch.ones(size))
         self.bias = nn.Parameter(torch.zeros(size))
 
