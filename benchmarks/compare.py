@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks import allocator, compare_report, costs, data, results, timing
+from benchmarks import allocator, compare_report, costs, data, machine, results, timing
 from benchmarks.generalisation import command_line
 from benchmarks.peers import all_peers
 from benchmarks.study import RATES, Scope, Study
@@ -49,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"trained on then (default: {RATES[0]} for all)",
     )
     parser.add_argument("--quick", action="store_true", help="few images, narrow networks, short times: to try it")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    machine.add_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="keep rows that were trained before with these options")
     parser.add_argument("--without-costs", action="store_true", help="train and test only; costs are then missing")
     parser.add_argument(
@@ -82,20 +81,15 @@ def run(options: argparse.Namespace) -> None:
 
 def _study(options: argparse.Namespace) -> Study:
     """The options, checked."""
-    scope = QUICK if options.quick else FULL
-    if options.device == "cuda":
-        if not torch.cuda.is_available():
-            raise ScaleGroupError("device cuda", expected="a device that torch can use here", mend="pass --device cpu")
-        if not options.quick:
-            scope = replace(scope, costs=replace(scope.costs, batch=64, most_images=_SWEPT))
+    threads, scope = machine.use(options), QUICK if options.quick else FULL
+    if options.device == "cuda" and not options.quick:
+        scope = replace(scope, costs=replace(scope.costs, batch=64, most_images=_SWEPT))
     if options.epochs is not None:
         scope = replace(scope, epochs=check_integer("epochs", options.epochs, at_least=1))
     known = all_peers()
     for name in options.networks:
         if name not in known:
             raise ScaleGroupError(f"network {name!r}", expected=f"one of {list(known)}", mend="choose from these")
-    threads = torch.get_num_threads() if options.threads is None else options.threads
-    torch.set_num_threads(check_integer("threads", threads, at_least=1))
     train_size = check_positive("train size", options.train_size)
     sources = [data.choose(options)]
     if options.choose is not None:

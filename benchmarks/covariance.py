@@ -13,9 +13,8 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks import allocator, results, steps, timing
+from benchmarks import allocator, machine, results, steps, timing
 from scalegroup import Axis, Background, LiftingKernel, SampledLifting, ScaleGroup, ScaleWindow, nn
-from scalegroup.errors import check_integer
 from scalegroup.fields.resample import resample
 from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import Blobs, equivariance_error
@@ -59,7 +58,7 @@ _ROWS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    machine.add_arguments(parser, device=False)
     parser.add_argument("--quick", action="store_true", help="one ratio, two σ₀, one row of each kind")
     parser.add_argument("--output", type=Path, default=Path("results/covariance"), help="folder (default: %(default)s)")
 
@@ -67,8 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, tell, draw, write."""
     folder = results.make_folder(options.output)
-    if options.threads is not None:
-        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    machine.use(options)
     allocator.keep_memory()
     console = Console()
     chosen = _ROWS[1::5] if options.quick else _ROWS

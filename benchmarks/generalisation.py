@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from benchmarks import data, report, results
+from benchmarks import data, machine, report, results
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import Augment
@@ -23,7 +22,6 @@ from benchmarks.networks import add_network_arguments, architectures_for, build,
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.selection import fit
 from benchmarks.training import train
-from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet, save_trained
 from scalegroup.testing import covariance_check
@@ -72,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="of weights and order; one experiment each (default: 0)"
     )
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    machine.add_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
     parser.add_argument(
         "--checkpoint-every", type=int, help="steps between checkpoints (default: one after each epoch)"
@@ -122,13 +119,10 @@ def run(options: argparse.Namespace) -> None:
         augment=tuple(options.augment),
         weight_decay=options.weight_decay,
     )
-    if options.threads is not None:
-        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    machine.use(options)
     if options.checkpoint_every is not None:
         check_integer("checkpoint every", options.checkpoint_every, at_least=1)
     check_integer("finer channels", options.finer_channels or 0, at_least=0)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
     experiments = _experiments(options, source, sizes, recipe)
     accelerator = Accelerator(cpu=options.device == "cpu")
     console = Console(soft_wrap=True, quiet=not accelerator.is_main_process)

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks import data, results
+from benchmarks import data, machine, results
 from benchmarks.evaluation import accuracy
 from benchmarks.networks import build, for_source
 from benchmarks.recipe import LOSSES, Recipe
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=float, nargs="+", help="test sizes (default: the data set's)")
     parser.add_argument("--epochs", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="(default: 0)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    machine.add_arguments(parser, device=False)
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
     parser.add_argument("--output", type=Path, default=Path("results/losses"), help="folder (default: %(default)s)")
 
@@ -121,8 +121,7 @@ def run(options: argparse.Namespace) -> None:
     sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
     recipes = {variant: Recipe(epochs=options.epochs, loss=variant.loss) for variant in VARIANTS}
-    if options.threads is not None:
-        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    machine.use(options)
     if not source.boundary.is_constant:
         raise ScaleGroupError(
             f"{source.name}, whose pictures fill their images",

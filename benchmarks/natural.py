@@ -16,7 +16,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import data, natural_report, results, steps
+from benchmarks import data, machine, natural_report, results, steps
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import accuracy, evaluate
 from benchmarks.generalisation import command_line
@@ -68,8 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--costs", action="store_true", help="measure times as well: with nothing else running")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    machine.add_arguments(parser)
     parser.add_argument("--checkpoint-every", type=int, help="steps, beside one after each epoch")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
     parser.add_argument("--output", type=Path, default=Path("results/natural"), help="folder (default: %(default)s)")
@@ -173,10 +172,7 @@ def run(options: argparse.Namespace) -> None:
     """Train what is not there yet, test, tell, write."""
     if unknown := [name for name in options.networks if name not in NETWORKS]:
         raise ScaleGroupError(f"network {unknown[0]!r}", expected=f"one of {list(NETWORKS)}", mend="choose from these")
-    threads = torch.get_num_threads() if options.threads is None else options.threads
-    torch.set_num_threads(check_integer("threads", threads, at_least=1))
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ScaleGroupError("device cuda", expected="a CUDA device", mend="run with --device cpu")
+    threads = machine.use(options)
     source = data.choose(options)
     window = window_for(source.window, options.sigma_first, options.channels)
     finest, coarsest = (check_integer("fewer channels", count, at_least=0) for count in options.fewer_channels)

@@ -16,12 +16,11 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from benchmarks import allocator, contenders, memory, results, steps, timing
+from benchmarks import allocator, contenders, machine, memory, results, steps, timing
 from benchmarks.baseline import Baseline
 from benchmarks.contenders import OURS, Contender
 from benchmarks.speed_tables import headlines, show
 from scalegroup import SAMPLES_PER_SIGMA, ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer
 from scalegroup.models import PRESETS, GaussianDerivativeNet
 
 DESCRIPTION = "time and memory of a training step and of inference, against other ways and other networks"
@@ -83,8 +82,7 @@ QUICK = replace(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("--quick", action="store_true", help="fewer rows and points, few repeats")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    machine.add_arguments(parser)
     parser.add_argument(
         "--baseline", type=Path, metavar="PATH", help="a checkout of an older commit, measured beside (default: none)"
     )
@@ -95,14 +93,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure, tell, write."""
-    threads = torch.get_num_threads() if options.threads is None else options.threads
-    check_integer("threads", threads, at_least=1)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ScaleGroupError("device cuda", expected="a device that torch can use here", mend="pass --device cpu")
+    threads = machine.use(options)
     baseline = None if options.baseline is None else Baseline.of(options.baseline)
     folder = results.make_folder(options.json.parent, option="--json")
     allocator.keep_memory()
-    torch.set_num_threads(threads)
     scope, console, began = QUICK if options.quick else FULL, Console(), time.perf_counter()
     bench = Bench(scope, options.device, threads, console, baseline)
     content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()

@@ -10,11 +10,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from benchmarks import data, results
+from benchmarks import data, machine, results
 from benchmarks.evaluation import evaluate
 from benchmarks.kept import Kept
 from benchmarks.networks import build, for_source, window_for, with_channels
@@ -71,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", action="store_true", help="test on the validation pictures: to choose by")
     parser.add_argument("--train-images", type=int, help="only the first so many of each size")
     parser.add_argument("--test-images", type=int, help="only the first so many of each size")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where to compute (default: cpu)")
+    machine.add_arguments(parser)
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
     parser.add_argument("--output", type=Path, default=Path("results/stir"), help="folder (default: %(default)s)")
 
@@ -95,8 +93,7 @@ def run(options: argparse.Namespace) -> None:
                 mend="pass finest and coarsest of each",
             )
         fewer = dict(zip(options.directions, zip(counts[::2], counts[1::2], strict=True), strict=True))
-    if options.threads is not None:
-        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    machine.use(options)
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
     sources, recipes, architectures = {}, {}, {}
     for task, epochs in zip(TASKS, options.epochs, strict=True):

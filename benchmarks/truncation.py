@@ -11,10 +11,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import data, results
+from benchmarks import data, machine, results
 from benchmarks.evaluation import evaluate
 from scalegroup import DiscreteGaussian
-from scalegroup.errors import check_integer
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import equivariance_error
 
@@ -32,14 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the multi-scale network, as `generalisation` writes them (default: %(default)s)",
     )
     data.add_arguments(parser)
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    machine.add_arguments(parser, device=False)
     parser.add_argument("--output", type=Path, default=Path("results/truncation"), help="folder (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, tell, write."""
-    if options.threads is not None:
-        torch.set_num_threads(check_integer("threads", options.threads, at_least=1))
+    machine.use(options)
     source = data.choose(options)
     kernels = [DiscreteGaussian(tail=tail) for tail in _TAILS]
     nets = [gaussian_derivative_net(weights=options.weights, kernel=kernel) for kernel in kernels]
