@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 
 from benchmarks import results
+from benchmarks.costs import fastest
 from benchmarks.report.figures import save
 from benchmarks.report.tables import Table
 
@@ -92,7 +93,9 @@ def figure(content: dict[str, Any]) -> Any:
         errors = (max(row["covariance_error"].values()), row["rotation_error"]["45"], row["rotation_error"]["90"])
         for error, marker, label in zip(errors, "os^", ("scaling by up to 2", "45°", "90°"), strict=True):
             panels[1].plot(max(error, 1e-7), place, marker, color=colour, label=label if not place else None)
-        for value, marker, label in zip(_milliseconds(row)[:2], "os", ("training", "inference"), strict=True):
+        for value, marker, label in zip(
+            fastest(row.get("costs", {}).get("times", []))[:2], "os", ("training", "inference"), strict=True
+        ):
             if value is not None:
                 panels[2].plot(value, place, marker, color=colour, label=label if not place else None)
     panels[0].set(xlabel="accuracy in %", yticks=range(len(rows)), yticklabels=list(rows))
@@ -115,7 +118,7 @@ def _cells(row: dict[str, Any], at: float) -> list[str]:
     return [
         str(row["parameters"]),
         "–" if built is None else f"{built:.2f}",
-        *("–" if value is None else f"{value:.3g}" for value in _milliseconds(row)),
+        *("–" if value is None else f"{value:.3g}" for value in fastest(row.get("costs", {}).get("times", []))),
         "–" if peak is None else f"{peak / 2**20:.0f}",
         f"{max(row['covariance_error'].values()):.2g}",
         *(f"{row['rotation_error'][turn]:.2g}" for turn in ("45", "90")),
@@ -146,14 +149,3 @@ def _seen_and_unseen(accuracy: dict[str, float], at: float) -> tuple[float, list
     seen = [value for size, value in accuracy.items() if abs(float(size) - at) < _NEAR]
     unseen = [value for size, value in accuracy.items() if abs(float(size) - at) >= _NEAR]
     return (seen or [float("nan")])[0], unseen or seen
-
-
-def _milliseconds(row: dict[str, Any]) -> list[float | None]:
-    """Of a training step, of inference and of one image alone: in the fastest way that there is a time for."""
-    times = [time for time in row.get("costs", {}).get("times", []) if time["median_ms"] is not None]
-    kinds = [
-        [time for time in times if time["pass"] == "train"],
-        [time for time in times if time["pass"] == "inference" and time["batch"] > 1],
-        [time for time in times if time["pass"] == "inference" and time["batch"] == 1],
-    ]
-    return [min((time["median_ms"] for time in kind), default=None) for kind in kinds]

@@ -16,7 +16,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import data, machine, natural_report, results, steps
+from benchmarks import costs, data, machine, natural_report, results
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import accuracy, evaluate
 from benchmarks.generalisation import command_line
@@ -34,7 +34,6 @@ DESCRIPTION = (
 )
 
 TRAIN_SIZE = 1.0
-_SECONDS = 5.0  # that each time is measured for, at least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,9 +102,13 @@ class Experiment:
         trained = self.window.select(finest, self.window.channels - coarsest)
         return NETWORKS[name].build(Setup(self.source, trained, self.dropped, self._moments))
 
+    @cached_property
+    def _train(self) -> data.Labelled:
+        return self.source.draw("train", TRAIN_SIZE)
+
     @cached_property  # images are drawn only to be counted
     def _counts(self) -> dict[str, int]:
-        return {part: len(self.source.draw(part, TRAIN_SIZE).labels) for part in ("train", "test")}
+        return {"train": len(self._train.labels), "test": len(self.source.draw("test", TRAIN_SIZE).labels)}
 
     @cached_property
     def _moments(self) -> Moments | None:
@@ -119,7 +122,7 @@ class Experiment:
         done = train(
             run,
             net,
-            self.source.draw("train", TRAIN_SIZE),
+            self._train,
             self.recipe,
             seed=seed,
             accelerator=Accelerator(cpu=self.device == "cpu"),
@@ -145,27 +148,17 @@ class Experiment:
         if isinstance(net, GaussianDerivativeNet):
             about = {"data": self.source.name, "recipe": asdict(self.recipe), "accuracy": row["accuracy"]}
             about |= {"classes": list(self.source.class_names), "seed": seed, **results.provenance()}
+            about |= {"size": int(TRAIN_SIZE * self.source.unit), "colour": self.source.channels == 3}
             save_trained(net, self.folder / f"{run}.safetensors", about)
             row["network"] = net.architecture.tell()
         return row | results.provenance()
 
-    def costs(self, names: Sequence[str], threads: int) -> dict[str, dict[str, float]]:
-        """Milliseconds per image of each network as it is trained: a step, and inference."""
-        shape = 50, self.source.channels, self.source.canvas, self.source.canvas
-        images, labels = torch.rand(shape), torch.randint(self.source.classes, shape[:1])
-        found = {}
-        for name in names:
-            net = self.build(name, 0)
-            passes = {
-                "training_ms": steps.training_step(net, steps.call, images, labels),
-                "inference_ms": steps.inference(net, steps.call, images),
-            }
-            found[name] = {}
-            for which, step in passes.items():
-                net.train(which == "training_ms")
-                times = sorted(steps.measure(step, threads=threads, seconds=_SECONDS))
-                found[name][which] = 1e3 * times[len(times) // 2] / len(images)
-        return found
+    def costs(self, names: Sequence[str], threads: int) -> dict[str, list[dict[str, Any]]]:
+        """Times of each network as it is trained (`costs.Bench`)."""
+        source, scope = self.source, costs.Scope(batch=self.recipe.batch)
+        shape = source.channels, source.canvas, source.canvas
+        bench = costs.Bench(shape, source.classes, self.device, threads, scope)
+        return {name: bench.times(partial(self.build, name, 0)) for name in names}
 
 
 def run(options: argparse.Namespace) -> None:
@@ -218,7 +211,7 @@ def run(options: argparse.Namespace) -> None:
     }
     results.save_json(content, options.output / "results.json")
     written = natural_report.write(content, options.output)
-    experiment.console.print(natural_report.table(content).rich())
+    experiment.console.print(natural_report.brief(content).rich())
     experiment.console.print("wrote " + ", ".join(str(path) for path in (options.output / "results.json", *written)))
 
 

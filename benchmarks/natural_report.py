@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterable
+from itertools import cycle, groupby
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import NullLocator
 
 from benchmarks import results
+from benchmarks.costs import fastest
 from benchmarks.natural_networks import MAIN
-from benchmarks.report.figures import save, short
-from benchmarks.report.tables import Table
+from benchmarks.report.figures import COLOURS, MARKERS, save, short, size_axis
+from benchmarks.report.runs import over_seeds
+from benchmarks.report.selection import mean_log
+from benchmarks.report.tables import Table, percent
 
-_COLOURS = ("#0072B2", "#009E73", "#56B4E9", "#D55E00", "#E69F00", "#CC79A7", "#000000")  # Okabe and Ito's
-_MARKERS = "osD^vPX"
+_LOST = "most lost within √2", "most lost"
 
 
 def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -40,34 +42,44 @@ def write(content: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def table(content: dict[str, Any]) -> Table:
-    """A row for each network."""
-    rows, sizes = _by_network(content["rows"]), list(next(iter(content["accuracy"].values())))
-    at = f"{content['train_size']:.4f}"
+    """A row for each network: what it costs, and its accuracy at every size."""
     heads = ["network", "weights", "million multiply-adds", "training ms", "inference ms", "seeds"]
-    heads += [short(float(size)) for size in sizes] + ["most lost within √2", "most lost"]
     cells = []
-    for name, of in rows.items():
-        found, costs = content["accuracy"][name], content["costs"].get(name, {})
-        spread = [stdev(row["accuracy"][size] for row in of) if len(of) > 1 else None for size in sizes]
-        near = [size for size in sizes if 0.7 < float(size) < 1.42]
-        cells.append(
-            [
-                name,
-                str(of[0]["parameters"]),
-                f"{of[0]['multiply_adds'] / 1e6:.0f}",
-                *(f"{costs[key]:.1f}" if key in costs else "–" for key in ("training_ms", "inference_ms")),
-                str(len(of)),
-                *(_percent(found[size], error) for size, error in zip(sizes, spread, strict=True)),
-                *(f"{100 * (found[at] - min(found[size] for size in some)):.1f}" for some in (near, sizes)),
-            ]
-        )
-    first = content["rows"][0]["setting"]
-    title = (
+    for name, of in _by_network(content["rows"]).items():
+        times = fastest(content["costs"].get(name, []))[:2]
+        told = [str(of[0]["parameters"]), f"{of[0]['multiply_adds'] / 1e6:.0f}"]
+        told += ["–" if value is None else f"{value:.1f}" for value in times]
+        cells.append([name, *told, str(len(of)), *_at(of, content["accuracy"][name]), *_lost(content, name)])
+    sizes = [short(size) for size in _sizes(content)]
+    return Table(_title(content), [*heads, *sizes, *_LOST], cells)
+
+
+def brief(content: dict[str, Any]) -> Table:
+    """For the screen: accuracy at the ends and at the trained size."""
+    sizes = _sizes(content)
+    shown = dict.fromkeys(f"{size:.4f}" for size in (sizes[0], content["train_size"], sizes[-1]))
+    cells = [[name, *_at(of, shown), *_lost(content, name)] for name, of in _by_network(content["rows"]).items()]
+    return Table(_title(content), ["network", *(short(float(size)) for size in shown), *_LOST], cells)
+
+
+def _title(content: dict[str, Any]) -> str:
+    images = content["rows"][0]["setting"]["images"]
+    return (
         f"{content['data']['name']}: accuracy in % by size, trained at size {content['train_size']:g} on "
-        f"{first['images']['train']} images for {content['training']['epochs']} epochs, on {first['images']['test']} "
-        "others"
+        f"{images['train']} images for {content['training']['epochs']} epochs, on {images['test']} others"
     )
-    return Table(title, heads, cells)
+
+
+def _at(rows: list[dict[str, Any]], sizes: Iterable[str]) -> list[str]:
+    return [percent(*over_seeds([row["accuracy"][size] for row in rows])) for size in sizes]
+
+
+def _lost(content: dict[str, Any], name: str) -> list[str]:
+    """Points between the trained size and the worst: within a factor of √2, and at all."""
+    found = content["accuracy"][name]
+    near = [size for size in found if 0.7 < float(size) < 1.42]
+    at = found[f"{content['train_size']:.4f}"]
+    return [f"{100 * (at - min(found[size] for size in some)):.1f}" for some in (near, found)]
 
 
 def accuracy(content: dict[str, Any]) -> Any:
@@ -82,13 +94,13 @@ def accuracy(content: dict[str, Any]) -> Any:
         1, len(panels), figsize=(6.4 * len(panels), 4.6), layout="constrained", squeeze=False, sharey=True
     )
     for names, place, title in zip(panels, axes[0], ("networks", "one part changed at a time"), strict=False):
-        for name, colour, marker in zip(names, _COLOURS * 2, _MARKERS * 2, strict=False):
+        for name, colour, marker in zip(names, cycle(COLOURS), cycle(MARKERS), strict=False):
             values = [100 * value for value in found[name].values()]
             line = "--" if name.startswith("resnet") or "single" in name else "-"
             place.plot(sizes, values, line, color=colour, marker=marker, markersize=5, label=name.replace("_", " "))
         place.axvline(content["train_size"], color="0.4", linestyle=":", label="size seen in training")
-        _size_axis(place, sizes)
-        place.set(xlabel="size of the test images", ylabel="accuracy in %", title=f"{content['data']['name']}: {title}")
+        size_axis(place, sizes)
+        place.set(ylabel="accuracy in %", title=f"{content['data']['name']}: {title}")
         place.grid(alpha=0.3)
         place.legend(fontsize=9)
     return figure
@@ -99,16 +111,16 @@ def selected(content: dict[str, Any]) -> Any:
     figure, place = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     sizes, middle = _sizes(content), len(_sizes(content)) // 2
     told = {row["setting"]["network"]: row["selected_scale"] for row in content["rows"] if "selected_scale" in row}
-    for (name, of), colour, marker in zip(told.items(), _COLOURS * 2, _MARKERS * 2, strict=False):
-        sigmas = [_geometric_mean(of["sigma0"], counts) for counts in of["histogram"].values()]
+    for (name, of), colour, marker in zip(told.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        sigmas = [2 ** mean_log(of["sigma0"], counts) for counts in of["histogram"].values()]
         place.plot(sizes, sigmas, color=colour, marker=marker, markersize=5, label=name.replace("_", " "))
         if name == next(iter(told)):
             theory = [sigmas[middle] * size / sizes[middle] for size in sizes]
             place.plot(sizes, theory, "k:", label="theory: slope 1")
     place.set_yscale("log", base=2)
-    _size_axis(place, sizes)
+    size_axis(place, sizes)
     place.yaxis.set_major_formatter(lambda value, _: short(value))
-    place.set(xlabel="size of the test images", ylabel="selected σ₀ in pixels (geometric mean)")
+    place.set(ylabel="selected σ₀ in pixels (geometric mean)")
     place.grid(alpha=0.3)
     place.legend(fontsize=9)
     return figure
@@ -118,22 +130,5 @@ def _sizes(content: dict[str, Any]) -> list[float]:
     return [float(size) for size in next(iter(content["accuracy"].values()))]
 
 
-def _size_axis(place: Any, sizes: list[float]) -> None:
-    place.set_xscale("log", base=2)
-    place.set_xticks(sizes, [short(size) for size in sizes])
-    place.xaxis.set_minor_locator(NullLocator())
-
-
-def _geometric_mean(sigmas: list[float], counts: list[int]) -> float:
-    value = 1.0
-    for sigma, count in zip(sigmas, counts, strict=True):
-        value *= sigma ** (count / sum(counts))
-    return value
-
-
 def _by_network(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {name: list(of) for name, of in groupby(rows, key=lambda row: row["setting"]["network"])}
-
-
-def _percent(value: float, spread: float | None) -> str:
-    return f"{100 * value:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from benchmarks.natural_networks import MAIN, NETWORKS, Setup
 from proofs_tests.test_data import pictures
 from proofs_tests.test_rescaled import write_folder
 from scalegroup import Jet, Mean, ScaleGroup, ScaleWindow, SpatialMax
-from scalegroup.models import RESNET_PRESETS
+from scalegroup.models import RESNET_PRESETS, find_trained
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), 1.0, 3)
 
@@ -102,7 +103,16 @@ def test_the_command_trains_at_one_size_and_reads_all(command, tmp_path):
     report = (tmp_path / "out" / "report.md").read_text()
     assert f"| residual_multi_scale | {ours['parameters']} |" in report
     assert all((tmp_path / "out" / name).stat().st_size > 10_000 for name in ("accuracy.png", "selected_scale.png"))
-    assert (tmp_path / "out" / "residual_multi_scale-seed1.safetensors").exists()
+    about = find_trained(tmp_path / "out" / "residual_multi_scale-seed1.safetensors").about
+    assert (about["classes"], about["size"], about["colour"]) == (["ape", "cat"], 8, True)  # for predict.py
+
+
+def test_costs_are_measured_of_every_network_that_is_wanted(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(natural.costs, "Scope", partial(natural.costs.Scope, seconds=1e-4))
+    assert command("--costs") == 0
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert all(None not in natural.costs.fastest(times) for times in content["costs"].values())
+    assert "–" not in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_rows_are_kept_of_the_same_setting_only(tmp_path):

@@ -23,9 +23,9 @@ from benchmarks.report.selection import fit
 from benchmarks.report.words import apart, named, trained_at
 
 # Okabe and Ito's colours, told apart by everybody; each has its marker, for print without colour
-_MULTI = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SINGLE = ("#D55E00", "#8C3B00", "#F0A070")
-_MARKERS = "osD^vP"
+MARKERS = "osD^vP"
 _PANEL = 5.2, 3.9  # inches
 _COLUMNS = 3
 _ENTRY = 0.21  # inches of a line of the legend
@@ -47,14 +47,14 @@ def accuracy_over_size(families: Sequence[Family]) -> Any:
     panels = [list(panel) for _, panel in groupby(by_size, key=lambda family: family.first.train_sizes)]
     figure, axes = _panels(1, len(panels), share_y=True)
     for number, (panel, place) in enumerate(zip(panels, axes[0], strict=True)):
-        colours = {True: iter(_MULTI * len(panel)), False: iter(_SINGLE * len(panel))}
+        colours = {True: iter(COLOURS * len(panel)), False: iter(_SINGLE * len(panel))}
         for count, family in enumerate(panel):
             multi = len(family.first.sigmas) > 1
             _curve(
                 place,
                 family,
                 next(colours[multi]),
-                _MARKERS[(count + count // len(_MARKERS)) % len(_MARKERS)],  # no pair of both twice
+                MARKERS[(count + count // len(MARKERS)) % len(MARKERS)],  # no pair of both twice
                 _label(family, families),
                 "-" if multi else "--",
             )
@@ -74,7 +74,7 @@ def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
         for place, enlarged in zip(row, (False, True), strict=True):
             for family in kind:
                 number = trained.index(family.first.train_sizes)
-                colour, marker = _MULTI[number % len(_MULTI)], _MARKERS[number % len(_MARKERS)]
+                colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
                 _curve(place, family, colour, marker, f"trained at size {trained_at(family.first)}", "-")
             lowest = min(family.accuracy(size)[0] for family in kind for size in family.sizes if 1 <= size <= 4)
             low = floor(100 * lowest - 1) / 100 if enlarged else 0
@@ -167,7 +167,7 @@ def _histograms(axes: Any, family: Family, most: float) -> Any:
     axes.set_ylim(_edges(sigmas)[[0, -1]])
     axes.set_yticks(sigmas, [short(sigma) for sigma in sigmas])
     axes.yaxis.set_minor_locator(NullLocator())
-    _size_axis(axes, family.sizes)
+    size_axis(axes, family.sizes)
     axes.set_xlim(_edges(sizes)[[0, -1]])
     return picture
 
@@ -199,12 +199,13 @@ def _mark_training(axes: Any, family: Family) -> None:
 
 
 def _over_sizes(axes: Any, families: Sequence[Family]) -> None:
-    _size_axis(axes, [size for family in families for size in family.sizes])
+    size_axis(axes, [size for family in families for size in family.sizes])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(alpha=0.3)
 
 
-def _size_axis(axes: Any, sizes: Sequence[float]) -> None:
+def size_axis(axes: Any, sizes: Sequence[float]) -> None:
+    """Sizes of test images along x, by powers of 2."""
     axes.set_xscale("log", base=2)
     ticks = sorted({size for size in sizes if abs(log2(size) * 2 - round(log2(size) * 2)) < 1e-2})
     axes.set_xticks(ticks or sorted(set(sizes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
 from statistics import linear_regression, mean
@@ -36,8 +37,16 @@ class Fit:
 
 def mean_log_sigma(run: Run, size: float) -> float:
     """The mean of log₂ σ₀ over the test images of a size."""
-    counts = run.selected[size]
-    return sum(count * log2(sigma) for count, sigma in zip(counts, run.sigmas, strict=True)) / sum(counts)
+    return mean_log(run.sigmas, run.selected[size])
+
+
+def mean_log(sigmas: Sequence[float], counts: Sequence[int]) -> float:
+    """The mean of log₂ σ₀, where so many images selected each.
+
+    >>> mean_log([0.5, 1.0, 2.0], [1, 1, 1])
+    0.0
+    """
+    return sum(count * log2(sigma) for count, sigma in zip(counts, sigmas, strict=True)) / sum(counts)
 
 
 def fit(family: Family) -> Fit | None:

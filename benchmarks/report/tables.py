@@ -95,7 +95,7 @@ def _summary(name: str, families: Sequence[Family]) -> Table:
                 str(run.train_images),
                 str(len(family.runs)),
                 *(setting.get(word, "") for word in different),
-                *(_percent(*over_seeds([reduce(_middle(one)) for one in family.runs])) for reduce in (mean, min)),
+                *(percent(*over_seeds([reduce(_middle(one)) for one in family.runs])) for reduce in (mean, min)),
                 *(_at(family, size) for size in (0.5, 2**-0.5, 4 * 2**0.5, 8.0)),
                 "" if line is None else f"{line.slope:.2f}" + ("" if line.spread is None else f" ± {line.spread:.3f}"),
             ]
@@ -141,8 +141,13 @@ def _head(family: Family, families: Sequence[Family]) -> str:
 
 def _at(family: Family, size: float) -> str:
     near = [known for known in family.sizes if abs(known - size) < _NEAR]
-    return _percent(*family.accuracy(near[0])) if near else ""
+    return percent(*family.accuracy(near[0])) if near else ""
 
 
-def _percent(value: float, spread: float | None) -> str:
+def percent(value: float, spread: float | None) -> str:
+    """A fraction with its spread, as a cell has it.
+
+    >>> percent(0.5, None), percent(0.5, 0.01)
+    ('50.0', '50.0 ± 1.0')
+    """
     return f"{100 * value:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
