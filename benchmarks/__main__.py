@@ -18,6 +18,7 @@ _NAMES = (
     "natural",
     "pack",
     "report",
+    "scenes",
     "speed",
     "stir",
     "truncation",

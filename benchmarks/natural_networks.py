@@ -93,8 +93,8 @@ NETWORKS: dict[str, Entry] = {
     "resnet_augmented": Entry(ordinary, changes=("scale",)),
     "mean_over_scale": Entry(Ours(parts={"pooling": Mean()})),
     "spatial_maximum": Entry(Ours(parts={"readout": SpatialMax()})),
-    "order_3": Entry(Ours(parts={"jet": Jet(3)})),
-    "zero_order": Entry(Ours(parts={"jet": Jet(2, zero=True)})),
+    "order_3": Entry(Ours(parts={"jet": Jet(3, zero=True)})),
+    "no_zero_order": Entry(Ours(parts={"jet": Jet(2)})),
     "across_scale": Entry(Ours(parts={"neighbours": 1})),
     "separable": Entry(Ours(preset="separable_small")),
 }

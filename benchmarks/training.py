@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from benchmarks.checkpoint import Checkpoint, Position
@@ -29,10 +31,75 @@ _STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds
 _APART = _STRIDE // 2  # what the network draws from what is drawn for its images
 
 
+class Task(Protocol):
+    """What a network is trained to do: batches, and how wrong it is about them."""
+
+    @property
+    def count(self) -> int:
+        """How many examples an epoch has."""
+        ...
+
+    @property
+    def checksum(self) -> str:
+        """Of all that decides the examples."""
+        ...
+
+    def batch(self, rows: Sequence[int], generator: torch.Generator, device: torch.device) -> tuple[Any, Any]:
+        """(input, targets) of these examples."""
+        ...
+
+    def loss(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+        """(the mean loss, how many examples are right)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Images to classes.
+
+    Args:
+        data: to train on.
+        recipe: whose loss it is.
+        augment: changes the images of each batch.
+    """
+
+    data: Labelled
+    recipe: Recipe
+    augment: Augment | None = None
+
+    @property
+    def count(self) -> int:
+        """See `Task`."""
+        return len(self.data.labels)
+
+    @property
+    def checksum(self) -> str:
+        """See `Task`."""
+        return checksum(self.data.images, self.data.labels)
+
+    def batch(self, rows: Sequence[int], generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """See `Task`."""
+        images, labels = (part[rows].to(device) for part in (self.data.images, self.data.labels))
+        return (images if self.augment is None else self.augment(images, generator)), labels
+
+    def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Task`."""
+        scores = model(inputs)
+        loss = LOSSES[self.recipe.loss].of(scores, targets, self.recipe.label_smoothing)
+        return loss, (scores.argmax(1) == targets).sum()
+
+
 def train(
+    name: str, net: nn.Module, data: Labelled, recipe: Recipe, *, augment: Augment | None = None, **how: Any
+) -> Position:
+    """Train `net` in place to tell classes: `fit` with `Classification`."""
+    return fit(name, net, Classification(data, recipe, augment), recipe, **how)
+
+
+def fit(
     name: str,
     net: nn.Module,
-    data: Labelled,
+    task: Task,
     recipe: Recipe,
     *,
     seed: int,
@@ -41,22 +108,20 @@ def train(
     console: Console,
     resume: bool = False,
     checkpoint_every: int | None = None,
-    augment: Augment | None = None,
 ) -> Position:
     """Train `net` in place.
 
     Args:
         name: of the run, and of its files: `checkpoints/NAME.pt`, `logs/NAME.csv` and `logs/NAME/` for TensorBoard.
-        net: as initialised, from images to class scores.
-        data: to train on.
+        net: as initialised.
+        task: what to do.
         recipe: how to.
-        seed: of the order, and of all that the network and `augment` draw at random.
+        seed: of the order, and of all that the network and the task draw at random.
         accelerator: device and processes; each batch is shared out to all of them, and batch norm is joint.
         folder: for the files.
         console: for the bar.
         resume: go on from the last complete checkpoint, if there is one, to the same weights bit for bit.
         checkpoint_every: steps between checkpoints, beside one after each epoch.
-        augment: changes the images of each batch.
 
     Returns:
         The end: steps, seconds, and the sums of the last epoch.
@@ -64,7 +129,7 @@ def train(
     Raises:
         ScaleGroupError: if the checkpoint is of another run, or a batch too small to be shared out.
     """
-    count, processes = len(data.labels), accelerator.num_processes
+    count, processes = task.count, accelerator.num_processes
     if (smallest := count % recipe.batch or recipe.batch) < processes:
         raise ScaleGroupError(
             f"a last batch of {smallest} images for {processes} processes",
@@ -81,7 +146,7 @@ def train(
         run={
             "recipe": asdict(recipe),
             "seed": seed,
-            "images": checksum(data.images, data.labels),
+            "images": task.checksum,
             "network": re.sub(r" at 0x\w+", "", repr(net)),  # where a function lies is another place in every process
         },
         parts={"net": net, "optimiser": optimiser, "schedule": schedule},
@@ -90,7 +155,6 @@ def train(
     if at.step:
         console.print(f"{name}: goes on after step {at.step} of {steps}")
 
-    loss_of = LOSSES[recipe.loss].of
     began = time.perf_counter() - at.seconds
     order: list[int] = []
     model.train()
@@ -107,21 +171,19 @@ def train(
                 at.seen, at.summed_loss, at.correct = 0, 0.0, 0
             rows = order[batch * recipe.batch : (batch + 1) * recipe.batch]
             mine = rows[accelerator.process_index :: processes]
-            images, labels = (part[mine].to(accelerator.device) for part in (data.images, data.labels))
-            if augment is not None:
-                images = augment(images, torch.Generator().manual_seed(seed + step * _STRIDE))
+            generator = torch.Generator().manual_seed(seed + step * _STRIDE)
+            inputs, targets = task.batch(mine, generator, accelerator.device)
             joint.share = len(mine) / len(rows)
             torch.manual_seed(seed + step * _STRIDE + _APART)  # alike in all processes, and when a run goes on
-            scores = model(images)
-            # gradients are averaged over processes: weighed so, the average is the whole batch's
-            loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
+            loss, correct = task.loss(model, inputs, targets)
+            loss = loss * (joint.share * processes)  # gradients are averaged: so it is the whole batch's
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()
             rate = schedule.get_last_lr()[0]
             schedule.step()
 
-            sums = torch.stack([loss.detach() / processes, (scores.argmax(1) == labels).sum()])
+            sums = torch.stack([loss.detach() / processes, correct])
             batch_loss, correct = accelerator.reduce(sums, "sum").tolist()  # type: ignore[union-attr]
             at = Position(
                 step + 1,

@@ -62,7 +62,7 @@ trained on, read at the maximum over the plane: 95 % of the validation pictures,
 
 _LATER = (
     *("first_offset", "jet", "residual", "separable", "neighbours", "field_of_view"),
-    *("mean", "std", "dropout", "scale_dropout"),
+    *("mean", "std", "dropout", "scale_dropout", "extent"),
 )
 """Parts that older files do not have: these say what they are by default."""
 
@@ -105,6 +105,8 @@ class Architecture:
         dropout: p of an `nn.Dropout` in front of the last jet layer; 0: none.
         scale_dropout: in training so many of the finest scale channels are left out at most, by an `nn.ScaleDropout`
             behind the lifting; 0: none.
+        extent: side of the box around an object, in units of the σ₀ at which it has its maximum, where the network was
+            trained with `nn.SceneLoss`, so that `detect` can tell boxes; None: it was not.
 
     Raises:
         ScaleGroupError: if a part cannot be used.
@@ -139,6 +141,7 @@ class Architecture:
     std: tuple[float, ...] | None = None
     dropout: float = 0.0
     scale_dropout: int = 0
+    extent: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
@@ -164,6 +167,7 @@ class Architecture:
             "r": check_positive("r", self.r),
             "first_offset": check_finite("first_offset", self.first_offset),
             "field_of_view": None if view is None else check_positive("field_of_view", view),
+            "extent": None if self.extent is None else check_positive("extent", self.extent),
             "neighbours": check_integer("neighbours", self.neighbours, at_least=0),
             "dropout": check_probability("dropout", self.dropout),
             "scale_dropout": check_integer("scale_dropout", self.scale_dropout, at_least=0),

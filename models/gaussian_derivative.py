@@ -104,7 +104,8 @@ def gaussian_derivative_net(
         **parts: of the `Architecture`, each in place of the preset's: `widths`, `window`, `in_channels`, `num_classes`,
             `r`, `jet`, `kernel`, `activation`, `boundary`, `grid`, `samples_per_sigma`, `lifting`, `min_grid_sigma`,
             `pooling`, `readout`, `first_offset`, `rotations`, `residual`, `separable`, `neighbours`,
-            `field_of_view`, `mean`, `std`, `dropout`, `scale_dropout`.
+            `field_of_view`, `mean`, `std`, `dropout`, `scale_dropout`,
+            `extent`.
 
     Raises:
         ScaleGroupError: for an unknown preset, part or weights, weights that do not fit or are damaged, or a value

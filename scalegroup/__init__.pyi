@@ -4,6 +4,7 @@ from . import functional, nn
 from .algebra.group import GroupElement, ScaleGroup
 from .algebra.representation import Representation, character, trivial
 from .algebra.rotation import Rotation, RotationGroup, RotationRepresentation
+from .detection import detect
 from .errors import ScaleGroupError
 from .fields.attention import Attention
 from .fields.boundary import Background, Boundary, Reflect, Replicate, Zero
@@ -21,6 +22,7 @@ from .fields.lifting import (
 )
 from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from .fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
+from .fields.score_volume import ScoreVolume
 from .fields.window import ScaleWindow
 from .jets.affine import steer_affine
 from .jets.jet import Jet, directional_derivatives, steer
@@ -76,6 +78,7 @@ __all__ = [
     "ScaleGroup",
     "ScaleGroupError",
     "ScaleWindow",
+    "ScoreVolume",
     "SelfSimilar",
     "SpatialMax",
     "SpatialMean",
@@ -83,6 +86,7 @@ __all__ = [
     "WindowPlan",
     "Zero",
     "character",
+    "detect",
     "directional_derivatives",
     "functional",
     "nn",

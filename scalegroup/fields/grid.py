@@ -161,6 +161,11 @@ class Grid:
         maps = F.pad(maps, inner) if any(inner) else maps
         return F.pad(maps, outer, mode="replicate") if any(outer) else maps
 
+    def place(self, maps: Tensor, part: Grid, values: Tensor) -> None:
+        """Write the samples `part` into a tensor `[..., y, x]` that holds this grid."""
+        top, left = int(part.y.first - self.y.first), int(part.x.first - self.x.first)
+        maps[..., top : top + part.y.length, left : left + part.x.length] = values
+
     def _margins(self, part: Grid) -> list[int]:
         """How many samples more another grid has, left, right, above and below."""
         return [

@@ -22,6 +22,7 @@ from scalegroup.nn.reweight import Reweight
 from scalegroup.nn.rotation_pool import RotationPool
 from scalegroup.nn.scale_conv import ScaleConv
 from scalegroup.nn.scale_dropout import ScaleDropout
+from scalegroup.nn.scene_loss import SceneLoss
 from scalegroup.nn.separable_jet_conv import SeparableJetConv
 from scalegroup.nn.sequential import Sequential
 from scalegroup.nn.squeeze_excite import SqueezeExcite
@@ -55,6 +56,7 @@ __all__ = [
     "ScaleConv",
     "ScaleDropout",
     "ScalePool",
+    "SceneLoss",
     "SeparableJetConv",
     "Sequential",
     "SqueezeExcite",

@@ -43,6 +43,9 @@ class Layer(nn.Module, ABC):
         self.in_type = in_type
         self.out_type = out_type
 
+    projects = False
+    """Whether it is a projection: it reads out of the plane, or pools over scale."""
+
     @abstractmethod
     def forward(self, field: ScaleField) -> Any:
         """The field behind the layer, at all samples that those of `field` suffice for."""

@@ -37,6 +37,8 @@ class ReadOut(Layer):
     [4.0, 4.0]
     """
 
+    projects = True
+
     def __init__(self, type: FieldType, readout: ReadOutStrategy = CentrePixel()) -> None:  # noqa: B008
         _check_axis("a read-out", type, "over_plane")
         check_instance("readout", readout, ReadOutStrategy, mend="pass one of scalegroup, such as CentrePixel()")
@@ -74,6 +76,7 @@ class ScalePool(Layer):
     """
 
     across_scale = EVERY_CHANNEL
+    projects = True
 
     def __init__(self, type: FieldType, pooling: Pooling = Max()) -> None:  # noqa: B008
         _check_axis("scale pooling", type, "over_scale")

@@ -16,8 +16,10 @@ from scalegroup.errors import ScaleGroupError, check_images, check_instance, che
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grids
+from scalegroup.fields.score_volume import ScoreVolume
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.checkpointing import forgetting
+from scalegroup.nn.dense import TILE, dense_field
 from scalegroup.nn.layer import Layer, live_part, of_channels
 from scalegroup.planning.plan import Plan, Step
 
@@ -92,6 +94,33 @@ class Sequential(Layer):
             layers = layers[: next((n for n, layer in enumerate(layers) if not layer.keeps_scale), None)]
         return self._through(layers, images, window, None)
 
+    def dense_scores(self, images: Tensor, *, window: ScaleWindow | None = None, tile: int = TILE) -> ScoreVolume:
+        """What the layers in front of the projections give, everywhere: scores of every place, in every scale channel.
+
+        Any network can be read so, with the weights that it has, whatever it was trained to read out. The image is
+        lifted as a whole; the layers behind run tile by tile, each from as much as it reaches, so that their memory is
+        bounded and the result is the same.
+
+        Args:
+            images: `[batch, channel, y, x]`, of any size.
+            window: other scale channels, with the same weights.
+            tile: pixels across of what is computed at a time.
+
+        Raises `ScaleGroupError` if the images cannot be used, or the network sees a part of them only.
+
+        >>> from functools import partial
+        >>> from scalegroup import ScaleGroup, ScaleWindow, nn
+        >>> window = ScaleWindow(ScaleGroup(2), sigma0=1.0, channels=2)
+        >>> net = nn.Sequential(nn.Lift(window), partial(nn.JetConv, out_type=10), nn.ReadOut, nn.ScalePool)
+        >>> [tuple(maps.shape) for maps in net.dense_scores(torch.zeros(1, 1, 21, 33)).maps]
+        [(1, 10, 15, 23), (1, 10, 7, 11)]
+        """
+        size, chosen = self._check_images(images), self._chosen(window)
+        lift, *layers = self[: next((n for n, layer in enumerate(self) if layer.projects), len(self))]
+        behind = Sequential(*layers, checkpointing=self.checkpointing)
+        canvas = Grids.of_pixels(size, chosen.sigmas)
+        return ScoreVolume.of(dense_field(lift, behind, images, canvas, tile, window=chosen))
+
     def run(self, field: Any, wanted: Any, **options: Any) -> Any:
         return self(field, wanted=wanted, **options)
 
@@ -145,11 +174,7 @@ class Sequential(Layer):
         """The layers on images, or on a field."""
         options = {} if window is None else {"window": window}
         if isinstance(self.in_type, ImageType):
-            check_images(x, self.in_type.channels)
-            for name, parameter in self.named_parameters():
-                check_like(name, parameter, x)
-            rows, columns = map(operator.index, x.shape[-2:])  # constants: a compiled graph is for one size
-            canvas = Grids.of_pixels((rows, columns), self._chosen(window).sigmas)
+            canvas = Grids.of_pixels(self._check_images(x), self._chosen(window).sigmas)
         elif window is not None:
             raise ScaleGroupError(
                 "window= with a field", expected="images, to be lifted to other scale channels", mend="leave it out"
@@ -175,6 +200,14 @@ class Sequential(Layer):
         for start in range(0, len(todo), step):
             x = forgetting(partial(_one_after_the_other, todo[start : start + step]), x)
         return x
+
+    def _check_images(self, images: Tensor) -> tuple[int, int]:
+        """Their rows and columns."""
+        check_images(images, self.in_type.channels)
+        for name, parameter in self.named_parameters():
+            check_like(name, parameter, images)
+        rows, columns = map(operator.index, images.shape[-2:])  # constants: a compiled graph is for one size
+        return rows, columns
 
     @staticmethod
     def _canvases(layers: Sequence[Layer], canvas: Grids) -> list[Any]:
