@@ -38,17 +38,18 @@ LAYERS = [
     {""},  # scalegroup itself
     {"testing"},
     {"models"},
-    {"window_plan"},
+    {"detection", "window_plan"},
     {"__main__"},
     {"benchmarks", "examples"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
-ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "lazy_loader", "safetensors", "scalegroup"}
+ALLOWED = {"torch", "numpy", "scipy", "einops", "jaxtyping", "lazy_loader", "safetensors", "scalegroup", "tqdm"}
 OPTIONAL = {
     "testing/strategies.py": {"hypothesis"},
     "testing/checks.py": {"pytest"},
     "scalegroup/__main__.py": {"matplotlib"},
+    "scalegroup/detection.py": {"torchvision"},
 }
 
 

@@ -1,6 +1,5 @@
 """Every public layer keeps every law that `check_layer` knows, and layers that do not are refused, by the right law."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -169,7 +168,7 @@ def test_laws_hold_for_any_ratio(ratio: float) -> None:
 
 
 def test_every_public_layer_is_in_the_list() -> None:
-    classes = {name for name in nn.__all__ if inspect.isclass(getattr(nn, name))}
+    classes = {name for name in nn.__all__ if issubclass(getattr(nn, name), nn.Layer)}
     assert classes - ABSTRACT_OR_OF_IMAGES == {name for name in LAYERS if name in classes}
 
 
