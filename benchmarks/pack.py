@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
     parser.add_argument("results", type=Path, help="folder of a run, with its weights")
     parser.add_argument("--name", dest="as_name", required=True, help="to load it by")
-    parser.add_argument("--network", default=NETWORKS[0], help=f"{' or '.join(NETWORKS)} (default: %(default)s)")
+    parser.add_argument(
+        "--network", default=NETWORKS[0], help="name of its file, without the suffix (default: %(default)s)"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("models/pretrained"), help="folder (default: %(default)s, the package's)"
     )
@@ -34,12 +37,12 @@ def run(options: argparse.Namespace) -> None:
     path = options.results / f"{options.network}.safetensors"
     trained, net = find_trained(path), gaussian_derivative_net(weights=path)
     try:
-        card = model_card(name, trained, net.parameter_count)
+        card = CARDS[trained.about.get("benchmark", "generalisation")](name, trained, net.parameter_count)
     except KeyError as error:
         raise ScaleGroupError(
             f"{path} that says nothing of {error}",
             expected="weights of a run",
-            mend="pass a folder that `generalisation` wrote",
+            mend="pass a folder that `generalisation` or `scenes` wrote",
         ) from None
     folder = results.make_folder(options.output)
     packed = save_trained(net, folder / f"{name}.safetensors", trained.about)
@@ -98,6 +101,56 @@ On {about["test_images"]} held-out images of each size:
 - One object, in the centre, upright, without clutter; other handwriting, fonts or cameras were not tried.
 - The classes are those of the data; an image of something else gets one of them all the same.
 """
+
+
+def scenes_card(name: str, trained: Trained, parameters: int) -> str:
+    """As Markdown, of a network that finds objects in scenes. Raises `KeyError` as `model_card`."""
+    architecture, about = trained.architecture, trained.about
+    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["recipe"].items())
+    backgrounds = list(about["f1"])
+    sizes = list(about["f1"][backgrounds[0]])
+    rows = [[f"{float(size):.4g}", *(f"{about['f1'][of][size]:.3f}" for of in backgrounds)] for size in sizes]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"""# {name}
+
+```python
+net = gaussian_derivative_net(weights="{name}")
+found = scalegroup.detect(net, images, threshold={about["threshold"]:g})
+```
+
+A Gaussian derivative network ({parameters} parameters, hidden widths {"-".join(map(str, architecture.widths))}),
+{architecture.window!r}, to be read everywhere. A box is {architecture.extent:g} times the σ₀ of its maximum wide.
+
+## Data
+
+{about["data"]}: {about["train_images"]} training pictures, drawn at size {about["train_size"]:g} alone. Recipe of the
+scenes: {about["scenes"]}.
+
+Images `[batch, {architecture.in_channels}, y, x]` of any size, made alike: values from -0.763, the page, to 0.763.
+
+## Training
+
+{recipe}; seed {about["seed"]}.
+Command: `{about["command"]}`, commit `{about["commit"]}`.
+
+## F1
+
+At a threshold of {about["threshold"]:g}, which was chosen on scenes of validation digits of the trained size; on
+{about["pictures"]} scenes of each background with digits that were not seen:
+
+| size | {" | ".join(backgrounds)} |
+|--:|{"--:|" * len(backgrounds)}
+{lines}
+
+## Limits
+
+- Nothing beyond these sizes and backgrounds was tried; objects did not overlap.
+- Boxes are squares: what is longer than wide has one as wide as long.
+"""
+
+
+CARDS: dict[str, Callable[[str, Trained, int], str]] = {"generalisation": model_card, "scenes": scenes_card}
+"""By the benchmark that trained the network."""
 
 
 def near_the_best(accuracy: dict[float, float]) -> list[float]:

@@ -179,6 +179,7 @@ class Experiment:
         fewer: so many of the finest scale channels are there in testing only.
         pictures: scenes of each background.
         seed: of weights and order.
+        command: that is run.
         how: options of `training.fit`.
         nets: what has been trained already.
     """
@@ -189,6 +190,7 @@ class Experiment:
     fewer: int
     pictures: int
     seed: int
+    command: str
     how: dict[str, Any]
     nets: dict[str, Any] = field(default_factory=dict)
 
@@ -242,8 +244,8 @@ class Experiment:
         found["seconds"] = median(found["seconds"])
         found["parameters"] = sum(value.numel() for value in net.parameters())
         if isinstance(net, GaussianDerivativeNet):
-            about = {"data": self.source.name, "recipe": asdict(self.recipe), "f1": found["f1"], "threshold": threshold}
-            about |= {"train_size": TRAIN_SIZE, "scenes": SCENES, "seed": self.seed, **results.provenance()}
+            about = {"benchmark": "scenes", **self.setting(name), **found, "train_size": TRAIN_SIZE, "scenes": SCENES}
+            about |= {"command": self.command, **results.provenance()}
             save_trained(net, self.how["folder"] / f"{name}.safetensors", about)
         return found | results.provenance()
 
@@ -277,6 +279,7 @@ def run(options: argparse.Namespace) -> None:
         fewer=check_integer("fewer channels", options.fewer_channels, at_least=0),
         pictures=check_integer("pictures", options.pictures, at_least=1),
         seed=check_integer("seed", options.seed, at_least=0),
+        command=command_line(options),
         how=how | {"resume": options.resume, "checkpoint_every": options.checkpoint_every},
     )
     kept = Kept(results.make_folder(folder / "rows"), options.resume)
@@ -289,10 +292,14 @@ def run(options: argparse.Namespace) -> None:
         "f1": {of: {name: row["f1"][of] for name, row in rows.items()} for of in BACKGROUNDS},
         "seconds_per_picture": {name: row["seconds"] for name, row in rows.items()},
         "rows": rows,
-        "command": command_line(options),
+        "command": experiment.command,
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
     written = scenes_report.write(content, folder)
+    for background in BACKGROUNDS:  # one of each, to look at and to find things in
+        path = folder / f"{background}.png"
+        scenes_report.save_scene(next(experiment.scenes(source, background, SIZES, seed=1)), path)
+        written.append(path)
     console.print(scenes_report.table(content).rich())
     console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib import pyplot as plt
+from torchvision.transforms.v2.functional import to_pil_image
 
 from benchmarks import results
+from benchmarks.data.scenes import Scene
 from benchmarks.report.figures import COLOURS, MARKERS, save, size_axis
 from benchmarks.report.tables import Table
+from scalegroup.whole_file import whole_file
 
 
 def write(content: dict[str, Any], folder: Path) -> list[Path]:
@@ -54,3 +59,10 @@ def f1_over_size(content: dict[str, Any]) -> Any:
         place.grid(alpha=0.3)
     axes[0][0].legend(fontsize=9)
     return figure
+
+
+def save_scene(scene: Scene, path: Path) -> None:
+    """Its picture as it was before the recipe's arctan, in grey."""
+    page = 128 + torch.tan(scene.image[0] * math.pi / 2) / 0.02
+    with whole_file(path) as temporary:
+        to_pil_image(page.round().clamp(0, 255).byte()[None]).save(temporary, "png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ from scalegroup.fields.window import ScaleWindow
 class ReadsScenes(Protocol):
     """What `detect` takes: a `GaussianDerivativeNet`, an `nn.Sequential` from images, or anything with this method."""
 
-    def dense_scores(self, images: Tensor, **options: Any) -> ScoreVolume:
-        """The log-odds of every class, everywhere."""
+    @property
+    def dense_scores(self) -> Callable[..., ScoreVolume]:
+        """From images, and options of its own: the log-odds of every class, everywhere."""
         ...
 
 
