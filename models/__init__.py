@@ -4,6 +4,7 @@ from scalegroup.models.architecture import ACTIVATIONS, NOT_GIVEN, Architecture
 from scalegroup.models.gaussian_derivative import PRESETS, GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.models.gaussian_derivative_resnet import RESNET_PRESETS, gaussian_derivative_resnet
 from scalegroup.models.rotation_scale import rotation_scale_net
+from scalegroup.models.transfer import transfer
 from scalegroup.models.weights import Trained, find_trained, save_trained
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "gaussian_derivative_resnet",
     "rotation_scale_net",
     "save_trained",
+    "transfer",
 ]

@@ -50,8 +50,8 @@ class Trained:
             raise ScaleGroupError(
                 f"a network whose {other[0]} has shape {wanted.get(other[0])}",
                 expected=f"{shapes.get(other[0])}, as in {self.path.name}",
-                mend=f"leave widths, in_channels and num_classes out: they are {saved.widths}, {saved.in_channels} and "
-                f"{saved.num_classes}",
+                mend=f"leave widths out, which are {saved.widths}; for other classes or colours load it as it is, and "
+                "then scalegroup.models.transfer(net, num_classes=…, in_channels=…)",
             )
         net.to(next(iter(self.state.values())).dtype).load_state_dict(self.state)
 
