@@ -147,48 +147,35 @@ def peaks(volume: ScoreVolume, threshold: float) -> Peaks:
 
 
 def _of_channel(volume: ScoreVolume, n: int, least: float) -> Peaks:
-    maps, places_y, places_x = volume.maps[n], volume.y[n], volume.x[n]
+    maps, axes = volume.maps[n], (volume.y[n], volume.x[n])
     tops = (maps >= least) & (maps == F.max_pool2d(maps, 3, stride=1, padding=1))
-    image, label, row, column = tops.nonzero(as_tuple=True)
-    score, y, x = maps[tops], places_y.like(maps)[row], places_x.like(maps)[column]
+    image, label, *at = tops.nonzero(as_tuple=True)
+    score, (y, x) = maps[tops], (places.like(maps)[index] for places, index in zip(axes, at, strict=True))
 
     beside = [m for m in (n - 1, n + 1) if 0 <= m < len(volume.maps)]
-    across = {m: volume.at(m, image, label, y, x) for m in beside}
-    highest = torch.ones_like(score, dtype=torch.bool)
-    for value in across.values():
-        highest &= score >= value
-
-    log_sigma = torch.full_like(score, math.log(volume.sigmas[n]))
-    rise = torch.zeros_like(score)
-    if len(beside) == 2:
-        step, gain = _vertex(across[n - 1], score, across[n + 1])
-        below, above = (math.log(volume.sigmas[m] / volume.sigmas[n]) for m in beside)
-        log_sigma = log_sigma + step * torch.where(step < 0, -below, above)
-        rise = rise + gain
-    ends = [(row, places_y.length), (column, places_x.length)]
-    moved = []
-    for axis, (index, length) in enumerate(ends):
-        at = [row, column]
+    across = [volume.at(m, image, label, y, x) for m in beside]
+    highest = torch.stack([score, *across]).amax(0) == score
+    moves = [_vertex(across[0], across[1], score) if len(across) == 2 else (torch.zeros_like(score),) * 2]
+    for axis, places in enumerate(axes):
         sides = []
         for offset in (-1, 1):
-            at[axis] = (index + offset).clamp(0, length - 1)
-            sides.append(maps[image, label, at[0], at[1]])
-        step, gain = _vertex(sides[0], score, sides[1])
-        inside = (index > 0) & (index < length - 1)
-        moved.append(step * inside)
-        rise = rise + gain * inside
-    peak = Peaks(
-        image,
-        label,
-        torch.sigmoid(score + rise),
-        y + places_y.spacing * moved[0],
-        x + places_x.spacing * moved[1],
-        log_sigma.exp(),
-    )
-    return peak.of(highest)
+            there = [index + offset * (axis == which) for which, index in enumerate(at)]
+            rows, columns = (index.clamp(0, of.length - 1) for index, of in zip(there, axes, strict=True))
+            sides.append(maps[image, label, rows, columns])
+        inside = (at[axis] > 0) & (at[axis] < places.length - 1)
+        moves.append(tuple(inside * value for value in _vertex(sides[0], sides[1], score)))
+    (octave, down, right), gains = zip(*moves, strict=True)
+
+    sigma = torch.full_like(score, volume.sigmas[n])
+    for m in beside:
+        steps = octave.clamp(max=0).neg() if m < n else octave.clamp(min=0)
+        sigma = sigma * (volume.sigmas[m] / volume.sigmas[n]) ** steps
+    rows, columns = (places.spacing for places in axes)
+    probability = torch.sigmoid(score + sum(gains))
+    return Peaks(image, label, probability, y + rows * down, x + columns * right, sigma).of(highest)
 
 
-def _vertex(before: Tensor, middle: Tensor, behind: Tensor) -> tuple[Tensor, Tensor]:
+def _vertex(before: Tensor, behind: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     """Where a parabola through three values, one step apart, is highest, from -½ to ½; and how much higher it is."""
     bend = (before - 2 * middle + behind).clamp(max=-torch.finfo(middle.dtype).tiny)
     step = ((before - behind) / (2 * bend)).clamp(-0.5, 0.5)
