@@ -79,3 +79,33 @@ def random_cut(share: float, unit: float, boundary: Boundary) -> Augment:
         return torch.where(kept, images, outside(images, boundary))
 
     return augment
+
+
+def random_window(pixels: int, boundary: Boundary) -> Augment:
+    """Augmentation: a square of so many pixels about the object of each image, at a random place beside it.
+
+    Around a constant world nothing is lost: a network that looks anywhere reads the same in a smaller canvas, for less.
+
+    >>> from scalegroup import Background
+    >>> image = torch.zeros(1, 1, 8, 8)
+    >>> image[..., 6, 1] = 1.0
+    >>> random_window(3, Background(0.0))(image, torch.Generator().manual_seed(0)).sum()
+    tensor(1.)
+    """
+
+    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+        seen = (images != outside(images, boundary)).any(1)
+        corners = []
+        for dim, length in ((2, images.shape[2]), (1, images.shape[3])):
+            there = seen.any(dim).float().cpu()
+            first, last = there.argmax(1), length - 1 - there.flip(1).argmax(1)
+            least, most = (last - pixels + 1).clamp(min=0), first.clamp(max=length - pixels)
+            least, most = torch.minimum(least, most), torch.maximum(least, most)
+            corners.append(least + (torch.rand(len(images), generator=generator) * (most - least + 1)).long())
+        cut = [
+            image[:, y : y + pixels, x : x + pixels]
+            for image, y, x in zip(images, corners[0].tolist(), corners[1].tolist(), strict=True)
+        ]
+        return torch.stack(cut)
+
+    return augment

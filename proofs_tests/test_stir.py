@@ -11,7 +11,9 @@ from benchmarks import data
 from benchmarks import stir as stir_command
 from benchmarks.__main__ import main
 from benchmarks.data import stir
+from benchmarks.geometry import random_window
 from proofs_tests.test_data import refused, write_mnist
+from scalegroup import Background
 
 FACE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 496 512"><circle cx="248" cy="256" r="248"/></svg>'
 
@@ -164,3 +166,16 @@ def test_bad_options_are_refused_before_any_computing(command, monkeypatch, caps
     monkeypatch.setattr(stir_command, "train", lambda *_, **__: pytest.fail("it began to compute"))
     assert command(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_windows_about_objects_lose_nothing_of_them_and_fall_anywhere():
+    images = torch.zeros(40, 1, 24, 24)
+    for row, image in enumerate(images):
+        image[0, row % 19 : row % 19 + 5, 18:23] = torch.rand(5, 5, generator=torch.Generator().manual_seed(row)) + 0.1
+    cut = random_window(9, Background(0.0))(images, torch.Generator().manual_seed(1))
+    assert cut.shape == (40, 1, 9, 9)
+    torch.testing.assert_close(cut.sum((1, 2, 3)), images.sum((1, 2, 3)))
+    firsts = (cut.sum((1, 2)) > 0).float().argmax(1)
+    assert set(firsts.tolist()) == {3, 4}  # the right border is near: 18 from the corner 14 or 15
+    smaller = random_window(4, Background(0.0))(images, torch.Generator().manual_seed(1))  # the control
+    assert (smaller.sum((1, 2, 3)) < images.sum((1, 2, 3))).all()
