@@ -248,5 +248,5 @@ class SeparableOrders(Kernel):
         """`[batch, feature, jet.size, y, x]`, per sample."""
         along_y, along_x = (_banded(self, sigma, smoothed, index(size), jet, like=maps) for size in maps.shape[-2:])
         maps = cast(maps, along_y.dtype)
-        vertical = [matrix @ maps for matrix in along_y]
-        return torch.stack([vertical[n] @ along_x[m].mT for n, m in jet.derivatives], dim=2)
+        vertical, columns = [matrix @ maps for matrix in along_y], along_x.mT.unbind()
+        return torch.stack([vertical[n] @ columns[m] for n, m in jet.derivatives], dim=2)
