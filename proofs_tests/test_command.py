@@ -122,7 +122,7 @@ def test_ratio_typed_to_three_decimals_or_more_is_the_root_it_begins(ratio, stat
 def test_help_and_misspelt_commands_import_no_torch():
     """So they come at once: torch takes seconds, and here it cannot be imported at all. The control is last."""
     program = "import sys\nsys.modules |= dict.fromkeys(('torch', 'numpy'))\nfrom scalegroup.__main__ import main\n"
-    for arguments in (["check", "--help"], ["chekc"], ["check"], []):
+    for arguments in (["check", "--help"], ["export", "--help"], ["export"], ["chekc"], ["check"], []):
         program += f"try:\n    main({arguments})\nexcept SystemExit:\n    pass\n"
     program += "try:\n    import scalegroup.testing.check_module\nexcept ImportError:\n    print('needs torch')\n"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""`python -m scalegroup check package.module:factory`: is a module scale equivariant, and if not, why not?"""
+"""Commands for modules and trained networks: `check` whether one is scale equivariant, `export` one as a file."""
 
 import argparse
 import importlib
@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalegroup import export_command
 from scalegroup.whole_file import whole_file
 
 # Nothing here imports torch before it is needed: help, and faults of spelling, come at once.
@@ -23,8 +24,13 @@ _PATIENCE = 2.0  # seconds between lines of progress
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command. Exit status: 0 equivariant, 1 not equivariant, 2 could not be run, 3 not decided."""
+    """Run the command and give its exit status: 0 where all is well, 2 where it could not be run."""
     options = _parser().parse_args(arguments)
+    return options.run(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Is a module scale equivariant, and if not, why not? 0 it is, 1 it is not, 2 could not be run, 3 not decided."""
     progress = _Progress()
     try:
         figure = None if options.figure is None else _figure(budget=not options.no_budget)
@@ -79,6 +85,9 @@ class _Progress:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scalegroup", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    export = commands.add_parser("export", help=export_command.HELP)
+    export_command.add_arguments(export)
+    export.set_defaults(run=export_command.run)
     check = commands.add_parser(
         "check",
         help="measure a module's equivariance error and judge it",
@@ -116,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
+    check.set_defaults(run=_check)
     return parser
 
 

@@ -75,6 +75,11 @@ def working_dtype(like: Tensor) -> torch.dtype:
     return torch.float32 if like.dtype in (torch.float16, torch.bfloat16) else like.dtype
 
 
+def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tensor.to(dtype)`, and no step of a graph where that changes nothing."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
 def is_transformed(tensor: Tensor) -> bool:
     """Whether a tensor is one of `torch.func`'s, within vmap and its kind."""
     return not torch.compiler.is_compiling() and torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]

@@ -5,10 +5,12 @@ The modules of `scalegroup.nn` are thin layers over these.
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer, check_like, check_positive
 from scalegroup.fields.boundary import Boundary, Reflect
 from scalegroup.fields.field import ScaleField
@@ -186,12 +188,17 @@ def select_scale(
     if classes is None:
         classes = scores.amax(dim=2).argmax(dim=1)
     check_instance("classes", classes, Tensor, mend="pass logits.argmax(dim=1)")
-    expected = [len(scores), *scores.shape[3:]]
+    expected = [scores.shape[0], *scores.shape[3:]]
     if list(classes.shape) != expected or classes.dtype not in (torch.int32, torch.int64):
         raise ScaleGroupError(
             f"classes of shape {list(classes.shape)} and dtype {classes.dtype}",
             expected=f"integers of shape {expected}",
             mend="pass logits.argmax(dim=1)",
         )
-    winner = scores.argmax(dim=2).gather(1, classes[:, None].long()).squeeze(1)
-    return scores.new_tensor(window.sigmas)[winner]
+    winner = scores.argmax(dim=2).gather(1, cast(classes.unsqueeze(1), torch.int64)).squeeze(1)
+    return cast(_sigmas(window.sigmas, like=scores), scores.dtype)[winner]
+
+
+@constant_tensor
+def _sigmas(sigmas: tuple[float, ...]) -> np.ndarray:
+    return np.array(sigmas)

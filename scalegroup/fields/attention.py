@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from scalegroup.constants import working_dtype
+from scalegroup.constants import cast, working_dtype
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.lifting import without_autocast
@@ -97,6 +97,6 @@ def attend(values: Tensor, weight: Tensor, dim: int) -> Tensor:
         dim: of the sum; not the features'.
     """
     with without_autocast(values):
-        exact = values.to(working_dtype(values))
-        scores = torch.einsum("sf,bf...->bs...", weight.to(exact), exact)
-        return (scores.softmax(dim) * exact).sum(dim, keepdim=True).to(values.dtype)
+        exact = cast(values, working_dtype(values))
+        scores = torch.einsum("sf,bf...->bs...", cast(weight, exact.dtype), exact)
+        return cast((scores.softmax(dim) * exact).sum(dim, keepdim=True), values.dtype)

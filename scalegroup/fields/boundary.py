@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError
 
 
@@ -101,12 +101,16 @@ class Background(Zero):
 
     def constant(self, images: Tensor) -> Tensor:
         """See `Boundary`. Raises `ScaleGroupError` if the value is neither one number nor one per channel."""
-        channels = images.shape[1]
-        value = torch.tensor(self.value, dtype=images.dtype, device=images.device)
-        if value.ndim == 1 and len(value) not in (1, channels):
+        channels, values = images.shape[1], self.value if isinstance(self.value, tuple) else (self.value,)
+        if len(values) not in (1, channels):
             raise ScaleGroupError(
-                f"a background of {len(value)} values for {channels} channels",
+                f"a background of {len(values)} values for {channels} channels",
                 expected="one number, or one per channel",
                 mend=f"pass a tensor of shape [{channels}]",
             )
-        return value.expand(channels)
+        return cast(_world(values, like=images), images.dtype).expand(channels)
+
+
+@constant_tensor
+def _world(values: tuple[float, ...]) -> np.ndarray:
+    return np.array(values)

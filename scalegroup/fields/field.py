@@ -33,6 +33,11 @@ class Run(NamedTuple):
     start: int
     stop: int
 
+    @property
+    def channels(self) -> Tensor:
+        """`[channel, batch, feature, y, x]`."""
+        return of_channels(self.maps, self.stop - self.start)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScaleField:
@@ -69,9 +74,9 @@ class ScaleField:
                     mend="make fields from images with functional.lift",
                 )
         channels = self.window.channels if self.type.over_scale else 1
-        images = sum(map(len, self.maps))
-        batch, rest = images // channels, images % channels  # torch.compile has no divmod of symbolic numbers
-        if len(self.grids.grids) != channels or not batch or rest or any(len(maps) % batch for maps in self.maps):
+        batch, counts = self.batch, self.counts
+        alike = all(maps.shape[0] == count * batch for maps, count in zip(self.maps, counts, strict=True))
+        if len(self.grids.grids) != channels or sum(counts) != channels or not batch or not alike:
             raise ScaleGroupError(
                 f"{len(self.grids.grids)} grids and maps of shapes {[list(maps.shape) for maps in self.maps]}",
                 expected=f"{channels} scale channels of as many images each",
@@ -108,14 +113,23 @@ class ScaleField:
     @property
     def batch(self) -> int:
         """How many images."""
-        return sum(map(len, self.maps)) // len(self.grids.grids)
+        return sum(maps.shape[0] for maps in self.maps) // len(self.grids.grids)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many scale channels each of the maps holds: numbers, where that of images is a symbol in a graph."""
+        channels = len(self.grids.grids)
+        if len(self.maps) in (1, channels):
+            return (channels // len(self.maps),) * len(self.maps)
+        images = sum(maps.shape[0] for maps in self.maps)
+        return tuple(int(maps.shape[0] * channels // images) for maps in self.maps)
 
     @property
     def runs(self) -> Iterator[Run]:
         """The runs of scale channels that share a grid, finest first."""
-        batch, start = self.batch, 0
-        for maps in self.maps:
-            stop = start + len(maps) // batch
+        start = 0
+        for maps, count in zip(self.maps, self.counts, strict=True):
+            stop = start + count
             yield Run(maps, self.grids.grids[start], start, stop)
             start = stop
 
@@ -125,13 +139,14 @@ class ScaleField:
 
         Raises `ScaleGroupError` if they do not, on grids of their own.
         """
-        if len({maps.shape[1:] for maps in self.maps}) > 1:
+        if len({grid.shape for grid in self.grids.grids}) > 1:
             raise ScaleGroupError(
                 f"scale channels of {[grid.shape for grid in self.grids.grids]} samples",
                 expected="as many samples in each",
                 mend="take them one by one, field.channel(n), or put nn.ReadOut(readout=Dense()) behind",
             )
-        return torch.stack([self.channel(n) for n in range(len(self.grids.grids))], dim=2)
+        parts = [of_channels(maps, count) for maps, count in zip(self.maps, self.counts, strict=True)]
+        return joined(parts).permute(1, 2, 0, 3, 4)
 
     @property
     def exponents(self) -> tuple[int, ...]:
@@ -148,9 +163,8 @@ class ScaleField:
 
     def channel(self, index: int) -> Tensor:
         """The maps `[batch, feature, y, x]` of one scale channel."""
-        batch = self.batch
         run = next(run for run in self.runs if index < run.stop)
-        return run.maps[(index - run.start) * batch : (index - run.start + 1) * batch]
+        return run.channels[index - run.start]
 
     def transform(self, element: GroupElement) -> ScaleField:
         """The field of the scaled image (eq 2), by relabelling: total, and exact to the bit.
@@ -209,10 +223,10 @@ class ScaleField:
             raise ScaleGroupError(
                 f"{window!r} for {self.window!r}", expected="a scale channel of both", mend="use windows that overlap"
             )
-        start, batch = shared.first - self.window.first, self.batch
+        start = shared.first - self.window.first
         stop = start + shared.channels
         maps = [
-            run.maps[max(start - run.start, 0) * batch : (stop - run.start) * batch]
+            run.channels[max(start - run.start, 0) : stop - run.start].flatten(0, 1)
             for run in self.runs
             if run.start < stop and start < run.stop
         ]
@@ -236,14 +250,12 @@ class ScaleField:
             if all(grid is wanted[0] or grid == wanted[0] for grid in wanted):
                 maps.append(run.grid.crop(run.maps, wanted[0]))
             else:
-                channels = run.maps.split(self.batch)
-                maps += [run.grid.crop(channel, grid) for channel, grid in zip(channels, wanted, strict=True)]
+                maps += [run.grid.crop(channel, grid) for channel, grid in zip(run.channels, wanted, strict=True)]
         field = replace(self, maps=tuple(maps), grids=grids)
         if not held and len(maps) > len(grids.runs):
-            joined = [
-                torch.cat([run.maps for run in field.runs if start <= run.start < stop]) for start, stop in grids.runs
-            ]
-            return replace(field, maps=tuple(joined))  # one call for all channels that have become alike
+            runs = list(field.runs)
+            parts = [[run.maps for run in runs if start <= run.start < stop] for start, stop in grids.runs]
+            return replace(field, maps=tuple(map(joined, parts)))  # one call for all channels that have become alike
         return field
 
     def knows(self, grids: Grids) -> bool:
@@ -270,9 +282,19 @@ class ScaleField:
         )
 
 
+def of_channels(maps: Tensor, count: int) -> Tensor:
+    """`[channels·batch, …]` of so many channels as `[channel, batch, …]`: how many images is left to the tensor."""
+    return maps.unflatten(0, (count, -1))
+
+
+def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Along an axis; no copy of one that is alone."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
+
+
 def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
     """Maps `[batch, feature, y, x]` of all scale channels, those that share a grid put into one tensor."""
-    return tuple(torch.cat(list(channels[start:stop])) for start, stop in grids.runs)
+    return tuple(joined(channels[start:stop]) for start, stop in grids.runs)
 
 
 def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
@@ -289,7 +311,7 @@ def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
             )
         grids = grids.map(Grid.intersection, other.grids)
     cropped = [field.crop(grids) for field in fields]
-    if len({tuple(map(len, field.maps)) for field in cropped}) > 1:  # not all came from channels that were alike
+    if len({field.counts for field in cropped}) > 1:  # not all came from channels that were alike
         channels = range(len(grids.grids))
         return [replace(field, maps=folded([field.channel(n) for n in channels], grids)) for field in cropped]
     return cropped

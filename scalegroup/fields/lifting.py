@@ -8,14 +8,16 @@ so the lifting's error is the only one that scaling sees (`scalegroup.testing.li
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import wofz
 from torch import Tensor
 
-from scalegroup.constants import constant_tensor, working_dtype
+from scalegroup.constants import cast, constant_tensor, working_dtype
 from scalegroup.errors import ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
 from scalegroup.fields.grid import Axis, Grid, Grids
@@ -145,10 +147,9 @@ class Sampling(ABC):
         """
         constant = boundary.constant(images)
         if constant is not None:
-            constant = constant.to(working_dtype(images))[:, None, None]
-        images = images.to(working_dtype(images))
-        batch, features = images.shape[:2]
-        rest = images if constant is None else images - constant
+            constant = cast(constant, working_dtype(images))[:, None, None]
+        images = cast(images, working_dtype(images))
+        rest = (images if constant is None else images - constant).flatten(0, 1)
         with without_autocast(images):
             for start, stop in grids.runs:
                 grid, spacings, sigmas = grids.grids[start], grids.spacings[start:stop], grids.sigmas[start:stop]
@@ -158,9 +159,9 @@ class Sampling(ABC):
                     for axis, size in zip((grid.y, grid.x), grids.size, strict=True)
                 )
                 count, (rows, columns) = len(sigmas), grid.shape
-                vertical = along_y.flatten(0, 1) @ rest.flatten(0, 1)  # all channels at once: [batch·feature, …, x]
+                vertical = along_y.flatten(0, 1) @ rest  # all channels at once: [batch·feature, …, x]
                 vertical = vertical.unflatten(1, (count, rows)).transpose(0, 1).flatten(1, 2)
-                maps = (vertical @ along_x.mT).view(count * batch, features, rows, columns)
+                maps = (vertical @ along_x.mT).view(-1, images.shape[1], rows, columns)
                 yield maps if constant is None else maps + constant
 
 
@@ -269,6 +270,7 @@ def lifting_matrices(
     return np.stack([sampling.matrix(axis, spacing, sigma, size, boundary) for spacing, sigma in pairs])
 
 
-def without_autocast(maps: Tensor) -> torch.autocast:
-    """Where half precision is too coarse: smoothed maps are differentiated next."""
-    return torch.autocast("cpu" if maps.is_meta else maps.device.type, enabled=False)
+def without_autocast(maps: Tensor) -> AbstractContextManager[Any]:
+    """Where half precision is too coarse: smoothed maps are differentiated next. Nothing where it is off anyway."""
+    device = "cpu" if maps.is_meta else maps.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

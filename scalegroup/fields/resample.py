@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from scalegroup.constants import constant_tensor
+from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError
 from scalegroup.fields.grid import Axis, Grid
 from scalegroup.fields.lifting import without_autocast
@@ -30,7 +30,7 @@ def resample(maps: Tensor, held: Grid, wanted: Grid, factor: float) -> Tensor:
         for a, b in ((held.y, wanted.y), (held.x, wanted.x))
     )
     with without_autocast(maps):
-        return along_y @ maps.to(along_y.dtype) @ along_x.mT
+        return along_y @ cast(maps, along_y.dtype) @ along_x.mT
 
 
 def support(wanted: Grid, factor: float, held: Grid) -> Grid:

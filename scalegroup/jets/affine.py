@@ -16,7 +16,7 @@ from scipy.ndimage import convolve
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import constant_result, constant_tensor
+from scalegroup.constants import cast, constant_result, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_integer
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets.affine_gaussian import discrete_affine_gaussian, oriented_covariance
@@ -92,10 +92,10 @@ def affine_jet_conv(
     """
     with without_autocast(maps):
         bank = _bank(sigma, smoothed, elongation, coefficients.shape[2], jet, tail, like=coefficients)
-        weight = torch.einsum("oijc,jcyx->oiyx", coefficients.to(bank.dtype), bank)
+        weight = torch.einsum("oijc,jcyx->oiyx", cast(coefficients, bank.dtype), bank)
         groups = maps.shape[1] // coefficients.shape[1]
-        result = F.conv2d(maps.to(bank.dtype), weight, offset.to(bank.dtype), stride=stride, groups=groups)
-    result = result.to(coefficients.dtype)
+        result = F.conv2d(cast(maps, bank.dtype), weight, cast(offset, bank.dtype), stride=stride, groups=groups)
+    result = cast(result, coefficients.dtype)
     return result if result.dtype == torch.float64 else channels_last(result)
 
 

@@ -15,32 +15,41 @@ def channels_last(maps: Tensor) -> Tensor:
     return maps if is_transformed(maps) else maps.contiguous(memory_format=torch.channels_last)
 
 
-def blur(maps: Tensor, taps: Tensor) -> Tensor:
-    """The correlation of maps `[n, feature, y, x]` with `taps ⊗ taps`, `[n, feature, y - 2·radius, x - 2·radius]`.
+def blur(maps: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
+    """The correlation of maps `[n, feature, y, x]` with taps along both axes, where they fit: two depthwise ones.
 
     Convolutions keep their input for the gradient of the taps, which are constants here: a third of all that a
     training step keeps. torch.func and the compiler have ways of their own.
+
+    Args:
+        maps: `[n, feature, y, x]`.
+        along_y: taps `[feature, 1, rows, 1]`.
+        along_x: taps `[feature, 1, 1, columns]`.
+
+    Returns:
+        `[n, feature, y - rows + 1, x - columns + 1]`.
     """
     own = is_transformed(maps) or torch.compiler.is_compiling() or not (maps.requires_grad and torch.is_grad_enabled())
-    return _along_both(maps, taps, 0) if own else _Blur.apply(maps, taps)  # type: ignore[no-any-return]
+    return _along_both(maps, along_y, along_x) if own else _Blur.apply(maps, along_y, along_x)  # type: ignore[no-any-return]
 
 
-def _along_both(maps: Tensor, taps: Tensor, padding: int) -> Tensor:
-    along_x = taps.expand(maps.shape[1], 1, 1, -1)
-    rows = F.conv2d(channels_last(maps), along_x.mT, padding=(padding, 0), groups=len(along_x))
-    return F.conv2d(rows, along_x, padding=(0, padding), groups=len(along_x))
+def _along_both(maps: Tensor, along_y: Tensor, along_x: Tensor, *, everywhere: bool = False) -> Tensor:
+    """Where the taps fit, or wherever they touch."""
+    features, rows, columns = along_y.shape[0], along_y.shape[2] - 1, along_x.shape[3] - 1
+    vertical = F.conv2d(channels_last(maps), along_y, padding=(rows * everywhere, 0), groups=features)
+    return F.conv2d(vertical, along_x, padding=(0, columns * everywhere), groups=features)
 
 
 class _Blur(torch.autograd.Function):
     """`_along_both` where it fits; its adjoint is that with the taps the other way round, wherever it touches."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, taps: Tensor) -> Tensor:
-        ctx.save_for_backward(taps)
-        return _along_both(maps, taps, 0)
+    def forward(ctx: Any, maps: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
+        ctx.save_for_backward(along_y, along_x)
+        return _along_both(maps, along_y, along_x)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        (taps,), (gradient,) = ctx.saved_tensors, grad_outputs
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (along_y, along_x), (gradient,) = ctx.saved_tensors, grad_outputs
         with without_autocast(gradient):
-            return _along_both(gradient, taps.flip(0), len(taps) - 1), None
+            return _along_both(gradient, along_y.flip(2), along_x.flip(3), everywhere=True), None, None

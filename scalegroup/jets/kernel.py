@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import index
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.linalg import convolution_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import constant_result, constant_tensor
+from scalegroup.constants import cast, constant_result, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets.blur import blur, channels_last
@@ -133,9 +134,10 @@ class Kernel(ABC):
 
 
 @constant_tensor
-def _taps_like(kernel: Kernel, sigma: float, smoothed: float) -> np.ndarray:
-    """As correlations: f ∗ g needs the taps the other way round."""
-    return kernel.taps(sigma, smoothed)[..., ::-1]
+def _taps_like(kernel: Kernel, sigma: float, smoothed: float, features: int, axis: int) -> np.ndarray:
+    """As correlations of every feature along an axis, 2 or 3: f ∗ g needs the taps the other way round."""
+    taps = np.tile(kernel.taps(sigma, smoothed)[::-1], (features, 1, 1, 1))
+    return np.swapaxes(taps, axis, 3)
 
 
 @constant_tensor
@@ -168,11 +170,11 @@ class BlurThenStencil(Kernel):
     ) -> Tensor:
         """See `Kernel`. No map for each derivative is ever built."""
         with without_autocast(maps):
-            stencils = _normalised_stencils(self, sigma, jet, like=coefficients).to(coefficients.dtype)
+            stencils = cast(_normalised_stencils(self, sigma, jet, like=coefficients), coefficients.dtype)
             blurred = self._blur(maps, sigma, smoothed)
             fused = torch.einsum("oij,jvu->oivu", coefficients, stencils)
         if maps.is_meta or not torch.is_autocast_enabled(maps.device.type):
-            blurred = blurred.to(coefficients.dtype)
+            blurred = cast(blurred, coefficients.dtype)
         result = F.conv2d(blurred, fused, offset, stride=stride, groups=maps.shape[1] // coefficients.shape[1])
         # of a single input it comes in the other format, and would be kept in both
         return result if result.dtype == torch.float64 else channels_last(result)
@@ -196,10 +198,11 @@ class BlurThenStencil(Kernel):
 
     def _blur(self, maps: Tensor, sigma: float, smoothed: float) -> Tensor:
         if maps.dtype == torch.float64:  # no fast depthwise convolution there, while matrix products are
-            along_y, along_x = (_banded(self, sigma, smoothed, size, like=maps) for size in maps.shape[-2:])
+            along_y, along_x = (_banded(self, sigma, smoothed, index(size), like=maps) for size in maps.shape[-2:])
             return along_y @ maps @ along_x.mT
-        taps = _taps_like(self, sigma, smoothed, like=maps)
-        return blur(maps.to(taps.dtype), taps)
+        features = index(maps.shape[1])
+        along_y, along_x = (_taps_like(self, sigma, smoothed, features, axis, like=maps) for axis in (2, 3))
+        return blur(cast(maps, along_x.dtype), along_y, along_x)
 
 
 @dataclass(frozen=True)
@@ -217,8 +220,9 @@ class SeparableOrders(Kernel):
         jet: Jet = TWO_JET,
     ) -> Tensor:
         with without_autocast(maps):
-            each = self._derivatives(maps, sigma, smoothed, jet)[..., ::stride, ::stride].to(coefficients.dtype)
-            factors = _normalised_stencils(self, sigma, jet, like=coefficients).to(coefficients).flatten()
+            each = self._derivatives(maps, sigma, smoothed, jet)[..., ::stride, ::stride]
+            each = cast(each, coefficients.dtype)
+            factors = cast(_normalised_stencils(self, sigma, jet, like=coefficients), coefficients.dtype).flatten()
             groups = maps.shape[1] // coefficients.shape[1]
             weights = (coefficients * factors).unflatten(0, (groups, -1))
             mixed = torch.einsum("goij,bgijyx->bgoyx", weights, each.unflatten(1, (groups, -1))).flatten(1, 2)
@@ -242,6 +246,7 @@ class SeparableOrders(Kernel):
 
     def _derivatives(self, maps: Tensor, sigma: float, smoothed: float, jet: Jet = TWO_JET) -> Tensor:
         """`[batch, feature, jet.size, y, x]`, per sample."""
-        along_y, along_x = (_banded(self, sigma, smoothed, size, jet, like=maps) for size in maps.shape[-2:])
-        vertical = [matrix @ maps.to(matrix.dtype) for matrix in along_y]
-        return torch.stack([vertical[n] @ along_x[m].mT for n, m in jet.derivatives], dim=2)
+        along_y, along_x = (_banded(self, sigma, smoothed, index(size), jet, like=maps) for size in maps.shape[-2:])
+        maps = cast(maps, along_y.dtype)
+        vertical, columns = [matrix @ maps for matrix in along_y], along_x.mT.unbind()
+        return torch.stack([vertical[n] @ columns[m] for n, m in jet.derivatives], dim=2)

@@ -55,7 +55,13 @@ class BatchNorm(Normalisation):
     def forward(self, field: ScaleField) -> ScaleField:
         """The normalised field."""
         self.check_input(field)
-        mean, variance = self._joint(field) if self.training else (self.running_mean, self.running_variance)
+        if not self.training:
+            settled = map(self.of_features, (self.running_mean, self.running_variance, self.weight, self.bias))
+            mean, variance, weight, bias = settled
+            return field.on_runs(
+                lambda run: F.batch_norm(run.maps, mean, variance, weight, bias, eps=self.eps), type=self.out_type
+            )
+        mean, variance = self._joint(field)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         scale, shift = self.of_features(scale), self.of_features(self.bias - mean * scale)
         zero, one = torch.zeros_like(shift), torch.ones_like(scale)

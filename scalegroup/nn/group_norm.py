@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from scalegroup.constants import cast
 from scalegroup.errors import ScaleGroupError, check_integer
 from scalegroup.fields.field import Run, ScaleField
 from scalegroup.fields.field_type import FieldType
@@ -63,7 +64,7 @@ class GroupNorm(Normalisation):
 
         def normalise(run: Run) -> Tensor:
             shifts, scales = (of.repeat(run.stop - run.start, 1)[..., None, None] for of in (shift, scale))
-            return torch.addcmul(shifts, run.maps, scales).to(run.maps.dtype)
+            return cast(torch.addcmul(shifts, run.maps, scales), run.maps.dtype)
 
         return field.on_runs(normalise, type=self.out_type)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scalegroup.constants import cast
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid
@@ -44,14 +45,16 @@ class Mix(PerSample):
                 mend="choose an out_type with weights that in_type has; SteerableJetConv mixes rotating fields",
             )
         super().__init__(in_type, out_type)
-        self.register_buffer("mask", mask.to(torch.get_default_dtype()), persistent=False)
+        whole = None if mask.all() else mask.to(torch.get_default_dtype())  # mostly there is nothing to be masked
+        self.register_buffer("mask", whole, persistent=False)
         self.weight = nn.Parameter(torch.empty(out_type.size, in_type.size))
         nn.init.normal_(self.weight, std=math.sqrt(1 / in_type.size))
 
-    mask: Tensor
+    mask: Tensor | None
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        return F.conv2d(maps.to(self.weight.dtype), (self.weight * self.mask)[..., None, None])
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        return F.conv2d(cast(maps, self.weight.dtype), weight[..., None, None])
 
     def multiply_adds(self, wanted: Grid) -> int:
         return self.weight.numel() * math.prod(wanted.shape)

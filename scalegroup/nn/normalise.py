@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from scalegroup.constants import constant_tensor
+from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_finite, check_positive
 from scalegroup.fields.field_type import FieldType
 from scalegroup.nn.layer import PerSample, check_map_type
@@ -46,7 +46,7 @@ class Normalise(PerSample):
         self.std = _each("std", std, type.size, check_positive)
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        return ((maps - _column(self.mean, like=maps)) / _column(self.std, like=maps)).to(maps.dtype)
+        return cast((maps - _column(self.mean, like=maps)) / _column(self.std, like=maps), maps.dtype)
 
     def extra_repr(self) -> str:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))

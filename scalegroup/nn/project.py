@@ -95,7 +95,7 @@ class ScalePool(Layer):
                 mend="put nn.ReadOut in front, with Dense() for maps",
             )
         pooled = self.reduction.reduce(field.tensor, 2)
-        return replace(field, maps=(pooled[:, :, 0],), type=self.out_type, grids=self.canvas(field.grids))
+        return replace(field, maps=(pooled.squeeze(2),), type=self.out_type, grids=self.canvas(field.grids))
 
     def run(self, field: ScaleField, wanted: Grids) -> ScaleField:
         """See `Layer`; every scale channel at the places wanted."""

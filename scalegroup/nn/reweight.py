@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from scalegroup.algebra.representation import Representation
+from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
@@ -46,7 +49,13 @@ class Reweight(SamePlaces):
         maps = []
         for run in field.runs:
             sigmas = field.grids.sigmas[run.start : run.stop]
-            factors = run.maps.new_tensor([[sigma**power for power in change] for sigma in sigmas])
-            maps.append(run.maps * factors.repeat_interleave(field.batch, 0)[..., None, None])
+            factors = cast(_factors(sigmas, tuple(change), like=run.maps), run.maps.dtype)
+            maps.append((run.channels * factors).flatten(0, 1))
         # σ₀ in pixels does not change when a field is relabelled, so that this commutes with it to the bit
         return replace(field, maps=tuple(maps), type=self.out_type)
+
+
+@constant_tensor
+def _factors(sigmas: tuple[float, ...], powers: tuple[int, ...]) -> np.ndarray:
+    """`[channel, 1, feature, 1, 1]`."""
+    return np.array([[sigma**power for power in powers] for sigma in sigmas])[:, None, :, None, None]

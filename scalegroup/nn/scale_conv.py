@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from scalegroup.algebra.group import ScaleGroup
+from scalegroup.constants import cast
 from scalegroup.errors import check_instance, check_integer
 from scalegroup.fields.field import ScaleField, folded
 from scalegroup.fields.field_type import FieldType
@@ -52,7 +53,7 @@ class ScaleConv(Layer):
         for near in seen:
             weights = torch.cat([self.weight[self.across_scale + offset] for offset in near], dim=1)
             weights = weights[..., None, None] * (len(self.weight) / len(near))
-            maps.append(F.conv2d(torch.cat(list(near.values()), dim=1).to(weights.dtype), weights))
+            maps.append(F.conv2d(cast(torch.cat(list(near.values()), dim=1), weights.dtype), weights))
         return replace(field, maps=folded(maps, grids), type=self.out_type, grids=grids)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:

@@ -159,6 +159,10 @@ class Sequential(Layer):
             raise ScaleGroupError(repr(self[0]), expected="nn.Lift first", mend="start with nn.Lift(window)")
         return window
 
+    def __dir__(self) -> Iterable[str]:
+        """Without `window` where there is none: `torch.jit.trace` asks every part for all that it finds here."""
+        return [name for name in super().__dir__() if name != "window" or isinstance(self.in_type, ImageType)]
+
     def _chosen(self, window: ScaleWindow | None) -> ScaleWindow:
         return check_instance("window", window or self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scalegroup.constants import cast
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
@@ -73,7 +74,7 @@ class SqueezeExcite(PerChannel):
         hidden = self.kernel.combine(maps, weights, self.squeeze_offset, sigma=sigma, smoothed=smoothed, jet=_AVERAGE)
         gates = F.conv2d(hidden.relu(), self.excite[..., None, None], self.excite_offset).sigmoid()
         inner = F.pad(maps, [-self.reach(samples_per_sigma)] * 4)  # whose gradient keeps the memory format: `Grid.crop`
-        return inner.to(gates.dtype) * gates
+        return cast(inner, gates.dtype) * gates
 
     def multiply_adds(self, wanted: Grid) -> int:
         hidden, size = self.squeeze.shape

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalegroup.constants import working_dtype
+from scalegroup.constants import cast, working_dtype
 from scalegroup.errors import check_positive
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, orbits_of
@@ -52,7 +52,7 @@ class Normalisation(Layer):
         domain, found = self.domain(field.grids.canvas()).map(Grid.intersection, field.grids), []
         for run in field.crop(domain).runs:
             samples = run.maps.permute(0, 2, 3, 1).flatten(1, 2)  # fast on channels-last maps
-            found.append(torch.var_mean(samples.to(working_dtype(samples)), 1, correction=0))
+            found.append(torch.var_mean(cast(samples, working_dtype(samples)), 1, correction=0))
         channels = len(domain.grids)
         variances, means = (torch.cat(parts).unflatten(0, (channels, -1)) for parts in zip(*found, strict=True))
         return means, variances
