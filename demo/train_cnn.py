@@ -1,6 +1,6 @@
-"""Trains the ordinary CNN of the page: `python demo/train_cnn.py --data-root FOLDER`, torchvision's MNIST in that folder.
+"""Trains the ordinary CNN of the page: `python demo/train_cnn.py --data-root FOLDER`, with torchvision's MNIST in it.
 
-On the same 5 000 digits of size 2, for the same five epochs, as the network beside it; its weights are in the repository.
+On the same 5 000 digits of size 2 and for the same five epochs as the network beside it. Its weights are kept here.
 """
 
 from __future__ import annotations
