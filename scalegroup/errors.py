@@ -119,7 +119,7 @@ def check_images(images: Any, channels: int | None = None, *, name: str = "image
 
 def can_be_looked_at(tensor: Tensor) -> bool:
     """Whether a tensor has numbers: not while a graph is made of it, nor within `torch.func.vmap` and its kind."""
-    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     has_none = in_graph or tensor.is_meta or is_transformed(tensor)
     return not has_none and type(tensor) in (Tensor, torch.nn.Parameter)
 

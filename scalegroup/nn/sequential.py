@@ -130,7 +130,7 @@ class Sequential(Layer):
             raise ScaleGroupError(repr(self[0]), expected="nn.Lift first", mend="start with nn.Lift(window)")
         return window
 
-    def __dir__(self) -> Iterable[str]:
+    def __dir__(self) -> list[str]:
         """Without `window` where there is none: `torch.jit.trace` asks every part for all that it finds here."""
         return [name for name in super().__dir__() if name != "window" or isinstance(self.in_type, ImageType)]
 
