@@ -19,29 +19,32 @@ from scalegroup.whole_file import whole_file
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
+OUTPUTS = ("scores", "sigma0", "channel_scores")
+"""What an exported network gives."""
+
 METADATA = "scalegroup.json"
 """The name of what a .pt2 file says, among its `extra_files`."""
 
 
 class Predict(nn.Module):
-    """What is exported of a network: its `predict`, as a module.
+    """What is exported of a network: its `predict_channels`, as a module.
 
     Args:
         net: a network from images to scores.
 
     >>> from scalegroup.models import gaussian_derivative_net
-    >>> scores, sigma0 = Predict(gaussian_derivative_net("single_scale"))(torch.zeros(2, 1, 28, 28))
-    >>> scores.shape, sigma0.shape
-    (torch.Size([2, 10]), torch.Size([2]))
+    >>> scores, sigma0, channel_scores = Predict(gaussian_derivative_net("single_scale"))(torch.zeros(2, 1, 28, 28))
+    >>> scores.shape, sigma0.shape, channel_scores.shape
+    (torch.Size([2, 10]), torch.Size([2]), torch.Size([2, 10, 1]))
     """
 
     def __init__(self, net: GaussianDerivativeNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Class scores `[batch, classes]` and σ₀ of the winning scale channel, in pixels, `[batch]`."""
-        return self.net.predict(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Class scores `[batch, classes]`, σ₀ of the winning scale channel `[batch]`, and scores of each channel."""
+        return self.net.predict_channels(images)
 
 
 def export(
@@ -54,8 +57,9 @@ def export(
     """Write a network as one file that needs nothing of this package: ONNX, or a graph of `torch.export`.
 
     Its input is `images`, float32 `[batch, channel, height, width]` of any number of images. Its outputs are what
-    `net.predict` gives: `scores` `[batch, classes]`, and `sigma0` `[batch]`, σ₀ of the scale channel that won, in
-    pixels; of a dense read-out both for every pixel. The file is there whole or not at all.
+    `net.predict_channels` gives: `scores` `[batch, classes]`, `sigma0` `[batch]`, σ₀ of the scale channel that won, in
+    pixels, and `channel_scores` `[batch, classes, scale]`; of a dense read-out all for every pixel. The file is there
+    whole or not at all.
 
     What it says of itself is JSON: each part in the `metadata_props` of an ONNX model, all of them in the extra file
     `METADATA` of a .pt2 file, `torch.export.load(path, extra_files={METADATA: ""})`.
@@ -98,7 +102,7 @@ def export(
     >>> said = export(net, 28, path, about={"classes": ["cat", "dog"], "range": [0, 1]})
     >>> said["classes"], said["size"], said["window"]
     (['cat', 'dog'], [28, 28], [0.9])
-    >>> scores, sigma0 = torch.export.load(path).module()(torch.rand(5, 1, 28, 28))
+    >>> scores, sigma0, _ = torch.export.load(path).module()(torch.rand(5, 1, 28, 28))
     >>> scores.shape, sigma0.tolist() == [torch.tensor(0.9)] * 5
     (torch.Size([5, 2]), True)
     """
@@ -124,7 +128,7 @@ def _graph(net: GaussianDerivativeNet, size: tuple[int, int]) -> ExportedProgram
 
 
 def _write_onnx(graph: ExportedProgram, path: Path, said: Mapping[str, str]) -> None:
-    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["scores", "sigma0"]}
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": list(OUTPUTS)}
     program: Any = torch.onnx.export(graph, dynamo=True, verbose=False, **names)
     program.model.producer_name, program.model.producer_version = "scalegroup", scalegroup.__version__
     program.model.metadata_props.update(said)

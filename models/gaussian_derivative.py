@@ -58,9 +58,13 @@ class GaussianDerivativeNet(nn.Sequential):
 
     def predict(self, images: Tensor, *, window: ScaleWindow | None = None) -> tuple[Tensor, Tensor]:
         """(class scores, selected σ₀) in one pass."""
+        return self.predict_channels(images, window=window)[:2]
+
+    def predict_channels(self, images: Tensor, *, window: ScaleWindow | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(class scores, selected σ₀, class scores of every scale channel) in one pass."""
         field = self.field(images, window=window, pooled=False)
-        scores = self._values(self[-1](field)).squeeze(2)
-        return scores, functional.select_scale(self._values(field), field.window, classes=scores.argmax(dim=1))
+        scores, each = self._values(self[-1](field)).squeeze(2), self._values(field)
+        return scores, functional.select_scale(each, field.window, classes=scores.argmax(dim=1)), each
 
     def _values(self, field: ScaleField) -> Tensor:
         return field.tensor if self.out_type.over_plane else field.tensor[..., 0, 0]

@@ -96,12 +96,13 @@ def gap(run: Any, net: GaussianDerivativeNet, *, batches: tuple[int, ...] = (1, 
     worst = 0.0
     for batch in batches:
         with torch.no_grad():
-            scores, sigma0 = run(images(net, batch))
-            expected, selected = net.predict(images(net, batch))
-        assert scores.shape == expected.shape
+            scores, sigma0, each = run(images(net, batch))
+            expected, selected, channels = net.predict_channels(images(net, batch))
+        assert (scores.shape, each.shape) == (expected.shape, channels.shape)
         if not torch.equal(torch.as_tensor(sigma0), selected):
             return math.inf
-        worst = max(worst, float((torch.as_tensor(scores) - expected).abs().max() / expected.abs().max()))
+        for found, wanted in ((scores, expected), (each, channels)):
+            worst = max(worst, float((torch.as_tensor(found) - wanted).abs().max() / wanted.abs().max()))
     return worst
 
 
@@ -186,7 +187,7 @@ def test_onnx_file_gives_what_the_network_gives_and_says_what_it_is(kind: str, t
     assert [file.name for file in tmp_path.iterdir()] == ["net.onnx"]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["images"]
-    assert [value.name for value in session.get_outputs()] == ["scores", "sigma0"]
+    assert [value.name for value in session.get_outputs()] == ["scores", "sigma0", "channel_scores"]
     assert gap(lambda x: session.run(None, {"images": x.numpy()}), net) <= 1e-5
     assert gap(lambda x: session.run(None, {"images": x.numpy()}), network(kind, seed=1)) > 1e-3  # the control
     metadata = session.get_modelmeta().custom_metadata_map

@@ -8,9 +8,10 @@ HELP = "write a trained network as an ONNX or a torch.export file"
 
 _DESCRIPTION = (
     "Writes a trained network for images of one size, and of any number, as a file that needs nothing of this package. "
-    "It takes `images` [batch, channel, height, width], float32, and gives `scores` [batch, classes] and `sigma0` "
-    "[batch], σ₀ of the winning scale channel in pixels. The file says what classes, range and scale channels it is "
-    "for; the docstring of scalegroup.models.export tells how to read that."
+    "It takes `images` [batch, channel, height, width], float32, and gives `scores` [batch, classes], `sigma0` "
+    "[batch], σ₀ of the winning scale channel in pixels, and `channel_scores` [batch, classes, scale]. The file says "
+    "what classes, range and scale channels it is for; the docstring of scalegroup.models.export tells how to read "
+    "that."
 )
 _EPILOG = "Exit status: 0 written, 2 could not be written."
 
