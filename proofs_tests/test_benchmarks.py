@@ -16,7 +16,6 @@ from benchmarks.evaluation import evaluate
 from benchmarks.training import train
 from scalegroup import Attention, Background, Mean, SpatialMax, nn
 from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
-from scalegroup.whole_file import whole_file
 
 
 @pytest.fixture
@@ -118,21 +117,6 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
     # the checkpoint is of the new seed, which is also the control of runs that repeat themselves
     checkpoint = torch.load(tmp_path / "checkpoints" / "multi_scale.pt", weights_only=True)
     assert not same_weights(checkpoint["parts"]["net"], weights_in(tmp_path))
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def half():
-        with whole_file(path) as temporary:
-            temporary.write_text("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        half()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
