@@ -89,6 +89,8 @@ def train(
     at = checkpoint.load() if resume else Position()
     if at.step:
         console.print(f"{name}: goes on after step {at.step} of {steps}")
+    elif not resume and checkpoint.path.exists():
+        console.print(f"{name}: begins anew; checkpoint and logs of an earlier run are replaced")
 
     loss_of = LOSSES[recipe.loss].of
     began = time.perf_counter() - at.seconds

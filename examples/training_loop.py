@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from scalegroup import ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet
-from scalegroup.whole_file import whole_file
+from scalegroup.whole_file import unaltered, whole_file
 
 AT_ONCE = 50  # images that are read together
 STRIDE = 1_000_003  # of the seeds of runs, so that epochs of neighbouring ones share none
@@ -125,11 +125,11 @@ class Checkpoint:
         if not self.path.exists():
             return []
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(unaltered(self.path), map_location="cpu", weights_only=True)
             run, states, history = (content[name] for name in ("run", "parts", "history"))
         except Exception as error:  # a damaged file can make the reader fail anyhow
             raise ScaleGroupError(
-                f"{self.path} ({type(error).__name__})", expected="a checkpoint", mend="run again without --resume"
+                f"{self.path} ({type(error).__name__}: {error})", expected="a checkpoint", mend="run again without --resume"
             ) from None
         if other := sorted(key for key in self.run if self.run[key] != run.get(key)):
             raise ScaleGroupError(

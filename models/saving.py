@@ -48,8 +48,8 @@ def save_trained(net: Any, path: str | Path, about: dict[str, Any] | None = None
     content = json.loads(text)  # as it will be read
     told, sha256 = Architecture.told(content["network"]), checksum(state, content)
     with torch.random.fork_rng(devices=[]):
-        loaded = GaussianDerivativeNet(told)
-    if told != architecture or _settings(loaded) != _settings(net):
+        made = GaussianDerivativeNet(told)
+    if told != architecture or _differs(net, made):
         raise ScaleGroupError(
             "a network that is not the one of its architecture",
             expected="layers as they were made",
@@ -61,10 +61,14 @@ def save_trained(net: Any, path: str | Path, about: dict[str, Any] | None = None
     return Trained(path, architecture, content["about"], state, sha256)
 
 
-def _settings(net: nn.Module) -> list[Any]:
-    """Of every layer: its class, and whatever it is set to, but for what computes the same in another way."""
-    others = {"training", "checkpointing"}
-    return [
-        (name, type(part), {key: value for key, value in vars(part).items() if key[0] != "_" and key not in others})
-        for name, part in net.named_modules()
-    ]
+def _differs(net: nn.Module, made: nn.Module) -> bool:
+    """Whether a layer is of another class or set to something else; not in what computes the same in another way."""
+    parts, others = dict(net.named_modules()), dict(made.named_modules())
+    if {name: type(part) for name, part in parts.items()} != {name: type(part) for name, part in others.items()}:
+        return True
+    ignored = {"training", "checkpointing"}
+    return any(
+        name[0] != "_" and name not in ignored and vars(parts[place]).get(name) != setting
+        for place, other in others.items()
+        for name, setting in vars(other).items()  # training tools may have set more
+    )
