@@ -10,6 +10,7 @@ from importlib import import_module
 
 from benchmarks import results
 from scalegroup import ScaleGroupError
+from scalegroup.terminal import print_all_letters
 
 _NAMES = (
     "compare",
@@ -29,6 +30,7 @@ _NAMES = (
 
 def main() -> int:
     """Run one benchmark. Exit status: 0 done, 2 could not be run, 130 interrupted."""
+    print_all_letters()
     try:
         modules = {name: import_module(f"benchmarks.{name.replace('-', '_')}") for name in _NAMES}
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scalegroup.terminal import print_all_letters
 from scalegroup.whole_file import whole_file
 
 # Nothing here imports torch before it is needed: help, and faults of spelling, come at once.
@@ -24,6 +25,7 @@ _PATIENCE = 2.0  # seconds between lines of progress
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Exit status: 0 equivariant, 1 not equivariant, 2 could not be run, 3 not decided."""
+    print_all_letters()
     options = _parser().parse_args(arguments)
     progress = _Progress()
     try:
@@ -34,18 +36,22 @@ def main(arguments: list[str] | None = None) -> int:
                 path.write_text(json.dumps(_numbers(_report(verdict)), indent=2) + "\n", encoding="utf-8")
         if options.figure is not None:
             _draw(figure, verdict.budget, options.figure)
-    except Exception as error:  # whatever a stranger's module raises, it could not be run; nor could an unwritable file
+        print(verdict, flush=True)
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises, or exits with; or a file, a terminal
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
-    print(verdict)
     return STATUS[verdict.decision]
 
 
 def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "Verdict":
     from scalegroup.algebra.group import ScaleGroup
     from scalegroup.testing.check_module import check_module
+    from scalegroup.errors import ScaleGroupError
     from scalegroup.testing.outputs import output_type
 
+    if options.weight is not None and options.output is None:
+        mend = "name one, or leave --weight out"
+        raise ScaleGroupError("--weight without --output", expected="an output that has it", mend=mend)
     return check_module(
         _load(options.factory)(),
         ScaleGroup(options.ratio),
@@ -54,7 +60,7 @@ def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "V
         size=options.size,
         in_channels=options.in_channels,
         background=options.background,
-        output=None if options.output is None else output_type(options.output, weight=options.weight),
+        output=None if options.output is None else output_type(options.output, weight=options.weight or 0.0),
         fixed_size=options.fixed_size,
         budget=not options.no_budget,
         progress=progress,
@@ -111,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what the output is: scores, scale_scores, maps or fields (default: by its shape)",
     )
     check.add_argument(
-        "--weight", type=float, default=0.0, help="w of an --output that takes the factor S^-w as well (default: 0)"
+        "--weight", type=float, help="w of an --output that takes the factor S^-w as well (default: 0)"
     )
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
