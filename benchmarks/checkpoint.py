@@ -60,7 +60,9 @@ class Checkpoint:
             run, position = content["run"], Position(**content["position"])
         except Exception as error:  # a damaged file can make the reader fail anyhow
             raise ScaleGroupError(
-                f"{self.path} ({type(error).__name__}: {error})", expected="a checkpoint", mend="run again without --resume"
+                f"{self.path} ({type(error).__name__}: {error})",
+                expected="a checkpoint",
+                mend="run again without --resume",
             ) from None
         if other := sorted(key for key in self.run.keys() | run.keys() if self.run.get(key) != run.get(key)):
             raise ScaleGroupError(

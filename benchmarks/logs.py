@@ -74,7 +74,7 @@ class Csv:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if done and path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
         steps = [line.split(",")[0] for line in whole]
-        kept = [line for n, line in enumerate(whole) if n == 0 or steps[n].isdecimal() and int(steps[n]) <= done]
+        kept = [line for n, line in enumerate(whole) if n == 0 or (steps[n].isdecimal() and int(steps[n]) <= done)]
         save_text("".join(kept), path)
         # a log grows, line by line, so that it can be followed and outlives the run
         self._file = path.open("a", encoding="utf-8", newline="", buffering=1)

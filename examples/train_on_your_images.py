@@ -42,6 +42,7 @@ from scalegroup.models import (
     gaussian_derivative_resnet,
     save_trained,
 )
+from scalegroup.terminal import print_all_letters
 from scalegroup.window_plan import WindowPlan
 
 NETWORKS = {"plain": partial(gaussian_derivative_net, "larger", field_of_view=24.0)}
@@ -154,6 +155,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Exit status: 0 done, 2 could not be run, 130 interrupted."""
+    print_all_letters()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="with a folder of pictures for each class")
     parser.add_argument("--output", type=Path, default=Path("results/yours"), help="folder (default: %(default)s)")

@@ -1,5 +1,6 @@
 """The benchmarks: the recipe of the data, what a run writes, and what an interrupted one leaves."""
 
+import io
 import json
 import runpy
 import sys
@@ -35,6 +36,10 @@ def run(monkeypatch):
         return main()
 
     return run_it
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def weights_in(folder):
@@ -109,9 +114,6 @@ def test_a_run_writes_what_it_promises_and_repeats_itself(run, tmp_path, capsys)
 def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_path, capsys):
     assert run(tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
 
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
     assert run(tmp_path, "--seed", "5") == 130
@@ -315,6 +317,16 @@ def test_a_second_run_into_a_folder_is_refused_while_the_first_one_runs(run, mon
     assert run(tmp_path / "one") == 0
     assert len(begun) == 2
     assert not list(tmp_path.iterdir())  # nothing is left where nothing was written
+
+
+def test_a_terminal_without_greek_ends_no_run(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(generalisation, "train", interrupted)
+    written = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+        assert run(tmp_path) == 130
+        sys.stdout.flush()
+    assert b"8 scale channels with \\u03c3" in written.getvalue()
 
 
 def test_sizes_that_print_alike_have_folders_of_their_own(run, monkeypatch, tmp_path):

@@ -292,6 +292,11 @@ def test_a_folder_that_cannot_be_used_is_refused_in_a_line_and_nothing_is_writte
         (("--object-size", 40), "as object_sizes says"),
         (("--epochs", 0), "epochs"),
         (("--rate", -1), "rate"),
+        (("--seed", -1), "seed"),
+        (("--label-smoothing", 1), "label-smoothing"),
+        (("--weight-decay", "nan"), "weight-decay"),
+        (("--weight-decay", -1), "weight-decay"),
+        (("--object-size", 0), "object-size"),
         (("--validation", 1), "share"),
     ],
 )

@@ -37,7 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.figure is not None:
             _draw(figure, verdict.budget, options.figure)
         print(verdict, flush=True)
-    except (Exception, SystemExit) as error:  # whatever a stranger's module raises, or exits with; or a file, a terminal
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a stranger's module raises, or exits with; or a file, a terminal
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
     return STATUS[verdict.decision]
@@ -45,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "Verdict":
     from scalegroup.algebra.group import ScaleGroup
-    from scalegroup.testing.check_module import check_module
     from scalegroup.errors import ScaleGroupError
+    from scalegroup.testing.check_module import check_module
     from scalegroup.testing.outputs import output_type
 
     if options.weight is not None and options.output is None:
@@ -116,9 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WHAT",
         help="what the output is: scores, scale_scores, maps or fields (default: by its shape)",
     )
-    check.add_argument(
-        "--weight", type=float, help="w of an --output that takes the factor S^-w as well (default: 0)"
-    )
+    check.add_argument("--weight", type=float, help="w of an --output that takes the factor S^-w as well (default: 0)")
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")
