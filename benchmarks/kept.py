@@ -31,9 +31,9 @@ class Kept:
         setting = json.loads(json.dumps(setting))
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
-            if self.resume and row["setting"] == setting and not row["error"]:
-                if has_weights(self.folder.parent, row.get("weights", {})):
-                    return row
+            same = self.resume and row["setting"] == setting and not row["error"]
+            if same and has_weights(self.folder.parent, row.get("weights", {})):
+                return row
         except (OSError, ValueError, KeyError, TypeError):
             pass
         row = {"error": None, "setting": setting} | make()

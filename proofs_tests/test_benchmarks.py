@@ -321,12 +321,12 @@ def test_a_second_run_into_a_folder_is_refused_while_the_first_one_runs(run, mon
 
 def test_a_terminal_without_greek_ends_no_run(run, monkeypatch, tmp_path):
     monkeypatch.setattr(generalisation, "train", interrupted)
-    written = io.BytesIO()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+        patch.setattr(sys, "stdout", terminal)
         assert run(tmp_path) == 130
-        sys.stdout.flush()
-    assert b"8 scale channels with \\u03c3" in written.getvalue()
+    terminal.seek(0)
+    assert "8 scale channels with \\u03c3" in terminal.read()
 
 
 def test_sizes_that_print_alike_have_folders_of_their_own(run, monkeypatch, tmp_path):

@@ -179,13 +179,13 @@ class Gives(torch_nn.Module):
 OUTPUTS = {
     "a tuple": lambda images: (images, images),
     "a dict": lambda images: {"maps": images},
-    "None": lambda images: None,
+    "None": lambda _: None,
     "an array": lambda images: images.numpy(),
     "complex numbers": lambda images: images + 1j,
     "one image": lambda images: images[:1],
     "a number": lambda images: images.sum(),
-    "an exit": lambda images: sys.exit(0),
-    "an exit with a text": lambda images: sys.exit("bye"),
+    "an exit": lambda _: sys.exit(0),
+    "an exit with a text": lambda _: sys.exit("bye"),
 }
 
 
@@ -211,12 +211,12 @@ def test_of_a_module_that_gives_the_same_always_nothing_is_decided(function, mon
 def test_a_verdict_can_be_printed_on_any_terminal_or_has_status_2(monkeypatch, capsys):
     verdict = Verdict("Module σ", (curve(1.0, 0.25, 0.0625),))
     monkeypatch.setattr(sys.modules["scalegroup.testing.check_module"], "check_module", lambda *_, **__: verdict)
-    written = io.BytesIO()
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+        patch.setattr(sys, "stdout", terminal)
         assert main(["check", "given:relu"]) == 0
-        sys.stdout.flush()
-        assert b"Module \\u03c3" in written.getvalue()
+        terminal.seek(0)
+        assert "Module \\u03c3" in terminal.read()
         patch.setattr(sys, "stdout", io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8"))  # noqa: PTH123, SIM115
         assert main(["check", "given:relu"]) == 2
         with contextlib.suppress(OSError):

@@ -4,7 +4,7 @@ import sys
 
 
 def print_all_letters() -> None:
-    """Have letters that a terminal lacks, such as σ, come as `\\u03c3`, in place of an error in the middle of work."""
+    r"""Have letters that a terminal lacks, such as σ, come as `\u03c3`, in place of an error in the middle of work."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
