@@ -37,10 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.figure is not None:
             _draw(figure, verdict.budget, options.figure)
         print(verdict, flush=True)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a stranger's module raises, or exits with; or a file, a terminal
+    except (Exception, SystemExit) as error:  # of a stranger's module, of a file, of a terminal
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
     return STATUS[verdict.decision]

@@ -27,6 +27,8 @@ _REACH = 9.0  # in σ: beyond, a Gaussian is below the rounding of float64
 _LEFT = 1e-13  # of a weight: what the sinc's tails may leave, which reach across any image
 _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred times as much
 _FAR = 1e9  # pixels: no image is so large
+_MOST_SAMPLES = 2**27  # of an image, in all channels: 512 MiB of float32 for each image channel
+_LEAST_G = 1 / 16
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -141,8 +143,16 @@ class Sampling(ABC):
     def sample(self, images: Tensor, grids: Grids, boundary: Boundary) -> Iterator[Tensor]:
         """`[channels·batch, feature, y, x]` for every run of channels that share a grid; float32 for half precision.
 
-        Raises `ScaleGroupError` if the boundary does not fit the images.
+        Raises `ScaleGroupError` if the boundary does not fit the images, or there are far too many samples.
         """
+        samples = sum(math.prod(grid.shape) for grid in grids.grids)
+        if samples > _MOST_SAMPLES:
+            raise ScaleGroupError(
+                f"{samples:.3g} samples of an image of {grids.size[0]}×{grids.size[1]}, "
+                f"in channels of σ₀ = {grids.sigmas[0]:.4g} to {grids.sigmas[-1]:.4g} pixels",
+                expected=f"at most {_MOST_SAMPLES:.2g}",
+                mend="use fewer samples_per_sigma, a window of fewer channels, or smaller images",
+            )
         constant = boundary.constant(images)
         if constant is not None:
             constant = constant.to(working_dtype(images))[:, None, None]
@@ -173,7 +183,7 @@ class SelfSimilar(Sampling):
         smoothed: κ, of the lifting's smoothing κσ₀.
         kernel: the lifting's.
 
-    Raises `ScaleGroupError` if g or κ is not positive, or κ ≥ 1.
+    Raises `ScaleGroupError` if g is below 1/16, κ not positive, or κ ≥ 1.
     """
 
     samples_per_sigma: float
@@ -181,7 +191,14 @@ class SelfSimilar(Sampling):
     kernel: LiftingKernel = field(default_factory=BandLimited)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "samples_per_sigma", check_positive("samples_per_sigma", self.samples_per_sigma))
+        g = check_positive("samples_per_sigma", self.samples_per_sigma)
+        if g < _LEAST_G:
+            raise ScaleGroupError(
+                f"samples_per_sigma {g:g}",
+                expected=f"at least {_LEAST_G:g}: fewer samples see nothing of an object",
+                mend=f"leave it at {SAMPLES_PER_SIGMA:.3g}",
+            )
+        object.__setattr__(self, "samples_per_sigma", g)
         check_instance("kernel", self.kernel, LiftingKernel, mend="pass BandLimited() or SampledLifting()")
         if check_positive("smoothed", self.smoothed) >= 1:
             raise ScaleGroupError(
@@ -191,6 +208,7 @@ class SelfSimilar(Sampling):
             )
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
+        Grids.of_pixels(size, sigmas)  # refuses what there is nothing to see in
         centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
         return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
@@ -242,7 +260,7 @@ def sampling_of(grid: str, samples_per_sigma: float | None, kernel: LiftingKerne
     """
     if grid == "self-similar":
         g = SAMPLES_PER_SIGMA if samples_per_sigma is None else samples_per_sigma
-        return SelfSimilar(g, kernel=kernel or BandLimited())
+        return SelfSimilar(g, kernel=BandLimited() if kernel is None else kernel)
     if grid != "image":
         raise ScaleGroupError(f"grid {grid!r}", expected='"self-similar" or "image"', mend="choose one")
     if samples_per_sigma is not None or kernel is not None:

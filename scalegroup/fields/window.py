@@ -18,7 +18,7 @@ class ScaleWindow:
         channels: how many scale channels there are.
         first: the label of the finest channel.
 
-    Raises `ScaleGroupError` if sigma0 ≤ 0, channels < 1, or a label is no integer.
+    Raises `ScaleGroupError` if sigma0 ≤ 0, channels < 1 or > 1000, or a label is no integer.
 
     >>> window = ScaleWindow(ScaleGroup(2 ** 0.5), sigma0=1.0, channels=4, first=-1)
     >>> window
@@ -35,7 +35,7 @@ class ScaleWindow:
     def __post_init__(self) -> None:
         check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
         object.__setattr__(self, "sigma0", check_positive("sigma0", self.sigma0))
-        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
+        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1, at_most=1000))
         object.__setattr__(self, "first", check_integer("first", self.first))
 
     @property

@@ -1,6 +1,7 @@
 """Batch normalisation, shared by the scale channels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,11 +47,14 @@ class BatchNorm(Normalisation):
 
     def __init__(self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(type, half_width, eps)
-        self.momentum = check_positive("momentum", momentum)
-        if self.momentum > 1:
-            raise ScaleGroupError(f"momentum {self.momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
+        self.momentum = momentum
         self.register_buffer("running_mean", torch.zeros_like(self.bias))
         self.register_buffer("running_variance", torch.ones_like(self.weight))
+
+    def _check_momentum(self, momentum: Any) -> float:
+        if check_positive("momentum", momentum) > 1:
+            raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
+        return float(momentum)
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The normalised field."""

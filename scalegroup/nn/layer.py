@@ -43,6 +43,11 @@ class Layer(nn.Module, ABC):
         self.in_type = in_type
         self.out_type = out_type
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A setting that a class can check, by a method `_check_NAME`, is checked whenever it is set."""
+        check = getattr(type(self), f"_check_{name}", None)
+        super().__setattr__(name, value if check is None else check(self, value))
+
     @abstractmethod
     def forward(self, field: ScaleField) -> Any:
         """The field behind the layer, at all samples that those of `field` suffice for."""
@@ -183,9 +188,12 @@ class PerChannel(Layer):
 
     def __init__(self, in_type: FieldType, out_type: FieldType, *, stride: int = 1) -> None:
         super().__init__(in_type, out_type)
+        self.stride = stride
+
+    def _check_stride(self, stride: Any) -> int:
         if stride not in (1, 2):
             raise ScaleGroupError(f"stride {stride!r}", expected="1 or 2", mend="put several layers of stride 2")
-        self.stride = stride
+        return stride
 
     @abstractmethod
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
@@ -266,6 +274,17 @@ class SamePlaces(Layer):
 
     def live(self, live: Grids) -> Grids:
         return live
+
+
+def check_unchanged(layer: Layer, name: str, value: Any) -> Any:
+    """A setting that weights or types depend on, which is set once: another value is a `ScaleGroupError`."""
+    if name in vars(layer) and vars(layer)[name] != value:
+        raise ScaleGroupError(
+            f"{name} {value!r} for a {type(layer).__name__} that was made",
+            expected=f"{vars(layer)[name]!r}, as it was made with",
+            mend=f"make another one with that {name}",
+        )
+    return value
 
 
 def check_map_type(name: str, type_: Any) -> FieldType:
