@@ -518,7 +518,7 @@ REFUSALS = [
             (lambda: nn.BatchNorm(TWO), "half_width", math.inf, [0, -1, math.nan, "two"]),
             (lambda: nn.ReLU(TWO), "function", torch.tanh, NOT_OURS),
             (lambda: nn.Lift(WINDOW), "window", ELSEWHERE, [0, "", *NOT_OURS]),
-            (lambda: nn.Lift(WINDOW), "boundary", Zero(), [0, Background((1.0, 2.0)), *NOT_OURS]),
+            (lambda: nn.Lift(WINDOW), "boundary", Zero(), [0, "", *NOT_OURS]),
             (lambda: nn.Lift(WINDOW), "sampling", PIXELS, NOT_OURS),
             (lambda: nn.ReadOut(TWO), "readout", SpatialMean(), [Dense(), *NOT_OURS]),
             (lambda: nn.ScalePool(READ), "pooling", Max(), [Mean(), *NOT_OURS]),
