@@ -19,11 +19,11 @@ from benchmarks.checkpoint import Checkpoint, Position
 from benchmarks.data import Labelled
 from benchmarks.data.cache import checksum
 from benchmarks.geometry import Augment
-from benchmarks.joint_norm import joint_batch_norm
 from benchmarks.logs import Csv, Log, Screen, TensorBoard
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
+from scalegroup.nn import joint_batch_norm
 
 _STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds share none
 _APART = _STRIDE // 2  # what the network draws from what is drawn for its images
@@ -100,7 +100,7 @@ def train(
         logs = _logs(name, folder, console, steps, per_epoch, at.step) if accelerator.is_main_process else []
         for log in logs:
             stack.enter_context(closing(log))
-        joint = stack.enter_context(joint_batch_norm(net, processes))
+        stack.enter_context(joint_batch_norm(net))
         for step in range(at.step, steps):
             epoch, batch = divmod(step, per_epoch)
             if not order or not batch:
@@ -112,11 +112,10 @@ def train(
             images, labels = (part[mine].to(accelerator.device) for part in (data.images, data.labels))
             if augment is not None:
                 images = augment(images, torch.Generator().manual_seed(seed + step * _STRIDE))
-            joint.share = len(mine) / len(rows)
             torch.manual_seed(seed + step * _STRIDE + _APART)  # alike in all processes, and when a run goes on
             scores = model(images)
             # gradients are averaged over processes: weighed so, the average is the whole batch's
-            loss = loss_of(scores, labels, recipe.label_smoothing) * (joint.share * processes)
+            loss = loss_of(scores, labels, recipe.label_smoothing) * (len(mine) / len(rows) * processes)
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()

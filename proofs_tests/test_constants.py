@@ -103,7 +103,9 @@ def test_threads_that_ask_at_once_share_one_tensor() -> None:
     assert makers_at_once(lambda make: make) == 2  # the control
 
 
-def test_large_constants_are_kept_up_to_so_many_bytes_and_small_ones_up_to_so_many() -> None:
+def test_large_constants_are_kept_up_to_so_many_bytes_and_small_ones_up_to_so_many(monkeypatch) -> None:
+    monkeypatch.setattr(constants, "_MOST_BYTES", 20_000)
+
     def kept(length: int, count: int) -> int:
         ramp, _ = counted()
         references = [weakref.ref(ramp(n, length, like=LIKE)) for n in range(count)]
@@ -111,9 +113,8 @@ def test_large_constants_are_kept_up_to_so_many_bytes_and_small_ones_up_to_so_ma
         assert references[-1]() is not None
         return sum(reference() is not None for reference in references)
 
-    large = constants._MOST_BYTES // 4 // 5  # of float32: five fit
-    assert kept(large, 7) == 5
-    assert kept(20 * large, 3) == 1  # the last one, whatever it is
+    assert kept(1000, 7) == 5  # of four bytes
+    assert kept(20_000, 3) == 1  # the last one, whatever it is
     assert kept(10, constants._MOST + 5) == constants._MOST  # the control
 
 

@@ -325,7 +325,7 @@ def two_processes(tmp_path_factory):
         from pathlib import Path
         import torch
         torch.set_num_threads(1)
-        from benchmarks import joint_norm
+        from scalegroup.nn import joint_norm
         from test_training import trained
         for name in ("joint", "alone"):
             folder = Path(sys.argv[1], name)

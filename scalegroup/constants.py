@@ -18,7 +18,7 @@ _MADE = SimpleNamespace()
 _NUMBERS = count()
 _LOCK = RLock()
 _MOST = 256  # of each kind: some dozen image sizes
-_MOST_BYTES = 2**25  # of each kind: large ones, of large images, go sooner
+_MOST_BYTES = 2**27  # of each kind: large ones, of large images, go sooner
 
 
 class _Named(UserString):

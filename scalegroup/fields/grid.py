@@ -14,10 +14,6 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.errors import ScaleGroupError
-
-_SMALLEST_SIGMA = 1e-3  # pixels: from ¼ on finer channels see no more
-_LARGEST_SIGMA, _LARGEST_ON_ANY = 32, 256  # longer sides of the image, or pixels: from 1 on coarser ones see no more
 _ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
 
 
@@ -192,17 +188,7 @@ class Grids:
 
     @staticmethod
     def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:
-        """Every channel on the image's own grid.
-
-        Raises `ScaleGroupError` for a σ₀ that has nothing to see in the image: 1/1000 pixel, or many times its size.
-        """
-        largest = max(_LARGEST_SIGMA * max(size), _LARGEST_ON_ANY)
-        if other := [sigma for sigma in sigmas if not _SMALLEST_SIGMA <= sigma <= largest]:
-            raise ScaleGroupError(
-                f"a scale channel of σ₀ = {other[-1]:.4g} pixels for images of {size[0]}×{size[1]}",
-                expected=f"σ₀ from {_SMALLEST_SIGMA:g} to {largest:g} pixels, {_LARGEST_SIGMA} times their longer side",
-                mend="take a window of fewer channels, or another sigma0: ScaleWindow(group, sigma0=1.0, channels=8)",
-            )
+        """Every channel on the image's own grid."""
         y, x = (Axis.pixels(length) for length in size)
         return Grids(tuple(size), tuple(sigmas), tuple(Grid(y, x, sigma) for sigma in sigmas))  # type: ignore[arg-type]
 

@@ -29,6 +29,8 @@ _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred t
 _FAR = 1e9  # pixels: no image is so large
 _MOST_SAMPLES = 2**27  # of an image, in all channels: 512 MiB of float32 for each image channel
 _LEAST_G = 1 / 16
+_SMALLEST_SIGMA = 1e-3  # pixels: from ¼ on finer channels see no more
+_LARGEST_SIGMA, _LARGEST_ON_ANY = 32, 256  # longer sides of the image, or pixels: from 1 on coarser ones see no more
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -122,6 +124,17 @@ def _transform(frequency: np.ndarray, sigma: float) -> np.ndarray:
     return np.exp(-(sigma**2) * frequency**2 / 2)
 
 
+def check_scales(size: tuple[int, int], sigmas: tuple[float, ...]) -> None:
+    """Raise `ScaleGroupError` for a σ₀ that has nothing to see in an image: of 1/1000 pixel, or many times its size."""
+    largest = max(_LARGEST_SIGMA * max(size), _LARGEST_ON_ANY)
+    if other := [sigma for sigma in sigmas if not _SMALLEST_SIGMA <= sigma <= largest]:
+        raise ScaleGroupError(
+            f"a scale channel of σ₀ = {other[-1]:.4g} pixels for images of {size[0]}×{size[1]}",
+            expected=f"σ₀ from {_SMALLEST_SIGMA:g} to {largest:g} pixels, {_LARGEST_SIGMA} times their longer side",
+            mend="take a window of fewer channels, or another sigma0: ScaleWindow(group, sigma0=1.0, channels=8)",
+        )
+
+
 class Sampling(ABC):
     """Which samples of an image the scale channels are made of."""
 
@@ -208,7 +221,7 @@ class SelfSimilar(Sampling):
             )
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
-        Grids.of_pixels(size, sigmas)  # refuses what there is nothing to see in
+        check_scales(size, sigmas)
         centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
         return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
@@ -243,6 +256,7 @@ class ImageGrid(Sampling):
     smoothed = 0.0
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
+        check_scales(size, sigmas)
         return Grids.of_pixels(size, sigmas)
 
     def live(self, grids: Grids) -> Grids:
