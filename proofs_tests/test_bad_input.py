@@ -447,7 +447,9 @@ REFUSALS = [
     Refusal("kernel of a gate", lambda k: nn.SqueezeExcite(TWO, kernel=k), Iso(), [Iso, *NOT_OURS[:-1]], "kernel"),
     Refusal("type of a gate", nn.SqueezeExcite, TWO, [FieldType.rotating(C4.regular)], "rotations|regular"),
     Refusal("scores of attention", Attention, True, [1, *NOT_OURS], "per_feature"),
-    Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
+    Refusal(
+        "momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), None, [2.0, *NOT_POSITIVE[:-1]], "momentum"
+    ),
     Refusal("p of dropout", lambda p: nn.Dropout(TWO, p), 0, [1, -0.1, math.nan, math.inf, "two", None], r"\bp\b"),
     Refusal(
         "type of dropout", nn.Dropout, POOLED, [ImageType(2), FieldType.rotating(C4.frequency(1)), *NOT_OURS], "type"
@@ -513,7 +515,7 @@ REFUSALS = [
             (lambda: JET(TWO), "jet", Jet(2), [Jet(3), *NOT_OURS]),
             (lambda: JET(TWO), "groups", 1, [2, 7, "two"]),
             (lambda: JET(TWO), "stride", 2, [3, 0, "two", None]),
-            (lambda: nn.BatchNorm(TWO), "momentum", 0.5, [2.0, *NOT_POSITIVE]),
+            (lambda: nn.BatchNorm(TWO), "momentum", 0.5, [2.0, *NOT_POSITIVE[:-1]]),
             (lambda: nn.BatchNorm(TWO), "eps", 1e-3, NOT_POSITIVE),
             (lambda: nn.BatchNorm(TWO), "half_width", math.inf, [0, -1, math.nan, "two"]),
             (lambda: nn.ReLU(TWO), "function", torch.tanh, NOT_OURS),

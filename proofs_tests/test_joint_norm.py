@@ -1,5 +1,7 @@
 """Batch norm over parts of a batch, on several processes or by hand, is batch norm over the batch."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.optim.swa_utils import update_bn
@@ -19,7 +21,7 @@ def fresh():
 def moments(images):
     """(mean, variance) as a layer takes them."""
     layer, seen = fresh(), []
-    layer.join = lambda mean, variance, _: seen.append((mean, variance)) or (mean, variance)
+    layer.join_moments = lambda mean, variance, _: seen.append((mean, variance)) or (mean, variance)
     layer(functional.lift(images, WINDOW))
     return seen[0]
 
@@ -36,7 +38,7 @@ def joined(*_):
 
 def normalised(images, join):
     layer = fresh()
-    layer.join = join
+    layer.join_moments = join
     return layer(functional.lift(images, WINDOW)).maps, layer.state_dict()  # scale channel by scale channel
 
 
@@ -55,7 +57,7 @@ def test_torchs_conversion_to_joint_statistics_is_refused_with_the_mend():
     with pytest.raises(ScaleGroupError, match="joint_batch_norm"):
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
     with nn.joint_batch_norm(net):  # the control: alone there is nothing to join
-        assert net[0].join is None
+        assert net[0].join_moments is None
 
 
 def test_torchs_update_of_batch_norm_gives_all_batches_the_same_weight():
@@ -98,15 +100,17 @@ def test_a_network_trains_after_a_first_pass_in_inference_mode():
     assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # torch's own forward mode
 def test_second_derivatives_of_a_network_are_those_of_differences():
+    torch.manual_seed(0)
     net = gaussian_derivative_net(widths=(3,), window=WINDOW, activation=torch.tanh).double().eval()
     image, step = IMAGES[:1, :1, :9, :9].clone(), torch.zeros(1, 1, 9, 9, dtype=torch.float64)
-    step[0, 0, 4, 5] = 1e-3
+    step[0, 0, 4, 4] = 1e-2
 
     def score(image):
         return net(image)[0, 0]
 
-    second = torch.func.hessian(score)(image)[0, 0, 4, 5, 0, 0, 4, 5].item()
-    differences = (score(image + step) - 2 * score(image) + score(image - step)) / 1e-6
-    assert second == pytest.approx(differences.item(), rel=1e-3)
-    assert abs(second) > 1e-6  # the control: it is not zero
+    differences = (score(image + step) - 2 * score(image) + score(image - step)).item() / 1e-4
+    for hessian in (torch.func.hessian(score), partial(torch.autograd.functional.hessian, score)):
+        assert hessian(image)[0, 0, 4, 4, 0, 0, 4, 4].item() == pytest.approx(differences, rel=1e-2)
+    assert abs(differences) > 1e-7  # the control: it is not zero

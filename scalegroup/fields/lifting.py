@@ -19,6 +19,7 @@ from scalegroup.constants import constant_tensor, working_dtype
 from scalegroup.errors import ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
 from scalegroup.fields.grid import Axis, Grid, Grids
+from scalegroup.fields.window import check_scales
 
 SAMPLES_PER_SIGMA = 2**-0.5
 """The default g, from the table of `python -m benchmarks covariance`."""
@@ -29,8 +30,6 @@ _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred t
 _FAR = 1e9  # pixels: no image is so large
 _MOST_SAMPLES = 2**27  # of an image, in all channels: 512 MiB of float32 for each image channel
 _LEAST_G = 1 / 16
-_SMALLEST_SIGMA = 1e-3  # pixels: from ¼ on finer channels see no more
-_LARGEST_SIGMA, _LARGEST_ON_ANY = 32, 256  # longer sides of the image, or pixels: from 1 on coarser ones see no more
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -122,17 +121,6 @@ class SampledLifting(LiftingKernel):
 def _transform(frequency: np.ndarray, sigma: float) -> np.ndarray:
     """Of the continuous Gaussian."""
     return np.exp(-(sigma**2) * frequency**2 / 2)
-
-
-def check_scales(size: tuple[int, int], sigmas: tuple[float, ...]) -> None:
-    """Raise `ScaleGroupError` for a σ₀ that has nothing to see in an image: of 1/1000 pixel, or many times its size."""
-    largest = max(_LARGEST_SIGMA * max(size), _LARGEST_ON_ANY)
-    if other := [sigma for sigma in sigmas if not _SMALLEST_SIGMA <= sigma <= largest]:
-        raise ScaleGroupError(
-            f"a scale channel of σ₀ = {other[-1]:.4g} pixels for images of {size[0]}×{size[1]}",
-            expected=f"σ₀ from {_SMALLEST_SIGMA:g} to {largest:g} pixels, {_LARGEST_SIGMA} times their longer side",
-            mend="take a window of fewer channels, or another sigma0: ScaleWindow(group, sigma0=1.0, channels=8)",
-        )
 
 
 class Sampling(ABC):

@@ -49,7 +49,7 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
     running_mean: Tensor
     running_variance: Tensor
 
-    join: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
+    join_moments: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
     """Set while several processes train on parts of one batch (`joint_batch_norm`): the (mean, variance) of a part,
     both `[feature]`, and its number of images, to those of all parts. It must be differentiable."""
 
@@ -102,12 +102,14 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
         if self.orbits is not None:
             mean, of_features = self._over_orbits(mean), mean
             variance = self._over_orbits(variance + (of_features - mean[self.orbits]).square())
-        if self.join is not None:
-            mean, variance = self.join(mean, variance, field.batch)
+        if self.join_moments is not None:
+            mean, variance = self.join_moments(mean, variance, field.batch)
         if not is_recomputing():
             with torch.no_grad():
-                self.batches += self.momentum is None
-                weight = 1 / self.batches if self.momentum is None else self.momentum
+                weight = self.momentum
+                if weight is None:
+                    self.batches += 1
+                    weight = 1 / self.batches
                 finite = mean.isfinite().all() & variance.isfinite().all()
                 for running, newest in ((self.running_mean, mean), (self.running_variance, variance)):
                     running.lerp_(torch.where(finite, newest.to(running.dtype), running), weight)

@@ -6,13 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
+from scalegroup.errors import (
+    ScaleGroupError,
+    check_finite,
+    check_instance,
+    check_integer,
+    check_positive,
+    check_unchanged,
+)
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets.jet import TWO_JET, Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
-from scalegroup.nn.layer import PerChannel, check_map_type, check_unchanged
+from scalegroup.nn.layer import PerChannel, check_map_type
 from scalegroup.planning.plan import ends
 
 

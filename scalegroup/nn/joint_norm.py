@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from scalegroup.nn.batch_norm import BatchNorm
-
 
 @contextmanager
 def joint_batch_norm(net: nn.Module) -> Iterator[None]:
@@ -24,14 +22,14 @@ def joint_batch_norm(net: nn.Module) -> Iterator[None]:
     torch.Size([2, 10])
     """
     several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    norms = [layer for layer in net.modules() if isinstance(layer, BatchNorm)]
+    norms = [layer for layer in net.modules() if hasattr(layer, "join_moments")]
     for norm in norms:
-        norm.join = joint_moments if several else None
+        norm.join_moments = joint_moments if several else None
     try:
         yield
     finally:
         for norm in norms:
-            norm.join = None
+            norm.join_moments = None
 
 
 def joint_moments(mean: Tensor, variance: Tensor, images: int) -> tuple[Tensor, Tensor]:

@@ -276,17 +276,6 @@ class SamePlaces(Layer):
         return live
 
 
-def check_unchanged(layer: Layer, name: str, value: Any) -> Any:
-    """A setting that weights or types depend on, which is set once: another value is a `ScaleGroupError`."""
-    if name in vars(layer) and vars(layer)[name] != value:
-        raise ScaleGroupError(
-            f"{name} {value!r} for a {type(layer).__name__} that was made",
-            expected=f"{vars(layer)[name]!r}, as it was made with",
-            mend=f"make another one with that {name}",
-        )
-    return value
-
-
 def check_map_type(name: str, type_: Any) -> FieldType:
     """A type over scale and plane with trivial fibre, which is what jets act on; else a `ScaleGroupError`."""
     if not isinstance(type_, FieldType) or not (type_.over_scale and type_.over_plane and type_.fibre.is_trivial):

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, check_unchanged
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.pooling import Max, Pooling
 from scalegroup.fields.readout import CentrePixel
 from scalegroup.fields.readout import ReadOut as ReadOutStrategy
-from scalegroup.nn.layer import EVERY_CHANNEL, Layer, check_unchanged
+from scalegroup.nn.layer import EVERY_CHANNEL, Layer
 
 _READOUTS = "pass one of scalegroup, such as CentrePixel()"
 
