@@ -68,7 +68,8 @@ def paper(page: np.ndarray) -> np.ndarray:
     y, x = np.meshgrid(y, x, indexing="ij")
     terms = np.stack([np.ones_like(x), y, x, y * y, y * x, x * x], axis=-1)
     edge = (abs(y) == 1) | (abs(x) == 1)
-    kept = edge & (abs(page - np.median(page[edge])) <= 64)
+    light = np.full_like(page, np.median(page[edge]))
+    kept = edge & (abs(page - light) <= 64)
     for _ in range(4):
         light = terms @ np.linalg.lstsq(terms[kept], page[kept], rcond=None)[0]
         off = abs(page - light)

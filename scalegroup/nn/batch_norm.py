@@ -46,7 +46,7 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
     1.0
     """
 
-    running_mean: Tensor
+    running_mean: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
     running_variance: Tensor
 
     join_moments: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
@@ -86,7 +86,7 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
             raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
         return float(momentum)
 
-    def forward(self, field: ScaleField) -> ScaleField:
+    def forward(self, field: ScaleField) -> ScaleField:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The normalised field."""
         self.check_input(field)
         mean, variance = self._joint(field) if self.training else (self.running_mean, self.running_variance)

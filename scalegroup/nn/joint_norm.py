@@ -22,7 +22,7 @@ def joint_batch_norm(net: nn.Module) -> Iterator[None]:
     torch.Size([2, 10])
     """
     several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    norms = [layer for layer in net.modules() if hasattr(layer, "join_moments")]
+    norms: list[Any] = [layer for layer in net.modules() if hasattr(layer, "join_moments")]
     for norm in norms:
         norm.join_moments = joint_moments if several else None
     try:

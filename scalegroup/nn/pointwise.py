@@ -31,7 +31,7 @@ class Pointwise(PerSample):
         super().__init__(check_permuted("type", check_map_type("type", type)), type.unsmoothed)
         self.function = function
 
-    def _check_function(self, function: Any) -> Callable[[Tensor], Tensor]:
+    def _check_function(self, function: Any) -> Any:
         if not callable(function):
             raise ScaleGroupError(
                 f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"
