@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from scalegroup import ScaleGroupError
-from scalegroup.whole_file import whole_file
+from scalegroup.whole_file import unaltered, whole_file
 
 
 @dataclass
@@ -56,11 +56,13 @@ class Checkpoint:
         if not self.path.exists():
             return Position()
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(unaltered(self.path), map_location="cpu", weights_only=True)
             run, position = content["run"], Position(**content["position"])
         except Exception as error:  # a damaged file can make the reader fail anyhow
             raise ScaleGroupError(
-                f"{self.path} ({type(error).__name__})", expected="a checkpoint", mend="run again without --resume"
+                f"{self.path} ({type(error).__name__}: {error})",
+                expected="a checkpoint",
+                mend="run again without --resume",
             ) from None
         if other := sorted(key for key in self.run.keys() | run.keys() if self.run.get(key) != run.get(key)):
             raise ScaleGroupError(

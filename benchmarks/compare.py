@@ -98,6 +98,8 @@ def _study(options: argparse.Namespace) -> Study:
     if options.quick:
         few = {part: getattr(options, f"{part}_images") or _QUICK_IMAGES for part in ("train", "test")}
         sources = [replace(source.first(**few), sizes=_QUICK_SIZES) for source in sources]
+    sources[0].check("train", [train_size])
+    sources[0].check("test", [train_size, *sources[0].sizes])
     return Study(
         source=sources[0],
         validation=sources[1] if len(sources) > 1 else None,

@@ -18,10 +18,12 @@ from benchmarks import data, machine, report, results
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import Augment
+from benchmarks.kept import has_weights
 from benchmarks.networks import add_network_arguments, architectures_for, build, with_finer_channels
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.report.selection import fit
 from benchmarks.training import train
+from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet, save_trained
 from scalegroup.testing import covariance_check
@@ -95,21 +97,23 @@ class Experiment:
     augment: Augment | None
 
     def is_done(self, told: dict[str, Any]) -> bool:
-        """Whether its folder holds the results of just this, `told` being the options."""
+        """Whether its folder holds the results of just this, and their weights, `told` being the options."""
         try:
             content = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
             of = content["options"] | {"train_size": content["train_size"], "seed": content["seed"]}
+            weights = content["weights"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
         wanted = {"train_size": _told(self.train_sizes), "seed": self.seed}
         wanted |= {name: value for name, value in told.items() if name not in _INCIDENTAL}
-        return all(name in of and of[name] == value for name, value in wanted.items())
+        same = all(name in of and of[name] == value for name, value in wanted.items())
+        return same and weights.keys() == self.nets.keys() and has_weights(self.folder, weights)
 
 
 def run(options: argparse.Namespace) -> None:
     """The whole experiment: check, train, test, tell, write; once for each training size and seed."""
     source = data.choose(options)
-    sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
+    sizes = _distinct([check_positive("size", size) for size in options.sizes or source.sizes])
     recipe = Recipe(
         epochs=options.epochs,
         batch=options.batch,
@@ -137,10 +141,11 @@ def _experiments(
     options: argparse.Namespace, source: data.Source, sizes: list[float], recipe: Recipe
 ) -> list[Experiment]:
     """Each training set with each seed, all checked before the first is begun."""
-    for size in (size for train_sizes in options.train_size for size in train_sizes):
-        check_positive("train size", size)
+    trained = [check_positive("train size", size) for train_sizes in options.train_size for size in train_sizes]
     for seed in options.seeds:
         check_integer("seed", seed, at_least=0)
+    source.check("train", trained)
+    source.check("test", sizes)
     several = len(options.train_size) * len(options.seeds) > 1
     experiments = []
     for train_sizes in options.train_size:
@@ -149,9 +154,13 @@ def _experiments(
         chains = architectures_for(options, source, train_sizes)
         for seed in options.seeds:
             nets = {of: build(architecture, seed) for of, architecture in chains.items()}
-            name = f"size{'+'.join(f'{size:g}' for size in train_sizes)}-seed{seed}"
+            for net in nets.values():  # what cannot be run is refused before it is trained
+                with_finer_channels(net, options.finer_channels).plan((source.canvas, source.canvas))
+            name = f"size{'+'.join(repr(size).removesuffix('.0') for size in train_sizes)}-seed{seed}"
             folder = results.make_folder(options.output / name if several else options.output)
             experiments.append(Experiment(train_sizes, seed, folder, nets, augment))
+    if len({experiment.folder for experiment in experiments}) < len(experiments) and several:
+        raise ScaleGroupError("the same experiment twice", expected="other sizes or seeds", mend="leave one out")
     return experiments
 
 
@@ -256,13 +265,13 @@ def _run(
 
 def write_all(nets: dict[str, GaussianDerivativeNet], content: dict[str, Any], folder: Path) -> list[Path]:
     """Weights, figures and `results.json`, each complete or not at all."""
-    weights = [
-        save_trained(net, folder / f"{name}.safetensors", describe(content, name)).path for name, net in nets.items()
-    ]
-    figures = report.draw(report.families(report.runs_in(content)), folder)
+    weights = {
+        name: save_trained(net, folder / f"{name}.safetensors", describe(content, name)) for name, net in nets.items()
+    }
     path = folder / "results.json"
-    results.save_json(content, path)
-    return [path, *figures, *weights]
+    results.save_json(content | {"weights": {name: trained.sha256 for name, trained in weights.items()}}, path)
+    figures = report.draw(report.families(report.runs_in(content)), folder)
+    return [path, *figures, *(trained.path for trained in weights.values())]
 
 
 def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
@@ -278,6 +287,13 @@ def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
         "accuracy": content["accuracy"][network],
         "log2_sigma0_over_log2_size": scale,
     }
+
+
+def _distinct(sizes: list[float]) -> list[float]:
+    """Sizes that results can tell apart, which name them by four decimals."""
+    if len({f"{size:.4f}" for size in sizes}) < len(sizes):
+        raise ScaleGroupError("a size twice", expected="sizes that differ in four decimals", mend="leave one out")
+    return sizes
 
 
 def _told(train_sizes: tuple[float, ...]) -> float | list[float]:

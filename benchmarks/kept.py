@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from scalegroup import ScaleGroupError
+from scalegroup.models import find_trained
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Kept:
 
     Args:
         folder: of the files `NAME.json`.
-        resume: take what is there of the same setting.
+        resume: take what is there of the same setting, where the weights that it tells of are still beside the folder.
     """
 
     folder: Path
@@ -29,10 +31,19 @@ class Kept:
         setting = json.loads(json.dumps(setting))
         try:
             row = json.loads(path.read_text(encoding="utf-8"))
-            if self.resume and row["setting"] == setting and not row["error"]:
+            same = self.resume and row["setting"] == setting and not row["error"]
+            if same and has_weights(self.folder.parent, row.get("weights", {})):
                 return row
         except (OSError, ValueError, KeyError, TypeError):
             pass
         row = {"error": None, "setting": setting} | make()
         results.save_json(row, path)
         return row
+
+
+def has_weights(folder: Path, told: Mapping[str, str]) -> bool:
+    """Whether the networks that these names tell of lie there, with these checksums."""
+    try:
+        return all(find_trained(folder / f"{name}.safetensors").sha256 == sha256 for name, sha256 in told.items())
+    except ScaleGroupError:
+        return False

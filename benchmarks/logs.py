@@ -62,7 +62,8 @@ class Screen:
 
 
 class Csv:
-    """A row per step. A resumed run goes on after the rows of its checkpoint; later ones are of steps taken again.
+    """A row per step. A resumed run goes on after the rows of its checkpoint; later ones are of steps taken again, and
+    what is no row is left out.
 
     Args:
         path: of the file.
@@ -72,7 +73,8 @@ class Csv:
     def __init__(self, path: Path, done: int) -> None:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if done and path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        kept = [line for n, line in enumerate(whole) if n == 0 or int(line.split(",")[0]) <= done]
+        steps = [line.split(",")[0] for line in whole]
+        kept = [line for n, line in enumerate(whole) if n == 0 or (steps[n].isdecimal() and int(steps[n]) <= done)]
         save_text("".join(kept), path)
         # a log grows, line by line, so that it can be followed and outlives the run
         self._file = path.open("a", encoding="utf-8", newline="", buffering=1)

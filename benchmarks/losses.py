@@ -120,6 +120,8 @@ def run(options: argparse.Namespace) -> None:
     size = check_positive("train size", options.train_size)
     sizes = [check_positive("size", size) for size in options.sizes or source.sizes]
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
+    source.check("train", [size])
+    source.check("test", sizes)
     recipes = {variant: Recipe(epochs=options.epochs, loss=variant.loss) for variant in VARIANTS}
     machine.use(options)
     if not source.boundary.is_constant:

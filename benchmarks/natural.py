@@ -149,7 +149,7 @@ class Experiment:
             about = {"data": self.source.name, "recipe": asdict(self.recipe), "accuracy": row["accuracy"]}
             about |= {"classes": list(self.source.class_names), "seed": seed, **results.provenance()}
             about |= {"size": int(TRAIN_SIZE * self.source.unit), "colour": self.source.channels == 3}
-            save_trained(net, self.folder / f"{run}.safetensors", about)
+            row["weights"] = {run: save_trained(net, self.folder / f"{run}.safetensors", about).sha256}
             row["network"] = net.architecture.tell()
         return row | results.provenance()
 

@@ -7,10 +7,14 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from scalegroup import ScaleGroupError
 from scalegroup.whole_file import whole_file
@@ -22,14 +26,37 @@ def make_folder(path: Path, *, option: str = "--output") -> Path:
     """The folder, made where it is missing. Raises `ScaleGroupError`, naming the `option`, if it cannot be written."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise ScaleGroupError(
             f"output folder {path} ({error.strerror})", expected="a folder that can be written", mend=f"pass {option}"
         ) from None
     return path
+
+
+@contextmanager
+def alone_in(folder: Path, *, option: str = "--output") -> Iterator[None]:
+    """As long as it lasts no other run writes there. Raises `ScaleGroupError` while another one does.
+
+    A folder that nothing was written to is not left behind.
+    """
+    lock = FileLock(make_folder(folder, option=option) / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ScaleGroupError(
+            f"output folder {folder}, where another run is writing",
+            expected="one run at a time",
+            mend=f"wait for it, or pass another {option}",
+        ) from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: who has opened it looks again
+        lock.release()
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def save_text(text: str, path: Path) -> None:

@@ -21,11 +21,11 @@ from benchmarks.checkpoint import Checkpoint, Position
 from benchmarks.data import Labelled
 from benchmarks.data.cache import checksum
 from benchmarks.geometry import Augment
-from benchmarks.joint_norm import joint_batch_norm
 from benchmarks.logs import Csv, Log, Screen, TensorBoard
 from benchmarks.recipe import LOSSES, Recipe, order_of_epoch
 from benchmarks.results import make_folder
 from scalegroup import ScaleGroupError
+from scalegroup.nn import joint_batch_norm
 
 _STRIDE = 1_000_003  # of the seeds of steps, so that runs of neighbouring seeds share none
 _APART = _STRIDE // 2  # what the network draws from what is drawn for its images
@@ -154,6 +154,8 @@ def fit(
     at = checkpoint.load() if resume else Position()
     if at.step:
         console.print(f"{name}: goes on after step {at.step} of {steps}")
+    elif not resume and checkpoint.path.exists():
+        console.print(f"{name}: begins anew; checkpoint and logs of an earlier run are replaced")
 
     began = time.perf_counter() - at.seconds
     order: list[int] = []
@@ -162,7 +164,7 @@ def fit(
         logs = _logs(name, folder, console, steps, per_epoch, at.step) if accelerator.is_main_process else []
         for log in logs:
             stack.enter_context(closing(log))
-        joint = stack.enter_context(joint_batch_norm(net, processes))
+        stack.enter_context(joint_batch_norm(net))
         for step in range(at.step, steps):
             epoch, batch = divmod(step, per_epoch)
             if not order or not batch:
@@ -173,10 +175,10 @@ def fit(
             mine = rows[accelerator.process_index :: processes]
             generator = torch.Generator().manual_seed(seed + step * _STRIDE)
             inputs, targets = task.batch(mine, generator, accelerator.device)
-            joint.share = len(mine) / len(rows)
             torch.manual_seed(seed + step * _STRIDE + _APART)  # alike in all processes, and when a run goes on
             loss, correct = task.loss(model, inputs, targets)
-            loss = loss * (joint.share * processes)  # gradients are averaged: so it is the whole batch's
+            # gradients are averaged over processes: weighed so, the average is the whole batch's
+            loss = loss * (len(mine) / len(rows) * processes)
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()

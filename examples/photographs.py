@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
@@ -16,7 +17,7 @@ def read(path: str | Path) -> Image.Image:
     """In RGBA, upright; of what is transparent at its edges nothing is left, so that its size is the object's."""
     try:
         with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGBA")
+            picture = eight_bits(ImageOps.exif_transpose(file)).convert("RGBA")
     except Exception as error:  # a damaged file can make the reader fail anyhow
         raise ScaleGroupError(
             f"picture {str(path)!r} ({error})", expected="one that Pillow reads", mend="leave it out, or convert it"
@@ -27,6 +28,15 @@ def read(path: str | Path) -> Image.Image:
             f"picture {str(path)!r}, transparent everywhere", expected="an object in it", mend="leave it out"
         )
     return picture.crop(seen)
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Pillow cuts off what is beyond 255 in pictures of 16 bits, and of numbers of any range."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture, dtype=np.float64)
+    white = max(float(values.max()), 1.0) if picture.mode == "F" else 65535.0
+    return Image.fromarray((values * (255 / white)).clip(0, 255).round().astype(np.uint8))
 
 
 def is_cut_out(picture: Image.Image) -> bool:

@@ -14,12 +14,15 @@ as its picture, or smaller by as much as the scale channels were planned for. Ne
 import argparse
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from photographs import GREY, read_as_trained
 from picture_folder import Placed, open_folder, split
 from PIL import ImageColor
@@ -39,6 +42,7 @@ from scalegroup.models import (
     gaussian_derivative_resnet,
     save_trained,
 )
+from scalegroup.terminal import print_all_letters
 from scalegroup.window_plan import WindowPlan
 
 NETWORKS = {"plain": partial(gaussian_derivative_net, "larger", field_of_view=24.0)}
@@ -69,20 +73,20 @@ def train(options: argparse.Namespace) -> None:
     print(f"{options.network}: {net.parameter_count} weights, {net.architecture.boundary!r} around images")
     run = asdict(recipe) | {"network": repr(net.architecture.tell()), "window": repr(plan.training_window)}
     run |= {"flip": options.flip, "pictures": [part.checksum() for part in (training, held_out)]}
-    output = make_folder(options.output)
-    history = fit(
-        net,
-        plan.training_window,
-        (training.images[0], training.labels),
-        (held_out.images[sizes.index(trained_size)], held_out.labels),
-        augment,
-        recipe,
-        Checkpoint(output / "checkpoint.pt", run),
-        resume=options.resume,
-    )
     about = {"classes": folder.classes, "size": size, "object_size": trained_size, "colour": options.colour}
     about |= {"pictures": {"training": len(rows), "held out": len(others)}}
-    report(net, plan, history, held_out, about, output)
+    with alone_in(options.output) as output:
+        history = fit(
+            net,
+            plan.training_window,
+            (training.images[0], training.labels),
+            (held_out.images[sizes.index(trained_size)], held_out.labels),
+            augment,
+            recipe,
+            Checkpoint(output / "checkpoint.pt", run),
+            resume=options.resume,
+        )
+        report(net, plan, history, held_out, about, output)
 
 
 def network(options: argparse.Namespace, plan: WindowPlan, training: Placed, classes: int) -> GaussianDerivativeNet:
@@ -151,6 +155,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Exit status: 0 done, 2 could not be run, 130 interrupted."""
+    print_all_letters()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="with a folder of pictures for each class")
     parser.add_argument("--output", type=Path, default=Path("results/yours"), help="folder (default: %(default)s)")
@@ -199,12 +204,23 @@ def colour(name: str) -> tuple[int, ...]:
     return ImageColor.getrgb(name)[:3]
 
 
-def make_folder(path: Path) -> Path:
+@contextmanager
+def alone_in(path: Path) -> Iterator[Path]:
+    """The folder, which no other training writes into meanwhile."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScaleGroupError(f"--output {path} ({error.strerror})", expected="a folder", mend="pass another") from None
-    return path
+        lock = FileLock(path / ".lock", timeout=0)
+        lock.acquire()
+    except (OSError, Timeout) as error:
+        why = "another training writes there" if isinstance(error, Timeout) else error.strerror
+        raise ScaleGroupError(
+            f"--output {path} ({why})", expected="a folder to write into", mend="pass another"
+        ) from None
+    try:
+        yield path
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: who has opened it looks again
+        lock.release()
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from scalegroup import ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer, check_positive
+from scalegroup.errors import check_finite, check_integer, check_positive, check_probability
 from scalegroup.models import GaussianDerivativeNet
-from scalegroup.whole_file import whole_file
+from scalegroup.whole_file import unaltered, whole_file
 
 AT_ONCE = 50  # images that are read together
 STRIDE = 1_000_003  # of the seeds of runs, so that epochs of neighbouring ones share none
@@ -37,6 +37,10 @@ class Recipe:
         check_integer("--epochs", self.epochs, at_least=1)
         check_integer("--batch", self.batch, at_least=1)
         check_positive("--rate", self.rate)
+        check_integer("--seed", self.seed, at_least=0)
+        check_probability("--label-smoothing", self.label_smoothing)
+        if check_finite("--weight-decay", self.weight_decay) < 0:
+            raise ScaleGroupError(f"--weight-decay {self.weight_decay:g}", expected="0 or more", mend="try 0.02")
 
     def optimiser(self, net: nn.Module) -> AdamW:
         """Offsets and norms do not decay."""
@@ -125,11 +129,13 @@ class Checkpoint:
         if not self.path.exists():
             return []
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = torch.load(unaltered(self.path), map_location="cpu", weights_only=True)
             run, states, history = (content[name] for name in ("run", "parts", "history"))
         except Exception as error:  # a damaged file can make the reader fail anyhow
             raise ScaleGroupError(
-                f"{self.path} ({type(error).__name__})", expected="a checkpoint", mend="run again without --resume"
+                f"{self.path} ({type(error).__name__}: {error})",
+                expected="a checkpoint",
+                mend="run again without --resume",
             ) from None
         if other := sorted(key for key in self.run if self.run[key] != run.get(key)):
             raise ScaleGroupError(

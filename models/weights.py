@@ -1,4 +1,4 @@
-"""Trained networks on disk: one safetensors file each, with its architecture and a checksum in its metadata."""
+"""Trained networks on disk, found and read: one safetensors file each, with its architecture and a checksum."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError
 from scalegroup.models.architecture import Architecture
 from scalegroup.models.before_grids import read_before_grids
-from scalegroup.whole_file import whole_file
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
-_KEY = "scalegroup"
+METADATA = "scalegroup"
+"""The entry of a file's metadata that says all but the weights."""
+
 _AGAIN = "install the package again, or write the file again with save_trained"
 
 
@@ -33,12 +34,14 @@ class Trained:
         architecture: of the network.
         about: whatever else the file says, such as data and accuracy.
         state: its `state_dict`.
+        sha256: of all of it.
     """
 
     path: Path
     architecture: Architecture
     about: dict[str, Any]
     state: dict[str, Tensor]
+    sha256: str
 
     def load_into(self, net: nn.Module) -> None:
         """Weights and their dtype. Raises `ScaleGroupError` if they do not fit the network; it is then as it was."""
@@ -77,15 +80,17 @@ def find_trained(weights: str | Path, *, grid: str | None = None) -> Trained:
             mend="check the name, or train one: python -m benchmarks generalisation",
         )
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-        state = load(path.read_bytes())
+        file = path.read_bytes()  # once: it may be replaced meanwhile
+        state = load(file)
+        text = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")]).get("__metadata__", {}).get(METADATA)
         if text is None:
-            return Trained(path, *read_before_grids(path, grid), state)
+            return Trained(path, *read_before_grids(path, grid), state, checksum(state, {}))
         content = json.loads(text)
-        if content["sha256"] != checksum(state, content["network"]):
-            raise ScaleGroupError(f"{path}, changed", expected=f"sha256 {content['sha256']}", mend=_AGAIN)
-        return Trained(path, Architecture.told(content["network"]), content["about"], state)
+        sha256, told = content["sha256"], {name: content[name] for name in ("network", "about")}
+        # files from before it was of all that is said have that of the network alone
+        if sha256 not in (checksum(state, told), checksum(state, content["network"])):
+            raise ScaleGroupError(f"{path}, changed", expected=f"sha256 {sha256}", mend=_AGAIN)
+        return Trained(path, Architecture.told(content["network"]), content["about"], state, sha256)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, ScaleGroupError):
             raise
@@ -94,52 +99,9 @@ def find_trained(weights: str | Path, *, grid: str | None = None) -> Trained:
         ) from None
 
 
-def save_trained(net: Any, path: str | Path, about: dict[str, Any] | None = None) -> Trained:
-    """Write a network with its architecture, whole or not at all: what was there before is replaced at once.
-
-    Args:
-        net: with an `architecture`, as `gaussian_derivative_net` gives it.
-        path: of the file, `NAME.safetensors`.
-        about: whatever else the file is to say, as JSON has it.
-
-    Returns:
-        What `find_trained(path)` finds.
-
-    Raises:
-        ScaleGroupError: for another suffix, or for what a file cannot hold; nothing is written then.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ScaleGroupError(f"path {path.name!r}", expected="NAME.safetensors", mend="give it that suffix")
-    architecture = getattr(net, "architecture", None)
-    if not isinstance(architecture, Architecture):
-        raise ScaleGroupError(
-            f"a {type(net).__name__}", expected="a network with an architecture", mend="use gaussian_derivative_net"
-        )
-    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    network = architecture.tell()
-    try:
-        text = json.dumps({"network": network, "about": about or {}, "sha256": checksum(state, network)})
-    except (TypeError, ValueError) as error:
-        raise ScaleGroupError(f"about ({error})", expected="what JSON can hold", mend="convert it: float(x)") from None
-    told = Architecture.told(json.loads(text)["network"])
-    with torch.random.fork_rng(devices=[]):
-        loaded = type(net)(told)
-    if told != architecture or repr(loaded) != repr(net):
-        raise ScaleGroupError(
-            "a network that is not the one of its architecture",
-            expected="layers as they were made",
-            mend="make it with other parts: gaussian_derivative_net(...), then load_state_dict",
-        )
-    content = save(state, metadata={_KEY: text})
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
-    return Trained(path, architecture, about or {}, state)
-
-
-def checksum(state: dict[str, Tensor], network: dict[str, Any]) -> str:
-    """Of all weights, their names and shapes, and the architecture."""
-    digest = hashlib.sha256(json.dumps(network, sort_keys=True).encode())
+def checksum(state: dict[str, Tensor], told: dict[str, Any]) -> str:
+    """Of all weights, their names and shapes, and what is told beside them."""
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, value in sorted(state.items()):
         digest.update(f"{name} {list(value.shape)} {value.dtype}".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())

@@ -27,7 +27,7 @@ NAMESPACES = ["scalegroup.nn", "scalegroup.testing", "scalegroup.models"]
 
 # A file imports only from lines above its own, a folder from itself as well.
 LAYERS = [
-    {"constants", "whole_file"},
+    {"constants", "terminal", "whole_file"},
     {"errors"},
     {"algebra"},
     {"fields"},

@@ -16,6 +16,7 @@ from scalegroup import (
     Background,
     BandLimited,
     CentrePixel,
+    Dense,
     DiscreteGaussian,
     FieldType,
     Grid,
@@ -80,6 +81,11 @@ KERNELS = [
     SampledDerivatives,
     SampledGaussian,
 ]
+
+
+def setting(layer: Callable[[], Any], name: str) -> Callable[[Any], None]:
+    """Sets that of a layer which was made before."""
+    return lambda value: setattr(layer(), name, value)
 
 
 @dataclass(frozen=True)
@@ -441,7 +447,9 @@ REFUSALS = [
     Refusal("kernel of a gate", lambda k: nn.SqueezeExcite(TWO, kernel=k), Iso(), [Iso, *NOT_OURS[:-1]], "kernel"),
     Refusal("type of a gate", nn.SqueezeExcite, TWO, [FieldType.rotating(C4.regular)], "rotations|regular"),
     Refusal("scores of attention", Attention, True, [1, *NOT_OURS], "per_feature"),
-    Refusal("momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), 0.5, [2.0, *NOT_POSITIVE], "momentum"),
+    Refusal(
+        "momentum", lambda momentum: nn.BatchNorm(TWO, momentum=momentum), None, [2.0, *NOT_POSITIVE[:-1]], "momentum"
+    ),
     Refusal("p of dropout", lambda p: nn.Dropout(TWO, p), 0, [1, -0.1, math.nan, math.inf, "two", None], r"\bp\b"),
     Refusal(
         "type of dropout", nn.Dropout, POOLED, [ImageType(2), FieldType.rotating(C4.frequency(1)), *NOT_OURS], "type"
@@ -499,6 +507,60 @@ REFUSALS = [
         Refusal(f"features of {name}", make, 3, [0, -1, True, 1.5, "two", None], "out_type|size")
         for name, make in {"Mix": partial(nn.Mix, TWO), "ScaleConv": lambda n: nn.ScaleConv(TWO, n, G)}.items()
     ),
+    *(
+        Refusal(f"{name} of a {layer().__class__.__name__} that was made", setting(layer, name), good, bad, name)
+        for layer, name, good, bad in [
+            (lambda: JET(TWO), "beta", 2.0, NOT_POSITIVE),
+            (lambda: JET(TWO), "kernel", Iso(), [Iso, torch.ones(3), 0, *NOT_OURS]),
+            (lambda: JET(TWO), "jet", Jet(2), [Jet(3), *NOT_OURS]),
+            (lambda: JET(TWO), "groups", 1, [2, 7, "two"]),
+            (lambda: JET(TWO), "stride", 2, [3, 0, "two", None]),
+            (lambda: nn.BatchNorm(TWO), "momentum", 0.5, [2.0, *NOT_POSITIVE[:-1]]),
+            (lambda: nn.BatchNorm(TWO), "eps", 1e-3, NOT_POSITIVE),
+            (lambda: nn.BatchNorm(TWO), "half_width", math.inf, [0, -1, math.nan, "two"]),
+            (lambda: nn.ReLU(TWO), "function", torch.tanh, NOT_OURS),
+            (lambda: nn.Lift(WINDOW), "window", ELSEWHERE, [0, "", *NOT_OURS]),
+            (lambda: nn.Lift(WINDOW), "boundary", Zero(), [0, "", *NOT_OURS]),
+            (lambda: nn.Lift(WINDOW), "sampling", PIXELS, NOT_OURS),
+            (lambda: nn.ReadOut(TWO), "readout", SpatialMean(), [Dense(), *NOT_OURS]),
+            (lambda: nn.ScalePool(READ), "pooling", Max(), [Mean(), *NOT_OURS]),
+            (lambda: nn.Dropout(TWO), "p", 0.5, [1, -1, "two"]),
+            (lambda: nn.ScaleDropout(TWO), "finest", 1, [-1, 0.5, "two"]),
+            (lambda: nn.FieldOfView(TWO, 3.0), "half_width", 4.0, NOT_POSITIVE),
+            (lambda: nn.SqueezeExcite(TWO), "kernel", Iso(), NOT_OURS),
+        ]
+    ),
+    # upper ends, and lower ones
+    *(
+        Refusal(f"{name} for the image", call, good, bad, said)
+        for name, call, good, bad, said in [
+            ("channels of a window", lambda n: NET(GOOD, window=ScaleWindow(G, 1.0, n)), 8, [30, 200], r"σ₀.*25×25"),
+            ("channels of a lifting", lambda n: functional.lift(GOOD, ScaleWindow(G, 1.0, n)), 8, [44, 200], "25×25"),
+            ("channels of a plan", lambda n: NET.plan((25, 25), window=ScaleWindow(G, 1.0, n)), 8, [44], "25×25"),
+            ("first of a window", lambda n: NET(GOOD, window=ScaleWindow(G, 1.0, 2, first=n)), -3, [-60, 60], "25×25"),
+            ("sigma0", lambda s: NET(GOOD, window=ScaleWindow(G, s, 1)), 0.1, [1e-200, 1e-5, 1e6, 1e300], "25×25"),
+            ("sigma0 on pixels", lambda s: ON_PIXELS(GOOD, window=ScaleWindow(G, s, 1)), 1.0, [1e-9, 1e6], "25×25"),
+            ("ratio", lambda r: NET(GOOD, window=ScaleWindow(ScaleGroup(r), 1.0, 2)), 9.0, [1e30], "25×25"),
+            ("g", lambda g: functional.lift(GOOD, WINDOW, sampling=SelfSimilar(g)), 2.0, [1e4], "samples.*25×25"),
+        ]
+    ),
+    Refusal("channels", lambda n: ScaleWindow(G, 1.0, n), 1000, [1001, 10**9], "channels"),
+    Refusal("g of nothing", SelfSimilar, 0.1, [1e-6, 0.01], "samples_per_sigma"),
+    Refusal("σ of jets", lambda s: functional.jet_maps(GOOD, sigma=s), 20.0, [1e-200, 2e4, 1e12, 1e300], "sigma|σ"),
+    Refusal("tail of nothing", lambda tail: DiscreteGaussian(tail=tail), 1e-16, [1e-17, 1e-300], "tail"),
+    Refusal("β of nothing", lambda r: gaussian_derivative_net(widths=(2,), r=r)(GOOD[:, :1]), 2.0, [1e6], "sigma"),
+    Refusal("far neighbours", lambda n: SCALES(TWO, neighbours=n), 9, [10**6], "neighbours"),
+    Refusal("angle", lambda angle: steer(torch.ones(5), angle), 9.0, [math.inf, math.nan, "two", None], "angle"),
+    Refusal(
+        "angle of a derivative",
+        lambda angle: directional_derivatives(torch.ones(5), angle),
+        9.0,
+        [math.inf, "two"],
+        "angle",
+    ),
+    Refusal("falsy kernel", lambda k: JET(TWO, kernel=k), None, [0, "", False, [], torch.ones(3)], "kernel"),
+    Refusal("falsy lifting kernel", lambda k: nn.Lift(WINDOW, kernel=k), None, [0, "", False, []], "kernel"),
+    Refusal("falsy window", lambda window: NET(GOOD, window=window), None, [0, "", False, []], "window"),
     # networks
     Refusal(
         "first layer",
@@ -577,7 +639,13 @@ REFUSALS = [
         [3, 9],
         "2 scale channels",
     ),
-    Refusal("size of a plan", sequence([]).plan, (25, 25), [(0, 5), (5, -1), (1.5, 5), (5, "two")], "size"),
+    Refusal(
+        "size of a plan",
+        sequence([]).plan,
+        (25, 25),
+        [(0, 5), (5, -1), (1.5, 5), (5, "two"), 9, "ab", (9,), (9, 9, 9)],
+        "size",
+    ),
     Refusal("preset", gaussian_derivative_net, "larger", ["huge", "", 3, ["larger"]], "preset"),
     Refusal(
         "window and sigma0",
@@ -640,7 +708,7 @@ REFUSALS = [
             (scale_channel_cnn, "view", 9, NOT_COUNTS, "view"),
             (scale_channel_cnn, "background", -0.75, [math.nan, math.inf, "two", None], "background"),
             (steerable_hermite, "window", WINDOW, [G, *NOT_OURS], "window"),
-            (steerable_hermite, "kernel_size", 9, [8, *NOT_COUNTS], "kernel_size"),
+            (steerable_hermite, "kernel_size", 9, [8, 7, 3, *NOT_COUNTS], "kernel_size"),
             (steerable_hermite, "scale_size", 5, [6, *NOT_COUNTS], "scale_size"),
         ]
     ),

@@ -1,5 +1,6 @@
 """The benchmarks: the recipe of the data, what a run writes, and what an interrupted one leaves."""
 
+import io
 import json
 import runpy
 import sys
@@ -10,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, report
+from benchmarks import data, generalisation, networks, report, results
 from benchmarks.__main__ import main
+from benchmarks.data.plain import Plain
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
 from scalegroup import Attention, Background, Mean, SpatialMax, nn
 from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
-from scalegroup.whole_file import whole_file
 
 
 @pytest.fixture
@@ -24,6 +25,8 @@ def run(monkeypatch):
     """The command on 20 + 10 of the digits and with two features per hidden layer, so that it takes a second."""
     few = replace(data.digits().first(train=20, test=10), name="few")
     monkeypatch.setitem(data.SOURCES, "few", lambda _: few)
+    same = {part: getattr(few, part) for part in ("train", "test", "unit")}
+    monkeypatch.setitem(data.SOURCES, "plain", lambda _: Plain(name="plain", canvas=few.unit, **same))
     narrow = {name: replace(preset, widths=(2,)) for name, preset in PRESETS.items()}
     monkeypatch.setattr(networks, "PRESETS", narrow)
 
@@ -33,6 +36,10 @@ def run(monkeypatch):
         return main()
 
     return run_it
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def weights_in(folder):
@@ -108,31 +115,16 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
     assert run(tmp_path) == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
 
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(generalisation, "evaluate", interrupted)
     assert run(tmp_path, "--seed", "5") == 130
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
-    assert "--resume" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "earlier results in" in said
+    assert "logs and checkpoints there are of this run" in said
+    assert "--resume" in said
     # the checkpoint is of the new seed, which is also the control of runs that repeat themselves
     checkpoint = torch.load(tmp_path / "checkpoints" / "multi_scale.pt", weights_only=True)
     assert not same_weights(checkpoint["parts"]["net"], weights_in(tmp_path))
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-
-    def half():
-        with whole_file(path) as temporary:
-            temporary.write_text("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        half()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +161,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         (["--train-images", "21"], "21 train images"),
         (["--checkpoint-every", "0"], "checkpoint every"),
         (["--data", "mnist"], "'mnist' without a folder"),
+        (["--data", "plain", "--sizes", "1", "2"], "size 2 of plain"),
+        (["--data", "plain", "--train-size", "2"], "size 2 of plain"),
+        (["--sizes", "0.01"], "0 pixels"),
+        (["--sizes", "1e9"], "pixels"),
+        (["--sizes", "1", "1.00001"], "a size twice"),
+        (["--train-size", "1", "1"], "the same experiment twice"),
+        (["--seeds", "2", "2"], "the same experiment twice"),
+        (["--finer-channels", "3000"], "a factor that fits"),
     ],
 )
 def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path, capsys, arguments, said):
@@ -261,6 +261,79 @@ def test_each_training_size_and_seed_is_an_experiment_of_its_own(run, monkeypatc
     assert capsys.readouterr().out.count("done before") == 3
     assert run(tmp_path, *command, "--resume", "--sizes", "2") == 0  # the control: other test sizes
     assert len(trained) == 5
+
+
+def experiment(folder, options):
+    """As `generalisation` makes it, with networks that have no weights."""
+    return generalisation.Experiment((1.0,), 0, folder, {}, None), generalisation._told_options(options)
+
+
+def test_what_was_done_with_any_other_option_was_not_done(tmp_path):
+    parser = ArgumentParser()
+    generalisation.add_arguments(parser)
+    options = parser.parse_args([])
+    wanted, told = experiment(tmp_path, options)
+    kept = {"options": told, "train_size": 1.0, "seed": 0, "weights": {}}
+    (tmp_path / "results.json").write_text(json.dumps(kept))
+    assert wanted.is_done(told)
+    assert not replace(wanted, train_sizes=(1.0, 2.0)).is_done(told)
+    assert not replace(wanted, seed=1).is_done(told)
+    for name in vars(options):
+        assert wanted.is_done(told | {name: "other"}) == (name in generalisation._INCIDENTAL)
+
+
+def test_what_was_done_is_done_again_without_its_weights_or_over_those_of_another_run(
+    run, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(report, "draw", lambda *_: [])
+    command = (tmp_path, "--networks", "multi_scale", "--sizes", "1", "--resume")
+    weights = tmp_path / "multi_scale.safetensors"
+    assert run(*command) == 0
+    whole = weights.read_bytes()
+    changes = (
+        (lambda: None, True),
+        (weights.unlink, False),
+        (lambda: weights.write_bytes(b"damaged"), False),
+        (lambda: save_trained(gaussian_derivative_net("single_scale"), weights), False),
+        (lambda: weights.write_bytes(whole), True),
+    )
+    for change, done in changes:
+        change()
+        capsys.readouterr()
+        assert run(*command) == 0
+        assert ("done before" in capsys.readouterr().out) == done
+        assert weights.read_bytes() == whole
+
+
+def test_a_second_run_into_a_folder_is_refused_while_the_first_one_runs(run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(generalisation, "_run", lambda *_: pytest.fail("it began"))
+    with results.alone_in(tmp_path / "one"):
+        assert run(tmp_path / "one") == 2
+        assert "another run" in capsys.readouterr().err
+    begun = []
+    monkeypatch.setattr(generalisation, "_run", lambda *_: begun.append(1))
+    with results.alone_in(tmp_path / "one"):
+        assert run(tmp_path / "other") == 0  # the controls: another folder, and after the first one's end
+    assert run(tmp_path / "one") == 0
+    assert len(begun) == 2
+    assert not list(tmp_path.iterdir())  # nothing is left where nothing was written
+
+
+def test_a_terminal_without_greek_ends_no_run(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(generalisation, "train", interrupted)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        assert run(tmp_path) == 130
+    terminal.seek(0)
+    assert "8 scale channels with \\u03c3" in terminal.read()
+
+
+def test_sizes_that_print_alike_have_folders_of_their_own(run, monkeypatch, tmp_path):
+    folders = []
+    monkeypatch.setattr(generalisation, "_run", lambda experiment, *_: folders.append(experiment.folder.name))
+    assert run(tmp_path, "--train-size", "1", "1.0000001", "1.5+2") == 0
+    assert folders == ["size1-seed0", "size1.0000001-seed0", "size1.5+2-seed0"]
 
 
 def test_results_name_no_folder_of_this_machine(run, tmp_path):

@@ -1,8 +1,10 @@
 """`python -m scalegroup check`: what is typed reaches the check, and what is found is said, drawn and written."""
 
+import contextlib
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from functools import partial
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn as torch_nn
 
 import scalegroup.testing.check_module  # noqa: F401  its name in the package is that of the function
@@ -75,7 +78,6 @@ PLAIN = {
         ("--background -0.5", {"background": -0.5}),
         ("--output maps", {"output": output_type("maps")}),
         ("--output maps --weight 1.5", {"output": output_type("maps", weight=1.5)}),
-        ("--weight 1.5", {}),  # of no output that is named
         ("--fixed-size", {"fixed_size": True}),
         ("--no-budget", {"budget": False}),
     ],
@@ -148,12 +150,78 @@ def test_help_names_every_output_type_and_every_exit_status(capsys):
         ["--output", "nothing"],
         ["--output", "scores", "--weight", "nan"],
         ["--output", "fields"],
+        ["--weight", "1.5"],  # of no output that is named
+        ["--powers", "0"],
+        ["--ratio", "1.0000001"],
+        ["--powers", "100000"],
+        ["--channels", "0"],
+        ["--size", "-5"],
+        ["--size", "100000"],
+        ["--in-channels", "0"],
+        ["--in-channels", "100000"],
+        ["--background", "nan"],
     ],
     ids=" ".join,
 )
 def test_command_that_cannot_be_run_has_status_2(more, capsys):
     assert run("ours", "--no-budget", *more) == 2
-    assert "could not be checked" in capsys.readouterr().err
+    assert re.search("could not be checked: ScaleGroupError: got .*expected .*mend", capsys.readouterr().err)
+
+
+class Gives(torch_nn.Module):
+    """A module of one line."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
+
+
+OUTPUTS = {
+    "a tuple": lambda images: (images, images),
+    "a dict": lambda images: {"maps": images},
+    "None": lambda _: None,
+    "an array": lambda images: images.numpy(),
+    "complex numbers": lambda images: images + 1j,
+    "one image": lambda images: images[:1],
+    "a number": lambda images: images.sum(),
+    "an exit": lambda _: sys.exit(0),
+    "an exit with a text": lambda _: sys.exit("bye"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_module_that_gives_no_answer_has_status_2(name, monkeypatch, capsys):
+    given = SimpleNamespace(module=Gives(OUTPUTS[name]), channels=torch_nn.ReLU())
+    monkeypatch.setitem(sys.modules, "given", given)
+    assert run("given:module") == 2
+    said = capsys.readouterr()
+    assert ("SystemExit" if "exit" in name else "an output of ") in said.err
+    assert not said.out
+    assert run("given:channels", "--channels", "3") == 2  # it has none
+    assert "0 scale channels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("function", [torch.zeros_like, torch.ones_like, lambda x: 0 * x.mean((2, 3))])
+def test_of_a_module_that_gives_the_same_always_nothing_is_decided(function, monkeypatch):
+    monkeypatch.setitem(sys.modules, "given", SimpleNamespace(module=Gives(function)))
+    assert run("given:module") == 3
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_verdict_can_be_printed_on_any_terminal_or_has_status_2(monkeypatch, capsys):
+    verdict = Verdict("Module σ", (curve(1.0, 0.25, 0.0625),))
+    monkeypatch.setattr(sys.modules["scalegroup.testing.check_module"], "check_module", lambda *_, **__: verdict)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        assert main(["check", "given:relu"]) == 0
+        terminal.seek(0)
+        assert "Module \\u03c3" in terminal.read()
+        patch.setattr(sys, "stdout", io.TextIOWrapper(open("/dev/full", "wb"), encoding="utf-8"))  # noqa: PTH123, SIM115
+        assert main(["check", "given:relu"]) == 2
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+    assert "No space left" in capsys.readouterr().err
 
 
 # -- what is found ----------------------------------------------------------------------------------------------------

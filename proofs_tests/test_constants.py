@@ -101,3 +101,31 @@ def test_threads_that_ask_at_once_share_one_tensor() -> None:
 
     assert makers_at_once(locked) == 1
     assert makers_at_once(lambda make: make) == 2  # the control
+
+
+def test_large_constants_are_kept_up_to_so_many_bytes_and_small_ones_up_to_so_many(monkeypatch) -> None:
+    monkeypatch.setattr(constants, "_MOST_BYTES", 20_000)
+
+    def kept(length: int, count: int) -> int:
+        ramp, _ = counted()
+        references = [weakref.ref(ramp(n, length, like=LIKE)) for n in range(count)]
+        gc.collect()
+        assert references[-1]() is not None
+        return sum(reference() is not None for reference in references)
+
+    assert kept(1000, 7) == 5  # of four bytes
+    assert kept(20_000, 3) == 1  # the last one, whatever it is
+    assert kept(10, constants._MOST + 5) == constants._MOST  # the control
+
+
+def test_threads_that_ask_for_more_than_is_kept_each_get_their_own(monkeypatch) -> None:
+    monkeypatch.setattr(constants, "_MOST", 2)
+    ramp, made = counted()
+
+    def ask(seed: int) -> bool:
+        lengths = [(seed * 7 + n * 5) % 11 + 1 for n in range(200)]
+        return all(ramp(seed, length, like=LIKE).shape == (length,) for length in lengths)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(4)))
+    assert len(made) > 44  # the control: they were forgotten and made again

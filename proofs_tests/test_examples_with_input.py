@@ -1,6 +1,7 @@
 """The examples that take a user's files, on small ones made here."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 
 from proofs_tests.examples import names_of, run
-from scalegroup import Background, ScaleGroup, ScaleWindow
+from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.models import gaussian_derivative_net, save_trained
 
 read = names_of("predict.py")["read_digit"]
@@ -59,8 +60,63 @@ def test_a_large_digit_is_shrunk_and_an_empty_page_refused(tmp_path):
     image, shrunk = read(saved(tmp_path, seven(300, page=(400, 400))))
     assert shrunk == 3
     assert max(image.shape) < 220
-    with pytest.raises(SystemExit, match="nothing"):
+    with pytest.raises(ScaleGroupError, match="nothing"):
         read(saved(tmp_path, np.full((20, 20), 200, dtype=np.uint8)))
+
+
+def kinds_of_picture():
+    """The same page as pictures of other kinds, by their file names."""
+    grey = seven(20)
+    dark = Image.fromarray(255 - grey)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by a quarter to be upright
+    alone = Image.new("LA", dark.size, (0, 0))
+    alone.putalpha(Image.fromarray(grey))
+    light = Image.new("RGBA", dark.size, (255, 255, 255, 0))
+    light.putalpha(Image.fromarray(grey))
+    return {
+        "sixteen bits": (Image.fromarray(grey.astype(np.uint16) * 257), {"format": "png"}),
+        "thirty-two bits": (Image.fromarray(grey.astype(np.int32) * 257), {"format": "tiff"}),
+        "real numbers": (Image.fromarray(grey.astype(np.float32)), {"format": "tiff"}),
+        "colours of a palette": (dark.convert("P"), {"format": "png"}),
+        "turned": (Image.fromarray(np.rot90(grey)), {"format": "png", "exif": turned}),
+        "black on transparent": (alone, {"format": "png"}),
+        "white on transparent": (light, {"format": "png"}),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of_picture())
+def test_a_digit_is_read_alike_from_pictures_of_any_kind(kind, tmp_path):
+    picture, options = kinds_of_picture()[kind]
+    picture.save(tmp_path / "other", **options)
+    expected = read(saved(tmp_path, seven(20)))[0]
+    assert torch.equal(read(tmp_path / "other")[0], expected)
+
+
+def test_a_digit_is_read_alike_in_uneven_light_and_where_it_touches_the_edge(tmp_path):
+    """Its ink is as dark, to the rounding of the light; the control is the light alone."""
+    expected = read(saved(tmp_path, seven(40)))[0]
+    y, x = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 120), indexing="ij")
+    for light in (160 + 60 * x - 30 * y, 230 - 60 * (x**2 + y**2), 120 + 0 * x):
+        page = np.where(seven(40) > 0, light - 100, light).round().clip(0, 255).astype(np.uint8)
+        found = read(saved(tmp_path, page))[0]
+        assert found.shape == expected.shape
+        assert (found - expected).abs().mean() < 0.02
+        with pytest.raises(ScaleGroupError, match="nothing"):
+            read(saved(tmp_path, light.round().astype(np.uint8)))
+    for at in ((0, 40), (50, 100), (30, 0)):
+        assert torch.equal(read(saved(tmp_path, seven(40, at=at)))[0], expected)
+
+
+def test_what_is_no_picture_of_a_digit_is_refused_in_a_line(monkeypatch, capsys, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("LA", (20, 20)).save(tmp_path / "transparent.png")
+    saved(tmp_path, np.full((20, 20), 200, dtype=np.uint8))
+    main = names_of("predict.py")["main"]
+    for name in ("text.png", "missing.png", "transparent.png", "picture.png", "."):
+        monkeypatch.setattr("sys.argv", ["predict.py", str(tmp_path / name)])
+        assert main() == 2
+        assert re.fullmatch(r"got .*; expected .*; mend: .*\n", capsys.readouterr().err)
 
 
 def test_predict_says_digit_confidence_and_size(tmp_path):

@@ -210,9 +210,14 @@ def test_an_interrupted_training_that_is_resumed_ends_with_the_same_weights(
     for arguments, said in ((("--rate", 0.02), "other pictures, rate"), ((), "other pictures")):
         assert command(folder, *SMALL, "--epochs", 2, "--output", tmp_path / "halves", "--resume", *arguments) == 2
         assert said in capsys.readouterr().err
-    (tmp_path / "halves" / "checkpoint.pt").write_bytes(b"something else")
-    assert command(folder, *SMALL, "--epochs", 2, "--output", tmp_path / "halves", "--resume") == 2
-    assert "without --resume" in capsys.readouterr().err
+    path = tmp_path / "halves" / "checkpoint.pt"
+    content = path.read_bytes()
+    place = content.index(next(iter(whole.values())).numpy().tobytes())
+    flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    for damaged in (b"something else", flipped):
+        path.write_bytes(damaged)
+        assert command(folder, *SMALL, "--epochs", 2, "--output", tmp_path / "halves", "--resume") == 2
+        assert "without --resume" in capsys.readouterr().err
 
 
 def nothing(folder):
@@ -287,12 +292,31 @@ def test_a_folder_that_cannot_be_used_is_refused_in_a_line_and_nothing_is_writte
         (("--object-size", 40), "as object_sizes says"),
         (("--epochs", 0), "epochs"),
         (("--rate", -1), "rate"),
+        (("--seed", -1), "seed"),
+        (("--label-smoothing", 1), "label-smoothing"),
+        (("--weight-decay", "nan"), "weight-decay"),
+        (("--weight-decay", -1), "weight-decay"),
+        (("--object-size", 0), "object-size"),
         (("--validation", 1), "share"),
     ],
 )
 def test_what_cannot_be_met_is_refused_in_a_line(arguments, said, folder, command, capsys, tmp_path):
     refused(command, capsys, said, folder, *SMALL, "--output", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_into_is_refused_before_training(
+    folder, command, example, monkeypatch, capsys, tmp_path
+):
+    train = example("train_on_your_images")
+    monkeypatch.setattr(train, "fit", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(train, "report", lambda *_: None)
+    (tmp_path / "file").write_text("")
+    refused(command, capsys, "a folder to write into", folder, *SMALL, "--output", tmp_path / "file" / "out")
+    with train.alone_in(tmp_path / "out"):
+        refused(command, capsys, "another training writes there", folder, *SMALL, "--output", tmp_path / "out")
+        monkeypatch.setattr(train, "fit", lambda *_, **__: [])
+        assert command(folder, *SMALL, "--output", tmp_path / "other" / "deep") == 0  # the control
 
 
 def test_predicting_without_a_network_or_a_picture_is_refused_in_a_line(folder, command, capsys, tmp_path):

@@ -164,10 +164,27 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
             trained(tmp_path, resume=True, **other)
     path = tmp_path / "checkpoints" / "net.pt"
     whole = path.read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], b"something else"):
+    weight = whole.index(tiny_net_weights(path)) + 5
+    flipped = whole[:weight] + bytes([whole[weight] ^ 1]) + whole[weight + 1 :]
+    for damaged in (b"", whole[: len(whole) // 2], b"something else", flipped):
         path.write_bytes(damaged)
         with pytest.raises(ScaleGroupError, match="without --resume"):
             trained(tmp_path, resume=True)
+
+
+def tiny_net_weights(path):
+    """The bytes of some weights of a checkpoint."""
+    return next(iter(torch.load(path, weights_only=True)["parts"]["net"].values())).numpy().tobytes()
+
+
+def test_a_log_with_what_is_no_row_is_resumed_without_it(finished, tmp_path):
+    folder, whole = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    log = tmp_path / "logs" / "net.csv"
+    expected, text = rows(folder), log.read_text()
+    log.write_text(text + "\n,,\nodd line\n-3,1\n²,1\n12,half a r")
+    assert same(trained(tmp_path, resume=True), whole)
+    assert rows(tmp_path) == expected
 
 
 def test_one_batch_is_learnt_by_heart(tmp_path):
@@ -308,7 +325,7 @@ def two_processes(tmp_path_factory):
         from pathlib import Path
         import torch
         torch.set_num_threads(1)
-        from benchmarks import joint_norm
+        from scalegroup.nn import joint_norm
         from test_training import trained
         for name in ("joint", "alone"):
             folder = Path(sys.argv[1], name)

@@ -1,6 +1,7 @@
 """Trained networks on disk: loaded as they were saved, to the bit, or refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from scalegroup.models import (
     find_trained,
     gaussian_derivative_net,
     save_trained,
+    saving,
 )
 from scalegroup.models.weights import PRETRAINED
 
@@ -228,7 +230,18 @@ def with_layer(number: int, **attributes: Any) -> GaussianDerivativeNet:
     return net
 
 
+class Doubled(GaussianDerivativeNet):
+    """A network of somebody else's making."""
+
+    def forward(self, field: Any, **options: Any) -> Any:
+        return 2 * super().forward(field, **options)
+
+
 CONTRADICTIONS = {
+    "another class": lambda: Doubled(make().architecture),
+    "another eps": lambda: with_layer(2, eps=0.1),
+    "another beta": lambda: with_layer(4, beta=3.0),
+    "another pooling": lambda: with_layer(-1, reduction=Mean()),
     "another architecture": lambda: changed(make(), architecture=make(r=2.0).architecture),
     "another kernel": lambda: with_layer(1, kernel=DiscreteGaussian(tail=1e-6)),
     "another boundary": lambda: with_layer(0, boundary=Zero()),
@@ -240,7 +253,7 @@ CONTRADICTIONS = {
 @pytest.mark.parametrize("name", CONTRADICTIONS)
 def test_a_description_that_contradicts_the_network_cannot_be_saved(name, tmp_path):
     path = tmp_path / "net.safetensors"
-    save_trained(make(), path)  # the control
+    save_trained(make(checkpointing=True), path)  # the control: this computes the same
     before = path.read_bytes()
     refused(lambda: save_trained(CONTRADICTIONS[name](), path), "not the one of its architecture")
     assert [(path, before)] == [(path, path.read_bytes()) for path in tmp_path.iterdir()]
@@ -300,7 +313,7 @@ def test_weights_that_do_not_fit_are_refused():
 
 
 def test_flipped_bits_and_cut_files_are_noticed(pretrained):
-    """Any bit of the weights, of what the architecture says, and of its checksum."""
+    """Any bit of the weights, of all that is said beside them, and of their checksum."""
     path = pretrained / "tiny.safetensors"
     whole = path.read_bytes()
     load = partial(gaussian_derivative_net, weights="tiny")
@@ -308,7 +321,8 @@ def test_flipped_bits_and_cut_files_are_noticed(pretrained):
         path.write_bytes(damaged)
         refused(load, "tiny.safetensors")
     header = 8 + int.from_bytes(whole[:8], "little")
-    said = [whole.index(word) + len(word) for word in (b'ratio\\": ', b'r\\": ', b'tail\\": ', b"sha256", b"Mean")]
+    words = (b'ratio\\": ', b'r\\": ', b'tail\\": ', b"sha256", b"Mean", b"nois")
+    said = [whole.index(word) + len(word) for word in words]
     for place in (*said, header, (header + len(whole)) // 2, len(whole) - 1):
         for bit in (0, 3, 7):
             flipped = bytes([whole[place] ^ 1 << bit])
@@ -316,6 +330,36 @@ def test_flipped_bits_and_cut_files_are_noticed(pretrained):
             refused(load, "tiny.safetensors")
     path.write_bytes(whole)
     load()  # the control
+
+
+def test_files_from_before_all_was_in_the_checksum_are_read(pretrained, net, monkeypatch):
+    """Then it was of the weights and the architecture; of a file from now any other is refused: the test above."""
+    of = saving.checksum
+    monkeypatch.setattr(saving, "checksum", lambda state, told: of(state, told.get("network", told)))
+    save_trained(net, pretrained / "tiny.safetensors", {"data": "old"})
+    monkeypatch.undo()
+    assert find_trained(pretrained / "tiny.safetensors").about == {"data": "old"}
+
+
+def test_threads_on_one_path_leave_a_network_of_one_of_them(tmp_path):
+    """And whoever reads meanwhile finds a whole one."""
+    path, nets = tmp_path / "net.safetensors", [make(num_classes=classes) for classes in (3, 4, 5)]
+    save_trained(nets[0], path)
+    with ThreadPoolExecutor(4) as threads:
+        saving = [threads.submit(save_trained, net, path) for net in nets for _ in range(5)]
+        loading = [threads.submit(find_trained, path) for _ in range(10)]
+        found = [job.result().architecture for job in saving + loading]
+    assert {architecture.num_classes for architecture in found} <= {3, 4, 5}
+    assert find_trained(path).architecture.num_classes in {3, 4, 5}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_said_of_saving_is_what_is_found(net, tmp_path):
+    saved = save_trained(net, tmp_path / "net-0.5.safetensors", {"sizes": (1, 2), "accuracy": {0.5: 0.9}})
+    save_trained(make(), tmp_path / "net-0.9.safetensors")  # it has a file of its own
+    found = find_trained(tmp_path / "net-0.5.safetensors")
+    assert (saved.about, saved.sha256) == (found.about, found.sha256)
+    assert found.about == {"sizes": [1, 2], "accuracy": {"0.5": 0.9}}
 
 
 # -- from before self-similar grids -----------------------------------------------------------------------------------

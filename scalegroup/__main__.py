@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scalegroup import export_command
+from scalegroup.terminal import print_all_letters
 from scalegroup.whole_file import whole_file
 
 # Nothing here imports torch before it is needed: help, and faults of spelling, come at once.
@@ -25,6 +26,7 @@ _PATIENCE = 2.0  # seconds between lines of progress
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and give its exit status: 0 where all is well, 2 where it could not be run."""
+    print_all_letters()
     options = _parser().parse_args(arguments)
     return options.run(options)
 
@@ -40,18 +42,22 @@ def _check(options: argparse.Namespace) -> int:
                 path.write_text(json.dumps(_numbers(_report(verdict)), indent=2) + "\n", encoding="utf-8")
         if options.figure is not None:
             _draw(figure, verdict.budget, options.figure)
-    except Exception as error:  # whatever a stranger's module raises, it could not be run; nor could an unwritable file
+        print(verdict, flush=True)
+    except (Exception, SystemExit) as error:  # of a stranger's module, of a file, of a terminal
         print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
         return NOT_RUN
-    print(verdict)
     return STATUS[verdict.decision]
 
 
 def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "Verdict":
     from scalegroup.algebra.group import ScaleGroup
+    from scalegroup.errors import ScaleGroupError
     from scalegroup.testing.check_module import check_module
     from scalegroup.testing.outputs import output_type
 
+    if options.weight is not None and options.output is None:
+        mend = "name one, or leave --weight out"
+        raise ScaleGroupError("--weight without --output", expected="an output that has it", mend=mend)
     return check_module(
         _load(options.factory)(),
         ScaleGroup(options.ratio),
@@ -60,7 +66,7 @@ def _verdict(options: argparse.Namespace, progress: Callable[[str], None]) -> "V
         size=options.size,
         in_channels=options.in_channels,
         background=options.background,
-        output=None if options.output is None else output_type(options.output, weight=options.weight),
+        output=None if options.output is None else output_type(options.output, weight=options.weight or 0.0),
         fixed_size=options.fixed_size,
         budget=not options.no_budget,
         progress=progress,
@@ -119,9 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WHAT",
         help="what the output is: scores, scale_scores, maps or fields (default: by its shape)",
     )
-    check.add_argument(
-        "--weight", type=float, default=0.0, help="w of an --output that takes the factor S^-w as well (default: 0)"
-    )
+    check.add_argument("--weight", type=float, help="w of an --output that takes the factor S^-w as well (default: 0)")
     check.add_argument("--no-budget", action="store_true", help="do not split the error by its sources")
     check.add_argument("--figure", type=Path, metavar="PATH", help="draw the error budget there (needs matplotlib)")
     check.add_argument("--json", type=Path, metavar="PATH", help="write the verdict there as well")

@@ -1,8 +1,8 @@
 """Tensors that follow from settings alone: made once, kept on their device, and constants to `torch.compile`."""
 
-from collections import UserString
-from collections.abc import Callable
-from functools import lru_cache, wraps
+from collections import OrderedDict, UserString
+from collections.abc import Callable, Mapping
+from functools import wraps
 from itertools import count
 from threading import RLock
 from types import SimpleNamespace
@@ -18,10 +18,17 @@ _MADE = SimpleNamespace()
 _NUMBERS = count()
 _LOCK = RLock()
 _MOST = 256  # of each kind: some dozen image sizes
+_MOST_BYTES = 2**27  # of each kind: large ones, of large images, go sooner
 
 
-class _Name(UserString):
-    """That of a tensor, which goes when its name does."""
+class _Named(UserString):
+    """A tensor's name, with the tensor: what has the name of it alone loses it when this goes."""
+
+    def __init__(self, name: str, tensor: Tensor) -> None:
+        super().__init__(name)
+        self.tensor = tensor
+        setattr(_MADE, name, tensor)
+        finalize(self, vars(_MADE).pop, name)
 
 
 def constant_result(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,29 +52,40 @@ def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     >>> ramp(3, like=torch.zeros(1))
     tensor([0., 1., 2.])
     """
+    kept: OrderedDict[Any, _Named] = OrderedDict()
 
-    @lru_cache(maxsize=_MOST)
-    def made(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> _Name:
+    def make_tensor(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
         # a real tensor, and fit for autograd, even where the first call comes from within export or inference mode
         with _disable_current_modes(), torch.inference_mode(False):
             array = np.array(make(*arguments), order="C")  # a copy: what is contiguous may still run backwards
-            tensor = torch.as_tensor(array, dtype=dtype, device=device)
-        name = _Name(f"{make.__name__}{next(_NUMBERS)}")
-        setattr(_MADE, str(name), tensor)
-        finalize(name, vars(_MADE).pop, str(name))  # what the cache forgets is gone from there as well
-        return name
+            return torch.as_tensor(array, dtype=dtype, device=device)
+
+    def named(arguments: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> _Named:
+        key = arguments, dtype, device
+        with _LOCK:  # threads that make the same one at a time would each drop the other's
+            if key not in kept:
+                kept[key] = _Named(f"{make.__name__}{next(_NUMBERS)}", make_tensor(*key))
+                while len(kept) > 1 and (len(kept) > _MOST or _bytes(kept) > _MOST_BYTES):
+                    kept.popitem(last=False)
+            kept.move_to_end(key)
+            return kept[key]
 
     @constant_result
     def name_of(dtype: torch.dtype, device: torch.device, *arguments: Any) -> str:
-        with _LOCK:  # threads that make the same one at a time would each drop the other's
-            return str(made(arguments, dtype, device))
+        return str(named(arguments, dtype, device))
 
     @wraps(make)
     def wrapped(*arguments: Any, like: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return named(arguments, working_dtype(like), like.device).tensor
         # as an attribute of its own torch.compile can tell each tensor from the others, and guard it
         return getattr(_MADE, name_of(working_dtype(like), like.device, *arguments))
 
     return wrapped
+
+
+def _bytes(of: Mapping[Any, _Named]) -> int:
+    return sum(one.tensor.nbytes for one in of.values())
 
 
 def working_dtype(like: Tensor) -> torch.dtype:

@@ -34,9 +34,21 @@ def check_instance(name: str, value: Any, kind: type[_T], *, mend: str) -> _T:
     raise ScaleGroupError(f"{name} {value!r}".strip(), expected=f"{article} {kind.__name__}", mend=mend)
 
 
-def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
+def check_unchanged(owner: Any, name: str, value: Any) -> Any:
+    """A setting that weights or types depend on, which is set once: another value is a `ScaleGroupError`."""
+    if name in vars(owner) and vars(owner)[name] != value:
+        raise ScaleGroupError(
+            f"{name} {value!r} for a {type(owner).__name__} that was made",
+            expected=f"{vars(owner)[name]!r}, as it was made with",
+            mend=f"make another one with that {name}",
+        )
+    return value
+
+
+def check_integer(name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None) -> int:
     """`value` as an int (anything with `__index__`, but no bool), or a `ScaleGroupError`."""
     expected = "an integer" if at_least is None else f"an integer of at least {at_least}"
+    expected += "" if at_most is None else f" and at most {at_most}"
     try:
         result = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -45,6 +57,8 @@ def check_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
         raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a whole number")
     if at_least is not None and result < at_least:
         raise ScaleGroupError(f"{name} {result}", expected=expected, mend=f"pass {name}={at_least} or more")
+    if at_most is not None and result > at_most:
+        raise ScaleGroupError(f"{name} {result}", expected=expected, mend=f"pass {name}={at_most} or less")
     return result
 
 

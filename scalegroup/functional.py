@@ -56,7 +56,8 @@ def lift(
     check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Background(0.0)")
     check_instance("sampling", sampling, Sampling, mend="pass SelfSimilar(0.7)")
     canvas = sampling.canvas((images.shape[2], images.shape[3]), window.sigmas)
-    grids = check_instance("wanted", wanted or canvas, Grids, mend="change sampling.canvas(size, window.sigmas)")
+    grids = canvas if wanted is None else wanted
+    check_instance("wanted", grids, Grids, mend="change sampling.canvas(size, window.sigmas)")
     if (grids.size, grids.sigmas) != (canvas.size, canvas.sigmas):
         raise ScaleGroupError(
             f"samples wanted of {grids.size} pixels in channels of σ₀ = {grids.sigmas}",

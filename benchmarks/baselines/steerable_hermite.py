@@ -38,6 +38,13 @@ class HermiteConv(torch.nn.Module):
         super().__init__()
         self.scale_size, self.radius = scale_size, kernel_size // 2
         sizes = [int(kernel_size * sigma / sigmas[-1]) // 2 * 2 + 1 for sigma in sigmas]
+        if sizes[0] < 3:  # of odd functions nothing is left
+            least = math.ceil(2 * sigmas[-1] / sigmas[0]) // 2 * 2 + 1
+            raise ScaleGroupError(
+                f"kernel_size {kernel_size} for σ from {sigmas[0]:.3g} to {sigmas[-1]:.3g}: filters of 1×1",
+                expected="filters of 3×3 at least",
+                mend=f"pass kernel_size={least} or more, or a window of fewer channels",
+            )
         bases = [hermite_functions(sigma, size) for sigma, size in zip(sigmas, sizes, strict=True)]
         norms = bases[0].square().sum((1, 2), keepdim=True).sqrt()  # of the finest, for all: they stay one family
         for number, basis in enumerate(bases):

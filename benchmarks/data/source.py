@@ -22,6 +22,8 @@ Part = Literal["train", "test"]
 PAPER_WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=8, first=-1)
 
 
+_LARGEST = 16  # canvases: the largest object
+
 AROUND, BLACK = Background(BACKGROUND), Background(0.0)
 """What is around objects that the recipe draws, and around pictures as they are."""
 
@@ -82,6 +84,12 @@ class Source(ABC):
     def draw(self, part: Part, size: float) -> Labelled:
         """All images of a part, of objects of the size."""
 
+    def check(self, part: Part, sizes: Sequence[float]) -> None:
+        """Raise `ScaleGroupError` for a size that there are no images of: one of each is drawn."""
+        few = self.first(train=1, test=1)
+        for size in sizes:
+            few.draw(part, size)
+
     @property
     def background(self) -> float:
         """The value around objects; 0 where pictures fill their images, so that there is none."""
@@ -140,12 +148,21 @@ class Drawn(Pictures):
 
     cache: Path | None = None
 
+    def check(self, part: Part, sizes: Sequence[float]) -> None:
+        Source.check(replace(self, cache=None), part, sizes)
+
     def draw(self, part: Part, size: float) -> Labelled:
-        """By the recipe, or from the cache."""
-        pictures = self.train if part == "train" else self.test
+        """By the recipe, or from the cache. Raises `ScaleGroupError` for objects of no pixel, or of far too many."""
+        pictures, most = self.train if part == "train" else self.test, _LARGEST * self.canvas
+        pixels = round(self.unit * size)
+        if not 1 <= pixels <= most:
+            raise ScaleGroupError(
+                f"size {size:g}, which is {pixels} pixels",
+                expected=f"1 to {most} pixels: {_LARGEST} times the canvas",
+                mend=f"pass a size from {1 / self.unit:.2g} to {most / self.unit:.4g}",
+            )
 
         def draw() -> tuple[Tensor, Tensor]:
-            pixels = round(self.unit * size)
             return large_scale(pictures.images, pixels, self.canvas, smoothing=7 / 8 * size), pictures.labels
 
         if self.cache is None:

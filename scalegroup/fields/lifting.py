@@ -21,6 +21,7 @@ from scalegroup.constants import cast, constant_tensor, working_dtype
 from scalegroup.errors import ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
 from scalegroup.fields.grid import Axis, Grid, Grids
+from scalegroup.fields.window import check_scales
 
 SAMPLES_PER_SIGMA = 2**-0.5
 """The default g, from the table of `python -m benchmarks covariance`."""
@@ -29,6 +30,8 @@ _REACH = 9.0  # in σ: beyond, a Gaussian is below the rounding of float64
 _LEFT = 1e-13  # of a weight: what the sinc's tails may leave, which reach across any image
 _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred times as much
 _FAR = 1e9  # pixels: no image is so large
+_MOST_SAMPLES = 2**27  # of an image, in all channels: 512 MiB of float32 for each image channel
+_LEAST_G = 1 / 16
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -143,8 +146,16 @@ class Sampling(ABC):
     def sample(self, images: Tensor, grids: Grids, boundary: Boundary) -> Iterator[Tensor]:
         """`[channels·batch, feature, y, x]` for every run of channels that share a grid; float32 for half precision.
 
-        Raises `ScaleGroupError` if the boundary does not fit the images.
+        Raises `ScaleGroupError` if the boundary does not fit the images, or there are far too many samples.
         """
+        samples = sum(math.prod(grid.shape) for grid in grids.grids)
+        if samples > _MOST_SAMPLES:
+            raise ScaleGroupError(
+                f"{samples:.3g} samples of an image of {grids.size[0]}×{grids.size[1]}, "
+                f"in channels of σ₀ = {grids.sigmas[0]:.4g} to {grids.sigmas[-1]:.4g} pixels",
+                expected=f"at most {_MOST_SAMPLES:.2g}",
+                mend="use fewer samples_per_sigma, a window of fewer channels, or smaller images",
+            )
         constant = boundary.constant(images)
         if constant is not None:
             constant = cast(constant, working_dtype(images))[:, None, None]
@@ -174,7 +185,7 @@ class SelfSimilar(Sampling):
         smoothed: κ, of the lifting's smoothing κσ₀.
         kernel: the lifting's.
 
-    Raises `ScaleGroupError` if g or κ is not positive, or κ ≥ 1.
+    Raises `ScaleGroupError` if g is below 1/16, κ not positive, or κ ≥ 1.
     """
 
     samples_per_sigma: float
@@ -182,7 +193,14 @@ class SelfSimilar(Sampling):
     kernel: LiftingKernel = field(default_factory=BandLimited)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "samples_per_sigma", check_positive("samples_per_sigma", self.samples_per_sigma))
+        g = check_positive("samples_per_sigma", self.samples_per_sigma)
+        if g < _LEAST_G:
+            raise ScaleGroupError(
+                f"samples_per_sigma {g:g}",
+                expected=f"at least {_LEAST_G:g}: fewer samples see nothing of an object",
+                mend=f"leave it at {SAMPLES_PER_SIGMA:.3g}",
+            )
+        object.__setattr__(self, "samples_per_sigma", g)
         check_instance("kernel", self.kernel, LiftingKernel, mend="pass BandLimited() or SampledLifting()")
         if check_positive("smoothed", self.smoothed) >= 1:
             raise ScaleGroupError(
@@ -192,6 +210,7 @@ class SelfSimilar(Sampling):
             )
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
+        check_scales(size, sigmas)
         centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
         return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
@@ -226,6 +245,7 @@ class ImageGrid(Sampling):
     smoothed = 0.0
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
+        check_scales(size, sigmas)
         return Grids.of_pixels(size, sigmas)
 
     def live(self, grids: Grids) -> Grids:
@@ -243,7 +263,7 @@ def sampling_of(grid: str, samples_per_sigma: float | None, kernel: LiftingKerne
     """
     if grid == "self-similar":
         g = SAMPLES_PER_SIGMA if samples_per_sigma is None else samples_per_sigma
-        return SelfSimilar(g, kernel=kernel or BandLimited())
+        return SelfSimilar(g, kernel=BandLimited() if kernel is None else kernel)
     if grid != "image":
         raise ScaleGroupError(f"grid {grid!r}", expected='"self-similar" or "image"', mend="choose one")
     if samples_per_sigma is not None or kernel is not None:

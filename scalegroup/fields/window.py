@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from scalegroup.algebra.group import GroupElement, ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 
+_SMALLEST_SIGMA = 1e-3  # pixels: from ¼ on finer channels see no more
+_LARGEST_SIGMA, _LARGEST_ON_ANY = 32, 256  # longer sides of the image, or pixels: from 1 on coarser ones see no more
+
 
 @dataclass(frozen=True)
 class ScaleWindow:
@@ -18,7 +21,7 @@ class ScaleWindow:
         channels: how many scale channels there are.
         first: the label of the finest channel.
 
-    Raises `ScaleGroupError` if sigma0 ≤ 0, channels < 1, or a label is no integer.
+    Raises `ScaleGroupError` if sigma0 ≤ 0, channels < 1 or > 1000, or a label is no integer.
 
     >>> window = ScaleWindow(ScaleGroup(2 ** 0.5), sigma0=1.0, channels=4, first=-1)
     >>> window
@@ -35,7 +38,7 @@ class ScaleWindow:
     def __post_init__(self) -> None:
         check_instance("group", self.group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
         object.__setattr__(self, "sigma0", check_positive("sigma0", self.sigma0))
-        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
+        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1, at_most=1000))
         object.__setattr__(self, "first", check_integer("first", self.first))
 
     @property
@@ -82,3 +85,14 @@ class ScaleWindow:
         if self.channels == 1:
             return f"1 scale channel with σ₀ = {low} by powers of {self.group.ratio:g}"
         return f"{self.channels} scale channels with σ₀ from {low} to {high} by powers of {self.group.ratio:g}"
+
+
+def check_scales(size: tuple[int, int], sigmas: tuple[float, ...]) -> None:
+    """Raise `ScaleGroupError` for a σ₀ that has nothing to see in an image: of 1/1000 pixel, or many times its size."""
+    largest = max(_LARGEST_SIGMA * max(size), _LARGEST_ON_ANY)
+    if other := [sigma for sigma in sigmas if not _SMALLEST_SIGMA <= sigma <= largest]:
+        raise ScaleGroupError(
+            f"a scale channel of σ₀ = {other[-1]:.4g} pixels for images of {size[0]}×{size[1]}",
+            expected=f"σ₀ from {_SMALLEST_SIGMA:g} to {largest:g} pixels, {_LARGEST_SIGMA} times their longer side",
+            mend="take a window of fewer channels, or another sigma0: ScaleWindow(group, sigma0=1.0, channels=8)",
+        )

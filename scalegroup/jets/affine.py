@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.ndimage import convolve
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,6 +50,8 @@ def affine_jets(
     >>> affine_jets(1.0, 0.0, 2.0, 4).shape
     (4, 5, 17, 17)
     """
+    from scipy.ndimage import convolve  # needed here only, and slow to import
+
     lost = jet.differences.shape[-1] // 2
     radius = affine_reach(sigma, smoothed, elongation, jet, tail) - lost
     along = np.array([elongation**order for _, order in jet.derivatives])

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.linalg import block_diag
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer
 
 HIGHEST_ORDER = 4
 
@@ -157,7 +157,7 @@ class Jet:
 
         Each derivative is multiplied out in the turned frame, (c·x + s·y) and (c·y - s·x) for x and y.
         """
-        c, s = math.cos(angle), math.sin(angle)
+        c, s = _direction(angle)
         blocks = []
         for rank in self.ranks:
             counts = np.array([math.comb(rank, along_y) for along_y in range(rank + 1)])
@@ -167,7 +167,7 @@ class Jet:
 
     def along(self, angle: float) -> np.ndarray:
         """The matrix `[orders, size]` of `directional_derivatives`: (c·x + s·y)ᵏ multiplied out."""
-        c, s = math.cos(angle), math.sin(angle)
+        c, s = _direction(angle)
         return np.asarray(block_diag(*(_product(*((c, s),) * rank) for rank in self.ranks)))
 
 
@@ -208,6 +208,11 @@ def directional_derivatives(
     [1.0, 3.0]
     """
     return _combined(jet, derivatives, jet.along(angle))
+
+
+def _direction(angle: float) -> tuple[float, float]:
+    angle = check_finite("angle", angle)
+    return math.cos(angle), math.sin(angle)
 
 
 def _combined(jet: Jet, parts: Tensor, matrix: np.ndarray) -> Tensor:

@@ -25,6 +25,9 @@ from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets.blur import blur, channels_last
 from scalegroup.jets.jet import CENTRAL_DIFFERENCES, HIGHEST_ORDER, TWO_JET, Jet
 
+_LARGEST = 1e4  # samples: σ
+_LEAST_TAIL = 1e-16
+
 
 @dataclass(frozen=True)
 class Kernel(ABC):
@@ -33,7 +36,7 @@ class Kernel(ABC):
     Args:
         tail: the mass that truncation may lose, both sides together (for derivatives: of σᵏg⁽ᵏ⁾).
 
-    Raises `ScaleGroupError` if the tail does not lie in (0, 1).
+    Raises `ScaleGroupError` if the tail is not below 1, or below 1e-16, the rounding of float64.
 
     >>> from scalegroup import DiscreteGaussian
     >>> DiscreteGaussian(tail=1e-6).reach(1.0)
@@ -50,17 +53,23 @@ class Kernel(ABC):
 
     def __post_init__(self) -> None:
         tail = check_positive("tail", self.tail)
-        if tail >= 1:
-            raise ScaleGroupError(f"tail {tail:g}", expected="a mass in (0, 1)", mend="try tail=1e-6")
+        if not _LEAST_TAIL <= tail < 1:
+            raise ScaleGroupError(f"tail {tail:g}", expected=f"a mass in [{_LEAST_TAIL:g}, 1)", mend="try tail=1e-6")
         object.__setattr__(self, "tail", tail)
 
     @lru_cache(maxsize=1024)  # noqa: B019 (kernels are settings, a handful)
     def taps(self, sigma: float, smoothed: float = 0.0, jet: Jet = TWO_JET) -> np.ndarray:
         """The 1-D kernels, of odd length along the last axis, for maps that a Gaussian of `smoothed` has smoothed.
 
-        Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for.
+        Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for, or if
+        σ is so large that no image has as many samples.
         """
-        sigma = check_positive("sigma", sigma)
+        if check_positive("sigma", sigma) > _LARGEST:
+            raise ScaleGroupError(
+                f"sigma {sigma:.4g} samples",
+                expected=f"at most {_LARGEST:g}: images have fewer",
+                mend="use a smaller sigma (samples_per_sigma, beta, r), or a window of finer channels",
+            )
         left = math.sqrt(max(0.0, sigma**2 - smoothed**2))
         if left <= self.smallest_sigma * (1 - 1e-12):
             name = type(self).__name__

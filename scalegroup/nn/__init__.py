@@ -10,6 +10,7 @@ from scalegroup.nn.field_of_view import FieldOfView
 from scalegroup.nn.group_norm import GroupNorm
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
+from scalegroup.nn.joint_norm import joint_batch_norm
 from scalegroup.nn.layer import Layer, PerChannel, PerSample
 from scalegroup.nn.lift import Lift
 from scalegroup.nn.mix import Mix
@@ -62,4 +63,5 @@ __all__ = [
     "SqueezeExcite",
     "SteerableJetConv",
     "Subsample",
+    "joint_batch_norm",
 ]

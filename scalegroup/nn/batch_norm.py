@@ -1,9 +1,10 @@
 """Batch normalisation, shared by the scale channels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scalegroup.errors import ScaleGroupError, check_positive
@@ -13,7 +14,14 @@ from scalegroup.nn.checkpointing import is_recomputing
 from scalegroup.nn.statistics import Normalisation, joined
 
 
-class BatchNorm(Normalisation):
+class _BatchNormOfTorch(nn.modules.batchnorm._BatchNorm):
+    """By which torch's tools, such as `update_bn`, know batch norms; nothing else is taken from it."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+
+class BatchNorm(Normalisation, _BatchNormOfTorch):
     """Batch norm with one set of statistics and weights for all scale channels (§6), so that it commutes with scaling.
 
     The statistics belong to the model, not to what happens to be computed: every scale channel gives the moments of the
@@ -26,7 +34,8 @@ class BatchNorm(Normalisation):
         type: scalar features over scale and plane.
         half_width: of the statistics domain, in units of the channel's σ₀; `math.inf` for the whole image.
         eps: added to the variance.
-        momentum: weight of the newest batch in the running statistics.
+        momentum: weight of the newest batch in the running statistics; None: all batches since `reset_running_stats`
+            have the same, as for `torch.optim.swa_utils.update_bn`. A batch whose moments are not finite leaves them.
 
     Raises `ScaleGroupError` if an argument cannot be used.
 
@@ -37,22 +46,47 @@ class BatchNorm(Normalisation):
     1.0
     """
 
-    running_mean: Tensor
+    running_mean: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
     running_variance: Tensor
 
-    join: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
-    """Set while several processes train on parts of one batch: the (mean, variance) of a part, both `[feature]`, to
-    those of all parts. It must be differentiable."""
+    join_moments: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
+    """Set while several processes train on parts of one batch (`joint_batch_norm`): the (mean, variance) of a part,
+    both `[feature]`, and its number of images, to those of all parts. It must be differentiable."""
 
-    def __init__(self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    track_running_stats = False  # by torch's names and rules: they are under others here
+    batches = 0
+
+    def __init__(
+        self, type: FieldType, *, half_width: float = 10.0, eps: float = 1e-5, momentum: float | None = 0.1
+    ) -> None:
         super().__init__(type, half_width, eps)
-        self.momentum = check_positive("momentum", momentum)
-        if self.momentum > 1:
-            raise ScaleGroupError(f"momentum {self.momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
+        self.momentum = momentum
         self.register_buffer("running_mean", torch.zeros_like(self.bias))
         self.register_buffer("running_variance", torch.ones_like(self.weight))
 
-    def forward(self, field: ScaleField) -> ScaleField:
+    def reset_running_stats(self) -> None:
+        """As they were before training."""
+        self.running_mean.zero_()
+        self.running_variance.fill_(1)
+        self.batches = 0
+
+    @property
+    def num_features(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What torch's conversions make another layer of, which would know nothing of scale: refused."""
+        raise ScaleGroupError(
+            "a batch norm over scale to be converted to one of torch",
+            expected="the layer as it is: it is not over batch and plane alone",
+            mend="for joint statistics of several processes, train within nn.joint_batch_norm(net)",
+        )
+
+    def _check_momentum(self, momentum: Any) -> float | None:
+        if momentum is None:
+            return None
+        if check_positive("momentum", momentum) > 1:
+            raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
+        return float(momentum)
+
+    def forward(self, field: ScaleField) -> ScaleField:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The normalised field."""
         self.check_input(field)
         if not self.training:
@@ -74,12 +108,17 @@ class BatchNorm(Normalisation):
         if self.orbits is not None:
             mean, of_features = self._over_orbits(mean), mean
             variance = self._over_orbits(variance + (of_features - mean[self.orbits]).square())
-        if self.join is not None:
-            mean, variance = self.join(mean, variance)
+        if self.join_moments is not None:
+            mean, variance = self.join_moments(mean, variance, field.batch)
         if not is_recomputing():
             with torch.no_grad():
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-                self.running_variance.lerp_(variance.to(self.running_variance.dtype), self.momentum)
+                weight = self.momentum
+                if weight is None:
+                    self.batches += 1
+                    weight = 1 / self.batches
+                finite = mean.isfinite().all() & variance.isfinite().all()
+                for running, newest in ((self.running_mean, mean), (self.running_variance, variance)):
+                    running.lerp_(torch.where(finite, newest.to(running.dtype), running), weight)
         return mean, variance
 
     def _over_orbits(self, values: Tensor) -> Tensor:

@@ -38,9 +38,12 @@ class Dropout(SamePlaces):
     def __init__(self, type: FieldType, p: float = 0.1) -> None:
         check_permuted("type", check_instance("type", type, FieldType, mend="put nn.Dropout behind nn.Lift"))
         super().__init__(type, type)
-        self.p = check_probability("p", p)
+        self.p = p
         orbits, self._count = orbits_of(type)
         self.register_buffer("orbits", orbits, persistent=False)
+
+    def _check_p(self, p: Any) -> float:
+        return check_probability("p", p)
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The field less some of its features."""

@@ -1,6 +1,7 @@
 """What a scale channel sees of an image."""
 
 from dataclasses import replace
+from typing import Any
 
 from scalegroup.errors import check_positive
 from scalegroup.fields.field import ScaleField
@@ -32,7 +33,10 @@ class FieldOfView(Layer):
 
     def __init__(self, type: FieldType, half_width: float) -> None:
         super().__init__(check_map_type("type", type), type)
-        self.half_width = check_positive("half_width", half_width)
+        self.half_width = half_width
+
+    def _check_half_width(self, half_width: Any) -> float:
+        return check_positive("half_width", half_width)
 
     def forward(self, field: ScaleField) -> ScaleField:
         self.check_input(field)

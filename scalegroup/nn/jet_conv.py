@@ -1,11 +1,19 @@
 """The Gaussian jet layer."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer, check_positive
+from scalegroup.errors import (
+    ScaleGroupError,
+    check_finite,
+    check_instance,
+    check_integer,
+    check_positive,
+    check_unchanged,
+)
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets.jet import TWO_JET, Jet
@@ -61,7 +69,7 @@ class JetConv(PerChannel):
         if not isinstance(out_type, FieldType):
             out_type = FieldType.scalars(check_integer("out_type", out_type, at_least=1))
         super().__init__(in_type, check_map_type("out_type", out_type), stride=stride)
-        self.jet = check_instance("jet", jet, Jet, mend="pass Jet(2)")
+        self.jet = jet
         self.groups = check_integer("groups", groups, at_least=1)
         if in_type.size % self.groups or self.out_type.size % self.groups:
             raise ScaleGroupError(
@@ -69,18 +77,31 @@ class JetConv(PerChannel):
                 expected="a divisor of both numbers",
                 mend=f"pass groups={math.gcd(in_type.size, self.out_type.size)}, which is the most",
             )
-        self.beta = check_positive("beta", beta)
-        if self.beta <= in_type.smoothed:
-            raise ScaleGroupError(
-                f"beta {self.beta:g} behind a smoothing by {in_type.smoothed:g}·σ₀",
-                expected="more smoothing than the lifting has done",
-                mend=f"pass a beta above {in_type.smoothed:g}",
-            )
-        self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=5e-3), Kernel, mend="try Iso()")
-        self.kernel.stencils(self.jet)  # refused here, where there are none, and not in the first call
+        self.beta = beta
+        self.kernel = DiscreteGaussian(tail=5e-3) if kernel is None else kernel
         self.first_offset = check_finite("first_offset", first_offset)
         self._make_parameters()
         self.reset_parameters()
+
+    def _check_jet(self, jet: Any) -> Jet:
+        return check_unchanged(self, "jet", check_instance("jet", jet, Jet, mend="pass Jet(2)"))
+
+    def _check_groups(self, groups: Any) -> int:
+        return check_unchanged(self, "groups", groups)
+
+    def _check_beta(self, beta: Any) -> float:
+        beta, before = check_positive("beta", beta), self.in_type.smoothed
+        if beta <= before:
+            raise ScaleGroupError(
+                f"beta {beta:g} behind a smoothing by {before:g}·σ₀",
+                expected="more smoothing than the lifting has done",
+                mend=f"pass a beta above {before:g}",
+            )
+        return beta
+
+    def _check_kernel(self, kernel: Any) -> Kernel:
+        check_instance("kernel", kernel, Kernel, mend="try Iso()").stencils(self.jet)  # refused, where there are none
+        return kernel
 
     def _make_parameters(self) -> None:
         shape = self.out_type.size, self.in_type.size // self.groups, self.jet.size

@@ -35,6 +35,9 @@ class Layer(nn.Module, ABC):
     in_type: Any  # a FieldType, or an ImageType where images are lifted
     out_type: FieldType
 
+    projects = False
+    """Whether it is a projection: it reads out of the plane, or pools over scale."""
+
     across_scale = 0
     """How many neighbouring scale channels, finer and coarser, a value depends on."""
 
@@ -43,8 +46,10 @@ class Layer(nn.Module, ABC):
         self.in_type = in_type
         self.out_type = out_type
 
-    projects = False
-    """Whether it is a projection: it reads out of the plane, or pools over scale."""
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A setting that a class can check, by a method `_check_NAME`, is checked whenever it is set."""
+        check = getattr(type(self), f"_check_{name}", None)
+        super().__setattr__(name, value if check is None else check(self, value))
 
     @abstractmethod
     def forward(self, field: ScaleField) -> Any:
@@ -186,9 +191,12 @@ class PerChannel(Layer):
 
     def __init__(self, in_type: FieldType, out_type: FieldType, *, stride: int = 1) -> None:
         super().__init__(in_type, out_type)
+        self.stride = stride
+
+    def _check_stride(self, stride: Any) -> int:
         if stride not in (1, 2):
             raise ScaleGroupError(f"stride {stride!r}", expected="1 or 2", mend="put several layers of stride 2")
-        self.stride = stride
+        return stride
 
     @abstractmethod
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:

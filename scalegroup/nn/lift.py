@@ -12,7 +12,7 @@ from scalegroup.fields.boundary import Boundary, Reflect
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grids
-from scalegroup.fields.lifting import LiftingKernel, sampling_of
+from scalegroup.fields.lifting import LiftingKernel, Sampling, sampling_of
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.layer import Layer
 from scalegroup.planning.plan import Step, ends
@@ -50,21 +50,29 @@ class Lift(Layer):
         kernel: LiftingKernel | None = None,
     ) -> None:
         in_type = ImageType(channels)
-        check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, sigma0=1.0, channels=8)")
-        check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Background(0.0)")
-        boundary.constant(torch.empty(1, in_type.channels, 1, 1))  # refuses what does not fit
         sampling = sampling_of(grid, samples_per_sigma, kernel)
         super().__init__(in_type, FieldType.scalars(in_type.channels, smoothed=sampling.smoothed))
         self.window = window
         self.boundary = boundary
         self.sampling = sampling
 
+    def _check_window(self, window: Any) -> ScaleWindow:
+        return check_instance("window", window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+
+    def _check_boundary(self, boundary: Any) -> Boundary:
+        check_instance("boundary", boundary, Boundary, mend="pass one of scalegroup, such as Background(0.0)")
+        boundary.constant(torch.empty(1, self.in_type.channels, 1, 1))  # refuses what does not fit
+        return boundary
+
+    def _check_sampling(self, sampling: Any) -> Sampling:
+        return check_instance("sampling", sampling, Sampling, mend="pass SelfSimilar(0.7) or ImageGrid()")
+
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (images, not fields)
         self, images: Tensor, *, window: ScaleWindow | None = None, wanted: Grids | None = None
     ) -> ScaleField:
         """`[batch, channel, y, x]` → a field: of the whole image, or at the samples `wanted`."""
         check_images(images, self.in_type.channels)
-        window = window or self.window
+        window = self.window if window is None else window
         return functional.lift(images, window, boundary=self.boundary, sampling=self.sampling, wanted=wanted)
 
     def run(self, field: Any, wanted: Grids, **options: Any) -> ScaleField:

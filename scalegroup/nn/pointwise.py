@@ -1,6 +1,7 @@
 """Pointwise non-linearities: they commute with scaling trivially (§4.3)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,11 +29,14 @@ class Pointwise(PerSample):
 
     def __init__(self, type: FieldType, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__(check_permuted("type", check_map_type("type", type)), type.unsmoothed)
+        self.function = function
+
+    def _check_function(self, function: Any) -> Any:
         if not callable(function):
             raise ScaleGroupError(
                 f"function {function!r}", expected="a map of tensors", mend="pass a function such as torch.relu"
             )
-        self.function = function
+        return function
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         return self.function(maps)

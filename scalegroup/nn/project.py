@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, check_unchanged
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grids
@@ -11,6 +11,8 @@ from scalegroup.fields.pooling import Max, Pooling
 from scalegroup.fields.readout import CentrePixel
 from scalegroup.fields.readout import ReadOut as ReadOutStrategy
 from scalegroup.nn.layer import EVERY_CHANNEL, Layer
+
+_READOUTS = "pass one of scalegroup, such as CentrePixel()"
 
 
 def _check_axis(name: str, type_: Any, axis: str) -> FieldType:
@@ -41,9 +43,14 @@ class ReadOut(Layer):
 
     def __init__(self, type: FieldType, readout: ReadOutStrategy = CentrePixel()) -> None:  # noqa: B008
         _check_axis("a read-out", type, "over_plane")
-        check_instance("readout", readout, ReadOutStrategy, mend="pass one of scalegroup, such as CentrePixel()")
+        check_instance("readout", readout, ReadOutStrategy, mend=_READOUTS)
         super().__init__(type, replace(type.unsmoothed, over_plane=readout.keeps_plane))
         self.readout = readout
+
+    def _check_readout(self, readout: Any) -> ReadOutStrategy:
+        if check_instance("readout", readout, ReadOutStrategy, mend=_READOUTS).keeps_plane != self.out_type.over_plane:
+            check_unchanged(self, "readout", readout)
+        return readout
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The read-out of every scale channel; the result is a field of one sample, unless it is dense."""
@@ -84,6 +91,9 @@ class ScalePool(Layer):
         super().__init__(type, replace(type.unsmoothed, over_scale=False))
         self.pooling = pooling
         self.reduction = pooling.of_type(type)
+
+    def _check_pooling(self, pooling: Any) -> Pooling:
+        return check_unchanged(self, "pooling", pooling)
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The pooled field. Raises `ScaleGroupError` if the scale channels' samples do not lie at the same places."""

@@ -42,7 +42,7 @@ class ScaleConv(Layer):
         check_map_type("in_type", in_type)
         super().__init__(in_type, FieldType.scalars(check_integer("out_type", out_type, at_least=1)))
         self.group = check_instance("group", group, ScaleGroup, mend="pass window.group")
-        self.across_scale = check_integer("neighbours", neighbours, at_least=1)
+        self.across_scale = check_integer("neighbours", neighbours, at_least=1, at_most=1000)
         self.weight = nn.Parameter(torch.empty(2 * neighbours + 1, out_type, in_type.size))
         nn.init.normal_(self.weight, std=math.sqrt(1 / (len(self.weight) * in_type.size)))
 

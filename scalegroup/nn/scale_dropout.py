@@ -1,5 +1,7 @@
 """Scale-channel dropout."""
 
+from typing import Any
+
 import torch
 
 from scalegroup.errors import ScaleGroupError, check_integer
@@ -40,7 +42,10 @@ class ScaleDropout(SamePlaces):
                 mend="put it right behind nn.Lift, and pool over scale behind it",
             )
         super().__init__(type, type)
-        self.finest = check_integer("finest", finest, at_least=0)
+        self.finest = finest
+
+    def _check_finest(self, finest: Any) -> int:
+        return check_integer("finest", finest, at_least=0)
 
     def forward(self, field: ScaleField) -> ScaleField:
         """The field in the scale channels that are left."""

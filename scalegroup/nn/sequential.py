@@ -164,12 +164,18 @@ class Sequential(Layer):
         return [name for name in super().__dir__() if name != "window" or isinstance(self.in_type, ImageType)]
 
     def _chosen(self, window: ScaleWindow | None) -> ScaleWindow:
-        return check_instance("window", window or self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
+        return check_instance(
+            "window",
+            self.window if window is None else window,
+            ScaleWindow,
+            mend="make one: ScaleWindow(group, 1.0, 8)",
+        )
 
     def plan(self, size: tuple[int, int], *, window: ScaleWindow | None = None) -> Plan:
         """What every layer computes for images of `size` (rows, columns), and what that takes."""
-        for length in size:
-            check_integer("size", length, at_least=1)
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise ScaleGroupError(f"size {size!r}", expected="(rows, columns)", mend="pass two numbers")
+        size = check_integer("size", size[0], at_least=1), check_integer("size", size[1], at_least=1)
         window = self._chosen(window)
         canvas = Grids.of_pixels(size, window.sigmas)
         return Plan(size, window, tuple(self.steps(self.canvas(canvas), canvas)))

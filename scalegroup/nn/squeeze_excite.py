@@ -1,6 +1,7 @@
 """Squeeze and excitation: features that switch each other on and off."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class SqueezeExcite(PerChannel):
             )
         self.reduction = check_integer("reduction", reduction, at_least=1)
         self.width = check_positive("width", width, more_than=type.smoothed)
-        self.kernel = check_instance("kernel", kernel or DiscreteGaussian(tail=5e-3), Kernel, mend="try Iso()")
+        self.kernel = DiscreteGaussian(tail=5e-3) if kernel is None else kernel
         hidden = max(1, type.size // self.reduction)
         self.squeeze = nn.Parameter(torch.empty(hidden, type.size))
         self.squeeze_offset = nn.Parameter(torch.zeros(hidden))
@@ -64,6 +65,9 @@ class SqueezeExcite(PerChannel):
         self.excite_offset = nn.Parameter(torch.zeros(type.size))
         nn.init.normal_(self.squeeze, std=math.sqrt(2 / type.size))
         nn.init.normal_(self.excite, std=math.sqrt(1 / hidden))
+
+    def _check_kernel(self, kernel: Any) -> Kernel:
+        return check_instance("kernel", kernel, Kernel, mend="try Iso()")
 
     def reach(self, samples_per_sigma: float) -> int:
         return self.kernel.reach(*self._sigmas(samples_per_sigma), _AVERAGE)

@@ -27,12 +27,18 @@ class Normalisation(Layer):
 
     def __init__(self, type: FieldType, half_width: float, eps: float) -> None:
         super().__init__(check_permuted("type", check_map_type("type", type)), type.unsmoothed)
-        self.half_width = half_width if half_width == float("inf") else check_positive("half_width", half_width)
-        self.eps = check_positive("eps", eps)
+        self.half_width = half_width
+        self.eps = eps
         orbits, size = orbits_of(type)
         self.register_buffer("orbits", orbits, persistent=False)
         self.weight = nn.Parameter(torch.ones(size))
         self.bias = nn.Parameter(torch.zeros(size))
+
+    def _check_half_width(self, half_width: Any) -> float:
+        return half_width if half_width == float("inf") else check_positive("half_width", half_width)
+
+    def _check_eps(self, eps: Any) -> float:
+        return check_positive("eps", eps)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """The statistics domain as well as what is wanted."""

@@ -129,7 +129,7 @@ def covariance_check(
     >>> 0 < check.measured <= check.bound
     True
     """
-    kernel = kernel or DiscreteGaussian(tail=1e-12)
+    kernel = DiscreteGaussian(tail=1e-12) if kernel is None else kernel
     bound = covariance_bound(sigma, factor, max_frequency)
     highest = min(max_frequency, 3 / sigma)  # beyond, the Gaussian leaves nothing to compare
     waves = Sinusoids.random(images, 4, highest, seeded(0))

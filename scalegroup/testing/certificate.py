@@ -158,10 +158,15 @@ def explained_by_sampling(module: Callable[[Tensor], Any], *, size: int, in_chan
         module: a network, or its part before pooling over scale, `partial(net.field, pooled=False)`.
         size: of the coarsest pictures.
         in_channels: image channels.
+
+    Raises `ScaleGroupError` if the network has other ones.
     """
     net = owner_of(module)
     if net not in networks_in(net):
         return None
+    if in_channels != net.in_type.channels:
+        mend = f"pass in_channels={net.in_type.channels}"
+        raise ScaleGroupError(f"{in_channels} image channels", expected=f"{net.in_type.channels}", mend=mend)
     body = before_pooling(net)
     sampling = getattr(chain_of(net)[0], "sampling", None)
     if not isinstance(sampling, SelfSimilar) or any(layer.across_scale for layer in body):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement, ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.jets.jet import TWO_JET
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.nn.layer import EVERY_CHANNEL
@@ -130,6 +130,8 @@ def check_module(
     """
     module = copy.deepcopy(check_instance("module", module, torch.nn.Module, mend="wrap the function in one")).eval()
     check_instance("group", group, ScaleGroup, mend="build one: ScaleGroup(2 ** 0.5)")
+    if channels is not None:
+        check_integer("channels", channels, at_least=1)
     if powers is None:
         powers = [power for power in range(1, 13) if group.factor(power) <= _LARGEST_FACTOR * (1 + 1e-9)] or [1]
     elements = [group.element(power) for power in powers]
@@ -150,12 +152,13 @@ def check_module(
         module.double()  # σ²δxx rounds as σ² there, in pixels, and these are many; the budget shows rounding by itself
     shown = module is net and getattr(net, "keeps_scale", False)  # the curves of the output are of its channels
     across = 0 if net is None else sum(layer.across_scale for layer in before_pooling(net))
+    there = 0 if net is None else net.window.channels
+    if channels is not None and channels != there:
+        mend = "pass channels as the module has them, or leave them out"
+        raise ScaleGroupError(f"a module with {there} scale channels", expected=f"{channels}", mend=mend)
     found = curves(module, elements, output=output, across=across if shown else 0)
     if net is None:
         return Verdict(type(module).__name__, found)
-    if channels is not None and channels != net.window.channels:
-        mend = "pass --channels as the module has them"
-        raise ScaleGroupError(f"a module with {net.window.channels} scale channels", expected=f"{channels}", mend=mend)
     shared = [element for element in elements if moved_channels(net.window, element)]
     unpooled = partial(net.field, pooled=False)
     apart = across < EVERY_CHANNEL  # else no channel is without the ends of the window: the output alone is judged

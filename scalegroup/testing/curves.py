@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import check_instance
+from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
@@ -48,6 +48,9 @@ SMALL = 2e-3
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 0.05, torch.float16: 5e-3}
 """Less of the output is nothing, by dtype: the rounding of some dozen layers."""
+
+LEAST_FACTOR = 1.05
+"""Scalings nearer to 1 leave any picture nearly as it is, and so any module nearly equivariant."""
 
 _TRIED = 1.01  # another scaling than that of the pictures, to see what the check sees
 
@@ -83,10 +86,17 @@ def error_curves(
         progress: told what is being measured.
 
     Raises:
-        ScaleGroupError: if an argument cannot be used, or nothing can be compared.
+        ScaleGroupError: if an argument cannot be used, or nothing can be compared: a scaling nearer to 1 than
+            `LEAST_FACTOR` among them.
     """
     for element in elements:
         check_instance("element", element, GroupElement, mend="pass group.element(power)")
+        if max(element.scale_factor, element.inverse().scale_factor) < LEAST_FACTOR:
+            raise ScaleGroupError(
+                repr(element),
+                expected=f"factors of {LEAST_FACTOR:g} and more, or of their inverses: others change too little to see",
+                mend="pass higher powers",
+            )
     world = Background(background)
     spread = max((element.scale_factor for element in elements), key=lambda factor: max(factor, 1 / factor))
     largest = max((element for element in elements if element.scale_factor > 1), key=_factor, default=None)

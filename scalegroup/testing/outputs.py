@@ -79,7 +79,8 @@ def run_module(
     """The output in float64, one tensor for each scale channel, and what it is.
 
     Raises:
-        ScaleGroupError: if it is neither a field nor a tensor with the axes of an output type.
+        ScaleGroupError: if it is neither a field nor a tensor of numbers with the axes of an output type, of as many
+            images.
     """
     with torch.no_grad():
         result = module(images)
@@ -87,12 +88,12 @@ def run_module(
         factors = [result.window.group.factor(-exponent) for exponent in result.exponents]
         weights = torch.tensor(factors, dtype=torch.float64, device=images.device)[:, None, None]
         return [result.channel(n).double() * weights for n in range(len(result.grids.grids))], result
-    axes = getattr(result, "ndim", None)
-    kind = output or next((kind for kind in OUTPUT_TYPES.values() if axes == len(kind.axes.split())), None)
-    if kind is None or axes is None:
+    shape = list(result.shape) if isinstance(result, Tensor) else []
+    kind = output or next((kind for kind in OUTPUT_TYPES.values() if len(shape) == len(kind.axes.split())), None)
+    if kind is None or shape[:1] != [len(images)] or result.is_complex():
         raise ScaleGroupError(
-            f"an output of shape {list(getattr(result, 'shape', []))} ({type(result).__name__})",
-            expected="a field, or a tensor of two axes (class scores) to five (fields)",
+            f"an output of shape {shape}, {result.dtype}" if shape else f"an output of type {type(result).__name__}",
+            expected=f"a field, or a real tensor of two axes (class scores) to five (fields), for {len(images)} images",
             mend="wrap the module so that it gives one of these",
         )
     return list(kind.unfold(result).double().unbind(2)), kind

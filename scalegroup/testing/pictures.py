@@ -19,6 +19,7 @@ from scalegroup.errors import ScaleGroupError, check_integer, check_positive
 from scalegroup.testing.closed_form import Bars, Blobs, Separable, Textures, seeded
 
 COUNT = 4  # pictures of a family
+_MOST = 2**22  # values of a family, in the coarsest pictures
 _EXTENT = 12.0  # of a symmetric picture, from its centre, in units of its finest detail: 1e-5 of it is left there
 
 
@@ -89,7 +90,7 @@ def families(size: int, factor: float = 1.0, channels: int = 1) -> list[Family]:
     """The families for a canvas of `size` pixels, scaled by `factor`, of so many picture channels.
 
     Raises:
-        ScaleGroupError: if the canvas is too small for the factor.
+        ScaleGroupError: if the canvas is too small for the factor, or there are too many values.
 
     >>> [family.name for family in families(65, 2.0)]
     ['fine blobs', 'edges', 'textures', 'groups off centre']
@@ -99,6 +100,12 @@ def families(size: int, factor: float = 1.0, channels: int = 1) -> list[Family]:
             f"a canvas of {size} pixels for a factor of {factor:g}",
             expected="details of at least one pixel that fit the canvas at both sizes",
             mend=f"use size={least_size(factor)} or more, or a factor nearer to 1",
+        )
+    if COUNT * check_integer("in_channels", channels, at_least=1) * size**2 > _MOST:
+        raise ScaleGroupError(
+            f"a canvas of {size}×{size} pixels with in_channels={channels}",
+            expected=f"at most {_MOST} values in {COUNT} pictures, and up to 64 times as many as they are refined",
+            mend="use a smaller size, or fewer channels",
         )
     spread, unit = max(factor, 1.0), max(1.0, 1 / factor)  # details are one pixel wide at the smaller of the two sizes
     half = (size - 1) / 2
