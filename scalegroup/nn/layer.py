@@ -35,8 +35,7 @@ class Layer(nn.Module, ABC):
     in_type: Any  # a FieldType, or an ImageType where images are lifted
     out_type: FieldType
 
-    projects = False
-    """Whether it is a projection: it reads out of the plane, or pools over scale."""
+    projects = False  # whether it reads out of the plane, or pools over scale
 
     across_scale = 0
     """How many neighbouring scale channels, finer and coarser, a value depends on."""
