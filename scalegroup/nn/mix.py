@@ -54,7 +54,7 @@ class Mix(PerSample):
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return F.conv2d(cast(maps, self.weight.dtype), weight[..., None, None])
+        return F.conv2d(cast(maps, weight.dtype), weight.view(*weight.shape, 1, 1))
 
     def multiply_adds(self, wanted: Grid) -> int:
         return self.weight.numel() * math.prod(wanted.shape)
