@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import data, machine, results
 from benchmarks.evaluation import evaluate
+from benchmarks.report.tables import Table
 from scalegroup import DiscreteGaussian
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import equivariance_error
@@ -47,14 +48,15 @@ def run(options: argparse.Namespace) -> None:
         {"tail": kernel.tail, "radius at σ = 4, in σ": kernel.reach(4.0) / 4} | _measure(net, source, drawn)
         for kernel, net in zip(kernels, nets, strict=True)
     ]
-    table = Table(title=f"{source.name}, one trained network: truncation")
-    for head in rows[0]:
-        table.add_column(head, justify="right")
-    for row in rows:
-        table.add_row(*(f"{value:.4g}" for value in row.values()))
-    Console().print(table)
+    Console().print(table(rows).rich())
     content = {"benchmark": "truncation", "rows": rows, "weights": options.weights, **results.provenance()}
     results.save_json(content, folder / "results.json")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """A row for each mass that is cut off."""
+    cells = [[f"{value:.4g}" for value in row.values()] for row in rows]
+    return Table("kernels cut off at different masses, one trained network", list(rows[0]), cells)
 
 
 def _measure(net: GaussianDerivativeNet, source: data.Source, drawn: dict[float, data.Labelled]) -> dict[str, Any]:
