@@ -9,7 +9,7 @@ from typing import Any
 
 import committed
 import pictures
-from links import PAGES, ROOT, place_of, relinked, with_names
+from links import CARDS, PAGES, ROOT, place_of, relinked, with_names
 from mkdocs.structure.files import File, Files, InclusionLevel
 from public_names import public_names
 
@@ -27,9 +27,10 @@ _wanted: set[str] = set()
 
 
 def on_config(config: Any) -> Any:
-    """A page in the list of benchmarks for each folder of results."""
-    (listed,) = (part["Benchmarks"] for part in config.nav if "Benchmarks" in part)
-    listed += [f"benchmarks/{name}.md" for name in committed.folders()]
+    """A page in the list of benchmarks for each folder of results, and one for each trained network."""
+    listed = {name: pages for part in config.nav for name, pages in part.items()}
+    listed["Benchmarks"] += [f"benchmarks/{name}.md" for name in committed.folders()]
+    listed["Trained networks"] += [f"trained/{name}" for name in CARDS]
     return config
 
 

@@ -87,9 +87,7 @@ KINDS: dict[str, Callable[[Any, Path, Path], list[str]]] = {
     "natural": natural,
     "scenes": scenes,
     "speed": speed,
-    "stir": lambda content, folder, into: [
-        stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()
-    ],
+    "stir": lambda content, folder, into: [stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()],
     "truncation": lambda content, folder, into: [truncation.table(content["rows"]).markdown()],
 }
 """By what `results.json` says under "benchmark": what draws into a folder and gives the tables."""
@@ -142,7 +140,9 @@ def _told(folder: Path) -> str:
 def _made(folder: Path) -> str:
     """Commands, commits and machines, folded up."""
     lines = list(_lines(folder))
-    return "\n".join(['??? note "Commands, commits, machines"', "", *(f"    {line}" for line in lines)]) if lines else ""
+    return (
+        "\n".join(['??? note "Commands, commits, machines"', "", *(f"    {line}" for line in lines)]) if lines else ""
+    )
 
 
 def _lines(folder: Path) -> Iterator[str]:
