@@ -1,10 +1,12 @@
 """The pages: their code runs, links lead somewhere, every public name is there, figures are those measured."""
 
+import doctest
 import json
 import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -57,10 +59,19 @@ def broken(page: str, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [name for name, text in NAMED.items() if blocks_of(text)])
-def test_python_on_pages_runs(page):
-    names: dict = {}
+def test_python_on_pages_runs(page, monkeypatch):
+    module = ModuleType("page")  # a real one: what it defines can be pickled
+    monkeypatch.setitem(sys.modules, "page", module)
     for block in blocks_of(NAMED[page]):
-        exec(block, names)
+        exec(block, vars(module))
+
+
+@pytest.mark.parametrize("name", ["links", "docstrings"])
+def test_what_builds_the_pages_does_as_its_examples_say(name, monkeypatch):
+    if name == "docstrings":
+        pytest.importorskip("griffe")
+    monkeypatch.syspath_prepend(DOCS / "hooks")
+    assert doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
 def test_the_readme_is_short_and_says_what_it_is_for():
@@ -98,11 +109,8 @@ def test_every_public_name_is_on_a_page_of_the_reference():
 
 
 def test_laws_on_pages_are_tests():
-    told = [
-        (test, file)
-        for text in NAMED.values()
-        for test, file in re.findall(r"\[`(test_\w+)`\]\(\S*?(proofs_tests/\w+\.py)\)", text)
-    ]
+    law = re.compile(r"\[`(test_\w+)`\]\(\S*?(proofs_tests/\w+\.py)\)")
+    told = [(test, file) for text in NAMED.values() for test, file in law.findall(text)]
     assert len(told) > 50
     missing = [test for test, file in told if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")]
     assert not missing

@@ -50,6 +50,8 @@ def on_files(files: Files, config: Any) -> Files:
         add(f"benchmarks/{name}.md", committed.page(name, written.read_text("utf-8") if written.exists() else "", has))
         for figure, content in has.figures.items():
             add(f"benchmarks/{name}/{figure}", content)
+    index = (ROOT / "docs" / "benchmarks" / "index.md").read_text(encoding="utf-8")
+    add("benchmarks/index.md", f"{index}\n{committed.others(index)}")
     for name in pictures.PICTURES:
         add(f"pictures/{name}.png", _picture(name))
     # links are followed as far as they lead: pages of files hold none that count

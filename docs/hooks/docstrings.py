@@ -17,9 +17,9 @@ _EQUATION = re.compile(r"(?<!\d{4},\s)(?<!\w)((?:eqs?|equations?) (?:\d+(?:[-–
 
 
 def as_markdown(text: str, names: Mapping[str, str]) -> str:
-    """A docstring for the site.
+    r"""A docstring for the site.
 
-    >>> print(as_markdown("By eq 6 and 12.\\n\\n>>> 1 + 1\\n2", {}))
+    >>> print(as_markdown("By eq 6 and 12.\n\n>>> 1 + 1\n2", {}))
     By [eq 6 and 12](https://arxiv.org/pdf/2011.14759).
     <BLANKLINE>
     ```pycon

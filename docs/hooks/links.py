@@ -28,9 +28,9 @@ _OTHER = re.compile(r"^([a-z]+:|#|/)")
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """The text, changed but for what is in fenced blocks of code.
+    r"""The text, changed but for what is in fenced blocks of code.
 
-    >>> print(outside_fences("a\\n```\\na\\n```\\na", str.upper))
+    >>> print(outside_fences("a\n```\na\n```\na", str.upper))
     A
     ```
     a
