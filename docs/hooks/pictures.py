@@ -135,8 +135,8 @@ def _digit(pixels: int, canvas: int = _CANVAS) -> Tensor:
     """A handwritten 3 of scikit-learn's, `[1, 1, y, x]`, so many pixels across."""
     from sklearn.datasets import load_digits
 
-    pixels, _ = load_digits(return_X_y=True)
-    drawn = torch.from_numpy(pixels[13].reshape(1, 1, 8, 8) * (255 / 16)).float()
+    digits, _ = load_digits(return_X_y=True)
+    drawn = torch.from_numpy(digits[13].reshape(1, 1, 8, 8) * (255 / 16)).float()
     return large_scale(drawn, pixels, canvas, smoothing=7 / 8 * pixels / 28)
 
 
