@@ -29,7 +29,7 @@ lint: install
 	$(RUN) -m pyright
 
 docs: install
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 mutation:
 	$(MAKE) install EXTRAS=mutation
