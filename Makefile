@@ -1,6 +1,7 @@
 # make demo    train on digits of one size, read digits of sizes never seen; writes into results/demo/
 # make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
 # make lint    style and types
+# make docs    the pages, into site/; a warning is an error
 # make mutation   small faults put into the library one at a time: do its tests notice? (half an hour; it can be
 #                 stopped, and continues; ARGS='--sample 900' for more)
 # Each makes its environment where that is missing; a second run installs nothing.
@@ -14,7 +15,7 @@ RUN := $(VENV)/bin/python
 # glibc gives every large tensor back to the kernel and pays for the page faults again
 export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592
 
-.PHONY: demo test lint mutation install clean
+.PHONY: demo test lint docs mutation install clean
 
 demo: install
 	$(RUN) -m benchmarks generalisation --epochs 6 --output results/demo
@@ -26,6 +27,9 @@ lint: install
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pyright
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 mutation:
 	$(MAKE) install EXTRAS=mutation
@@ -41,4 +45,4 @@ $(VENV)/.installed: pyproject.toml
 comma := ,
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info
+	rm -rf .venv .venv-* build dist site *.egg-info

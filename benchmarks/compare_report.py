@@ -31,7 +31,7 @@ def write(content: dict[str, Any], path: Path) -> list[Path]:
 
 def table(content: dict[str, Any]) -> Table:
     """A row for each network."""
-    setting = content["setting"]
+    setting = _setting(content)
     heads = [
         "network",
         "parameters",
@@ -109,6 +109,13 @@ def figure(content: dict[str, Any]) -> Any:
     return figure
 
 
+def _setting(content: dict[str, Any]) -> dict[str, Any]:
+    """Older results are of one seed, and have their epochs in the one recipe of all networks."""
+    setting = content["setting"]
+    older = {} if "seeds" in setting else {"seeds": [setting["seed"]], "epochs": setting["recipe"]["epochs"]}
+    return setting | older
+
+
 def _cells(row: dict[str, Any], at: float) -> list[str]:
     if row["error"]:
         return ["–"] * 14
@@ -134,8 +141,8 @@ def _seeds(seeds: list[int]) -> str:
 
 
 def _spread(row: dict[str, Any], at: float) -> str:
-    """One standard deviation over seeds, of the mean over unseen sizes."""
-    means = [100 * mean(_seen_and_unseen(part["accuracy"], at)[1]) for part in row["by_seed"]]
+    """One standard deviation over seeds, of the mean over unseen sizes. Older results are of one seed."""
+    means = [100 * mean(_seen_and_unseen(part["accuracy"], at)[1]) for part in row.get("by_seed", ())]
     return f"{stdev(means):.1f}" if len(means) > 1 else "–"
 
 

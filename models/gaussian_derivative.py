@@ -25,6 +25,7 @@ PRESETS = {
     "multi_scale": Architecture((12, 16, 24, 32, 64), _MULTI),  # §6, Figure 9 top
     "larger": Architecture((16, 24, 32, 48, 64), _MULTI),  # §6, Figure 9 bottom
 }
+"""The networks of the paper, for `gaussian_derivative_net`: by name, what each is made of."""
 
 
 class GaussianDerivativeNet(nn.Sequential):

@@ -27,6 +27,7 @@ RESNET_PRESETS = {
     "separable_medium": replace(_MEDIUM, widths=(32, 32, 64, 96, 160, 208, 208), separable=True),
     "separable_large": replace(_LARGE, widths=(48, 48, 80, 128, 192, 320, 320, 320, 320), separable=True),
 }
+"""For `gaussian_derivative_resnet`: by name, what each is made of."""
 
 
 def gaussian_derivative_resnet(

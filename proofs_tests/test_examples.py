@@ -1,6 +1,5 @@
 """The examples run, and say what they claim."""
 
-import re
 import runpy
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from scalegroup.models import PRESETS, gaussian_derivative_net
 WITH_INPUT = {"predict", "look_inside", "inside", "train_on_your_images"}
 WITH_INPUT |= {"photographs", "picture_folder", "training_loop", "training_figures"}
 ROOT = Path(__file__).parent.parent
-EXAMPLES, README = ROOT / "examples", ROOT / "README.md"
+EXAMPLES = ROOT / "examples"
 
 
 WITHOUT_INPUT = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not in WITH_INPUT)
@@ -42,16 +41,6 @@ def test_the_network_composed_by_hand_is_the_preset(preset):
         last = [layer for layer in net.layers if isinstance(layer, nn.JetConv)][-1]
         last.offset += 1.0
     assert not torch.equal(by_hand(images), net(images))
-
-
-def test_python_in_the_readme_runs(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 9
-    assert len(blocks[0].strip().splitlines()) <= 10
-    names: dict = {}
-    for block in blocks:
-        exec(block, names)
-    assert "[2, 10]" in capsys.readouterr().out
 
 
 def test_composing_takes_at_most_25_lines():

@@ -9,7 +9,7 @@ from typing import Any
 
 import committed
 import pictures
-from links import PAGES, ROOT, place_of, relinked, with_names
+from links import CARDS, PAGES, ROOT, place_of, relinked, with_names
 from mkdocs.structure.files import File, Files, InclusionLevel
 from public_names import public_names
 
@@ -27,9 +27,10 @@ _wanted: set[str] = set()
 
 
 def on_config(config: Any) -> Any:
-    """A page in the list of benchmarks for each folder of results."""
-    (listed,) = (part["Benchmarks"] for part in config.nav if "Benchmarks" in part)
-    listed += [f"benchmarks/{name}.md" for name in committed.folders()]
+    """A page in the list of benchmarks for each folder of results, and one for each trained network."""
+    listed = {name: pages for part in config.nav for name, pages in part.items()}
+    listed["Benchmarks"] += [f"benchmarks/{name}.md" for name in committed.folders()]
+    listed["Trained networks"] += [f"trained/{name}" for name in CARDS]
     return config
 
 
@@ -49,6 +50,8 @@ def on_files(files: Files, config: Any) -> Files:
         add(f"benchmarks/{name}.md", committed.page(name, written.read_text("utf-8") if written.exists() else "", has))
         for figure, content in has.figures.items():
             add(f"benchmarks/{name}/{figure}", content)
+    index = (ROOT / "docs" / "benchmarks" / "index.md").read_text(encoding="utf-8")
+    add("benchmarks/index.md", f"{index}\n{committed.others(index)}")
     for name in pictures.PICTURES:
         add(f"pictures/{name}.png", _picture(name))
     # links are followed as far as they lead: pages of files hold none that count

@@ -87,9 +87,7 @@ KINDS: dict[str, Callable[[Any, Path, Path], list[str]]] = {
     "natural": natural,
     "scenes": scenes,
     "speed": speed,
-    "stir": lambda content, folder, into: [
-        stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()
-    ],
+    "stir": lambda content, folder, into: [stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()],
     "truncation": lambda content, folder, into: [truncation.table(content["rows"]).markdown()],
 }
 """By what `results.json` says under "benchmark": what draws into a folder and gives the tables."""
@@ -101,7 +99,7 @@ def folders() -> list[str]:
 
 
 def shown(name: str, into: Path) -> Shown:
-    """The tables and figures of a folder; `into` is an empty one. Without json of a known kind: what it tells itself."""
+    """The tables and figures of a folder, drawn into an empty one; without json of a known kind its own report."""
     folder = RESULTS / name
     tables = [table for kind, content in _kinds(folder).items() for table in KINDS[kind](content, folder, into)]
     figures = {path.name: path.read_bytes() for path in sorted(into.glob("*.png"))}
@@ -110,9 +108,19 @@ def shown(name: str, into: Path) -> Shown:
 
 def page(name: str, written: str, has: Shown) -> str:
     """The page of a folder: what has been written of it, or its name, and then what it holds."""
-    head = written or f"# {name.replace('-', ' ').replace('_', ' ').capitalize()}\n\n{_about(RESULTS / name)}"
+    head = written or f"# {_title(name)}\n\n{_about(RESULTS / name)}"
     pictures = [f"![{path.removesuffix('.png').replace('_', ' ')}]({name}/{path})" for path in has.figures]
     return "\n\n".join([head.rstrip(), "## Results", *pictures, *has.tables, _made(RESULTS / name)])
+
+
+def others(text: str) -> str:
+    """A list of the folders that a text does not link to."""
+    left = [name for name in folders() if f"results/{name})" not in text]
+    return "".join(f"- [{_title(name)}]({name}.md). {_about(RESULTS / name)}\n" for name in left)
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ").capitalize()
 
 
 def _about(folder: Path) -> str:
@@ -142,7 +150,9 @@ def _told(folder: Path) -> str:
 def _made(folder: Path) -> str:
     """Commands, commits and machines, folded up."""
     lines = list(_lines(folder))
-    return "\n".join(['??? note "Commands, commits, machines"', "", *(f"    {line}" for line in lines)]) if lines else ""
+    return (
+        "\n".join(['??? note "Commands, commits, machines"', "", *(f"    {line}" for line in lines)]) if lines else ""
+    )
 
 
 def _lines(folder: Path) -> Iterator[str]:

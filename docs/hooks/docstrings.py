@@ -17,15 +17,12 @@ _EQUATION = re.compile(r"(?<!\d{4},\s)(?<!\w)((?:eqs?|equations?) (?:\d+(?:[-–
 
 
 def as_markdown(text: str, names: Mapping[str, str]) -> str:
-    """A docstring for the site.
+    r"""A docstring for the site.
 
-    >>> print(as_markdown("By eq 6 and 12.\\n\\n>>> 1 + 1\\n2", {}))
-    By [eq 6 and 12](https://arxiv.org/pdf/2011.14759).
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
+    >>> as_markdown("By eq 6 and 12.", {})
+    'By [eq 6 and 12](https://arxiv.org/pdf/2011.14759).'
+    >>> as_markdown(">>> 1 + 1\n2", {}).splitlines()
+    ['```pycon', '>>> 1 + 1', '2', '```']
     """
     # "NeurIPS 2020, eq 4" is of another paper
     linked = _EQUATION.sub(rf"[\1]({PAPER})", text)

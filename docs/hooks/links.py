@@ -9,12 +9,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+CARDS = sorted(path.name for path in (ROOT / "models" / "pretrained").glob("*.md") if path.stem != "README")
+
 PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks/how.md",
-    "models/pretrained/mnist-large-scale-5k.md": "trained.md",
+    "benchmarks/results/verdicts.md": "benchmarks/verdicts.md",
+    "models/pretrained/README.md": "trained/index.md",
+    **{f"models/pretrained/{name}": f"trained/{name}" for name in CARDS},
 }
 """Files that are pages as they are; those under docs/ are as well."""
 
@@ -24,9 +28,9 @@ _OTHER = re.compile(r"^([a-z]+:|#|/)")
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """The text, changed but for what is in fenced blocks of code.
+    r"""The text, changed but for what is in fenced blocks of code.
 
-    >>> print(outside_fences("a\\n```\\na\\n```\\na", str.upper))
+    >>> print(outside_fences("a\n```\na\n```\na", str.upper))
     A
     ```
     a

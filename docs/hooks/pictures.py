@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def inside(name: str) -> Figure:
 def _look() -> Any:
     sys.path.insert(0, str(ROOT / "examples"))
     try:
-        import look_inside
+        look_inside = import_module("look_inside")
     finally:
         sys.path.remove(str(ROOT / "examples"))
     net = gaussian_derivative_net(weights="mnist-large-scale-5k")
@@ -134,7 +135,8 @@ def _digit(pixels: int, canvas: int = _CANVAS) -> Tensor:
     """A handwritten 3 of scikit-learn's, `[1, 1, y, x]`, so many pixels across."""
     from sklearn.datasets import load_digits
 
-    drawn = torch.from_numpy(load_digits().images[13] * (255 / 16)).float()[None, None]
+    digits, _ = load_digits(return_X_y=True)
+    drawn = torch.from_numpy(digits[13].reshape(1, 1, 8, 8) * (255 / 16)).float()
     return large_scale(drawn, pixels, canvas, smoothing=7 / 8 * pixels / 28)
 
 

@@ -11,7 +11,14 @@ from scipy.optimize import nnls
 _FALLS = 0.7  # an error ∝ resolution^-p falls from this p on, and stays below half of it
 _REST = 0.5  # of the last error may be its limit where it falls
 
-EQUIVARIANT, NOT_EQUIVARIANT, NOT_DECIDED = "equivariant", "not equivariant", "not decided"
+EQUIVARIANT = "equivariant"
+"""The error is within its bound, or falls as the pictures are sampled more finely."""
+
+NOT_EQUIVARIANT = "not equivariant"
+"""It is beyond its bound, or tends to something else than nothing."""
+
+NOT_DECIDED = "not decided"
+"""The pictures do not tell; `Verdict.reason` says what would."""
 
 
 @dataclass(frozen=True)

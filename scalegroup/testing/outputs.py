@@ -51,6 +51,7 @@ SCALE_SCORES = OutputType("class scores of every scale channel", "b c scale")
 MAPS = OutputType("maps", "b c y x")
 FIELDS = OutputType("fields over scale and plane", "b c scale y x")
 OUTPUT_TYPES = {"scores": SCORES, "scale_scores": SCALE_SCORES, "maps": MAPS, "fields": FIELDS}
+"""By name: what `check_module(output=)` and the command take."""
 
 
 def output_type(name: str, *, weight: float = 0.0) -> OutputType:
