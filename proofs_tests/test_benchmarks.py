@@ -168,7 +168,7 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
         (["--sizes", "1", "1.00001"], "a size twice"),
         (["--train-size", "1", "1"], "the same experiment twice"),
         (["--seeds", "2", "2"], "the same experiment twice"),
-        (["--finer-channels", "3000"], "a factor that fits"),
+        (["--finer-channels", "300"], "a scale channel of σ₀"),
     ],
 )
 def test_bad_options_are_refused_before_any_computing(run, monkeypatch, tmp_path, capsys, arguments, said):
