@@ -66,7 +66,7 @@ def test_python_on_pages_runs(page, monkeypatch):
         exec(block, vars(module))
 
 
-@pytest.mark.parametrize("name", ["links", "docstrings"])
+@pytest.mark.parametrize("name", ["links", "public_names", "docstrings"])
 def test_what_builds_the_pages_does_as_its_examples_say(name, monkeypatch):
     if name == "docstrings":
         pytest.importorskip("griffe")
@@ -103,7 +103,7 @@ def test_links_that_lead_nowhere_are_found():
 
 def test_every_public_name_is_on_a_page_of_the_reference():
     shown = [name for path in (DOCS / "api").glob("*.md") for name in re.findall(r"^::: (\S+)", path.read_text(), re.M)]
-    public = {f"{package}.{name}" for package, names in public_names.documented().items() for name in names}
+    public = {public_names.where(of, name) for of, names in public_names.documented().items() for name in names}
     assert sorted(shown) == sorted(public)
     assert {f"scalegroup.nn.{name}" for name in scalegroup.nn.__all__} < public
 

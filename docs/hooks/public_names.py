@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 
 PACKAGES = ("scalegroup", "scalegroup.nn", "scalegroup.functional", "scalegroup.models", "scalegroup.testing")
 MORE = ("scalegroup.testing.strategies",)
@@ -24,6 +25,17 @@ def documented() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def where(package: str, name: str) -> str:
+    """The path of a public name; a file of the same name stands in the way of the short one.
+
+    >>> where("scalegroup", "detect"), where("scalegroup.models", "transfer")
+    ('scalegroup.detect', 'scalegroup.models.transfer.transfer')
+    """
+    path = f"{package}.{name}"
+    is_file = hasattr(import_module(package), "__path__") and find_spec(path) is not None
+    return f"{path}.{name}" if is_file else path
+
+
 @cache
 def public_names() -> dict[str, str]:
     """As they are written in texts, `nn.ReLU` or `ScaleGroup`, and the whole path."""
@@ -31,8 +43,8 @@ def public_names() -> dict[str, str]:
     for package in PACKAGES:
         prefix = package.removeprefix("scalegroup").removeprefix(".")
         for name in documented()[package]:
-            told[f"{prefix}.{name}" if prefix else name] = f"{package}.{name}"
+            told[f"{prefix}.{name}" if prefix else name] = where(package, name)
     for package in PACKAGES[1:]:  # docstrings leave the package out
         for name in documented()[package]:
-            told.setdefault(name, f"{package}.{name}")
+            told.setdefault(name, where(package, name))
     return told
