@@ -1,4 +1,4 @@
-# make demo    train on digits of one size, read digits of sizes never seen; writes into results/demo/
+# make demo    train on digits of one size, read digits of sizes never seen; find digits in a scene; into results/demo/
 # make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
 # make lint    style and types
 # make docs    the pages, into site/; a warning is an error
@@ -19,6 +19,7 @@ export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.tri
 
 demo: install
 	$(RUN) -m benchmarks generalisation --epochs 6 --output results/demo
+	$(RUN) examples/find_objects.py examples/scene.png --output results/demo/scene.png
 
 test: install
 	$(RUN) -m pytest -n auto --dist worksteal -q
