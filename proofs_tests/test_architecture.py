@@ -39,6 +39,7 @@ LAYERS = [
     {"testing"},
     {"models"},
     {"detection", "window_plan"},
+    {"export_command"},
     {"__main__"},
     {"benchmarks", "examples"},
 ]

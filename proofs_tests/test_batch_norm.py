@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from proofs_tests.comparison import RATIOS, ROUNDING
 from proofs_tests.networks import jet_network
 from scalegroup import Axis, FieldType, Grid, Grids, RotationGroup, ScaleField, ScaleGroup, ScaleWindow, nn
-from scalegroup.fields.field import folded
+from scalegroup.fields.channels import folded
 from scalegroup.testing.closed_form import Blobs
 
 TOLERANCE = ROUNDING[torch.float64]

@@ -11,7 +11,7 @@ from scalegroup import Background, nn
 from scalegroup.models import PRESETS, gaussian_derivative_net
 
 # tested in test_examples_with_input and in test_train_on_your_images
-WITH_INPUT = {"predict", "look_inside", "inside", "train_on_your_images"}
+WITH_INPUT = {"predict", "look_inside", "inside", "train_on_your_images", "find_objects"}
 WITH_INPUT |= {"photographs", "picture_folder", "training_loop", "training_figures"}
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

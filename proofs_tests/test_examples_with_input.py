@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from proofs_tests.examples import names_of, run
+from proofs_tests.examples import EXAMPLES, names_of, run
 from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.models import gaussian_derivative_net, save_trained
 
@@ -183,3 +183,12 @@ def test_what_cannot_be_looked_into_is_refused_in_a_line(look_inside, tmp_path, 
         monkeypatch.setattr("sys.argv", ["look_inside.py", *map(str, arguments), "--output", str(tmp_path / "out")])
         with pytest.raises(SystemExit, match=rf"^got .*; expected .*{expected}.*; mend: .*$"):
             look_inside["main"]()
+
+
+def test_digits_of_all_sizes_are_found_in_the_scene_of_the_demo(tmp_path):
+    said = run("find_objects.py", EXAMPLES / "scene.png", "--output", tmp_path / "found.png")
+    assert sorted(line[0] for line in said.splitlines()[:-1]) == ["2", "4", "6", "9", "9", "9"]  # all there are
+    with Image.open(tmp_path / "found.png") as picture:
+        assert picture.size == (384, 256)
+    with pytest.raises(ScaleGroupError, match="stands out"):
+        names_of("find_objects.py")["read_scene"](saved(tmp_path, np.full((30, 40), 90, dtype=np.uint8)))

@@ -277,7 +277,7 @@ def test_command_writes_what_the_weights_say_and_what_is_typed(weights: Path, ca
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("--size 12", "nothing to write: pass --onnx PATH"),
+        ("--size 12", "pass --onnx PATH"),
         ("--size 12 --pt2 net.onnx.zip", "NAME.onnx or NAME.pt2"),
         ("--size 0 --pt2 net.pt2", "size"),
         ("--size 1 2 3 --pt2 net.pt2", "(height, width)"),

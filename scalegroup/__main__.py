@@ -31,6 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
     return options.run(options)
 
 
+def _export(options: argparse.Namespace) -> int:
+    """A trained network as a file: 0 it is written, 2 it could not be."""
+    try:
+        print("\n".join(export_command.run(options)))
+    except (ValueError, OSError) as error:  # a ScaleGroupError, or a file that cannot be written
+        print(f"{options.weights} could not be exported: {error}", file=sys.stderr)
+        return NOT_RUN
+    return 0
+
+
 def _check(options: argparse.Namespace) -> int:
     """Is a module scale equivariant, and if not, why not? 0 it is, 1 it is not, 2 could not be run, 3 not decided."""
     progress = _Progress()
@@ -93,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     export = commands.add_parser("export", help=export_command.HELP)
     export_command.add_arguments(export)
-    export.set_defaults(run=export_command.run)
+    export.set_defaults(run=_export)
     check = commands.add_parser(
         "check",
         help="measure a module's equivariance error and judge it",

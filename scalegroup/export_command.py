@@ -1,7 +1,6 @@
 """`python -m scalegroup export WEIGHTS --size 112 --onnx PATH`: a trained network as a file for other runtimes."""
 
 import argparse
-import sys
 from pathlib import Path
 
 HELP = "write a trained network as an ONNX or a torch.export file"
@@ -13,12 +12,11 @@ _DESCRIPTION = (
     "what classes, range and scale channels it is for; the docstring of scalegroup.models.export tells how to read "
     "that."
 )
-_EPILOG = "Exit status: 0 written, 2 could not be written."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.description, parser.epilog = _DESCRIPTION, "Exit status: 0 written, 2 could not be written."
     parser.add_argument("weights", help="a name that comes with the package, or the path of a safetensors file")
     parser.add_argument(
         "--size",
@@ -40,27 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Read, export, write; the exit status."""
-    paths = [path for path in (options.onnx, options.pt2) if path is not None]
-    if not paths:
-        print("nothing to write: pass --onnx PATH, --pt2 PATH or both", file=sys.stderr)
-        return 2
+def run(options: argparse.Namespace) -> list[str]:
+    """Read, export, write; a line for each file. Raises `ScaleGroupError` for what cannot be read or exported."""
     from scalegroup.errors import ScaleGroupError
     from scalegroup.models import export, find_trained, gaussian_derivative_net
 
-    try:
-        trained, net = find_trained(options.weights), gaussian_derivative_net(weights=options.weights)
-        given = {"classes": options.classes, "range": options.range}
-        about = trained.about | {name: value for name, value in given.items() if value is not None}
-        size = options.size[0] if len(options.size) == 1 else tuple(options.size)
-        for path in paths:
-            said = export(net, size, path, about=about)
-            print(
-                f"wrote {path}: {len(said['classes'])} classes, images of {said['channels']}×{said['size'][0]}×"
-                f"{said['size'][1]}, {net.window!r}"
-            )
-    except (ScaleGroupError, OSError) as error:
-        print(f"{options.weights} could not be exported: {error}", file=sys.stderr)
-        return 2
-    return 0
+    paths = [path for path in (options.onnx, options.pt2) if path is not None]
+    if not paths:
+        raise ScaleGroupError("nothing to write", expected="a path", mend="pass --onnx PATH, --pt2 PATH or both")
+    trained, net = find_trained(options.weights), gaussian_derivative_net(weights=options.weights)
+    typed = {"classes": options.classes, "range": options.range}
+    about = trained.about | {name: value for name, value in typed.items() if value is not None}
+    size = options.size[0] if len(options.size) == 1 else tuple(options.size)
+    lines = []
+    for path in paths:
+        said = export(net, size, path, about=about)
+        shape = "×".join(map(str, (said["channels"], *said["size"])))
+        lines.append(f"wrote {path}: {len(said['classes'])} classes, images of {shape}, {net.window!r}")
+    return lines

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from einops import einsum
@@ -17,26 +16,10 @@ from torch import Tensor
 from scalegroup.algebra.group import GroupElement
 from scalegroup.algebra.rotation import Rotation
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.fields.channels import Run, folded, joined, of_channels
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.window import ScaleWindow
-
-
-class Run(NamedTuple):
-    """Neighbouring scale channels `start` … `stop - 1` that share a grid, folded into the batch axis.
-
-    `maps` is `[channels·batch, feature, y, x]`, all images of the first channel first.
-    """
-
-    maps: Tensor
-    grid: Grid
-    start: int
-    stop: int
-
-    @property
-    def channels(self) -> Tensor:
-        """`[channel, batch, feature, y, x]`."""
-        return of_channels(self.maps, self.stop - self.start)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -280,21 +263,6 @@ class ScaleField:
             f"a batch of {self.batch} fields of {self.type!r} with {self.window!r}, {' … '.join(shapes)} samples of a "
             f"{self.grids.size[0]}×{self.grids.size[1]} image"
         )
-
-
-def of_channels(maps: Tensor, count: int) -> Tensor:
-    """`[channels·batch, …]` of so many channels as `[channel, batch, …]`: how many images is left to the tensor."""
-    return maps.unflatten(0, (count, -1))
-
-
-def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Along an axis; no copy of one that is alone."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
-
-
-def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
-    """Maps `[batch, feature, y, x]` of all scale channels, those that share a grid put into one tensor."""
-    return tuple(joined(channels[start:stop]) for start, stop in grids.runs)
 
 
 def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:

@@ -79,6 +79,10 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
             mend="for joint statistics of several processes, train within nn.joint_batch_norm(net)",
         )
 
+    def __dir__(self) -> list[str]:
+        """Without it: `torch.jit.trace` asks every part for all that it finds here."""
+        return [name for name in super().__dir__() if name != "num_features"]
+
     def _check_momentum(self, momentum: Any) -> float | None:
         if momentum is None:
             return None

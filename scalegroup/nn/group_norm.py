@@ -5,7 +5,8 @@ from torch import Tensor
 
 from scalegroup.constants import cast
 from scalegroup.errors import ScaleGroupError, check_integer
-from scalegroup.fields.field import Run, ScaleField
+from scalegroup.fields.channels import Run
+from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.nn.layer import EVERY_CHANNEL
 from scalegroup.nn.statistics import Normalisation, joined

@@ -36,7 +36,6 @@ class Layer(nn.Module, ABC):
     out_type: FieldType
 
     projects = False  # whether it reads out of the plane, or pools over scale
-
     across_scale = 0
     """How many neighbouring scale channels, finer and coarser, a value depends on."""
 

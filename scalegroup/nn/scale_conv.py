@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.constants import cast
 from scalegroup.errors import check_instance, check_integer
-from scalegroup.fields.field import ScaleField, folded
+from scalegroup.fields.channels import folded
+from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.neighbours import needed_across_scale, seen_across_scale

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scalegroup.algebra.rotation import RotationRepresentation
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.fields.field import joined
+from scalegroup.fields.channels import joined
 from scalegroup.fields.field_type import FieldType
 from scalegroup.jets.steerable import invariants, jet_intertwiners
 from scalegroup.nn.jet_conv import JetConv
