@@ -39,8 +39,9 @@ def make_folder(path: Path, *, option: str = "--output") -> Path:
 def alone_in(folder: Path, *, option: str = "--output") -> Iterator[None]:
     """As long as it lasts no other run writes there. Raises `ScaleGroupError` while another one does.
 
-    A folder that nothing was written to is not left behind.
+    A folder that was made for it and that nothing was written to is not left behind.
     """
+    there = folder.is_dir()
     lock = FileLock(make_folder(folder, option=option) / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -55,8 +56,9 @@ def alone_in(folder: Path, *, option: str = "--output") -> Iterator[None]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: who has opened it looks again
         lock.release()
-        with suppress(OSError):
-            folder.rmdir()
+        if not there:
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
 
 
 def save_text(text: str, path: Path) -> None:
