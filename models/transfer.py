@@ -39,8 +39,9 @@ def transfer(net: GaussianDerivativeNet, *, freeze: bool = False, **parts: Any) 
     result = result.to(next(net.parameters()))
     old, own = net.state_dict(), result.state_dict()
     before, after = net.architecture.in_channels, result.architecture.in_channels
-    ends = {id(value) for value in result[-3].parameters()} if _classes(net) != _classes(result) else set()
-    anew = {name for name, value in result.named_parameters() if id(value) in ends}
+    same_classes = net.architecture.num_classes == result.architecture.num_classes
+    last = f"layers.{len(result) - 3}."  # the jet layer in front of the two projections
+    anew = set() if same_classes else {name for name in own if name.startswith(last)}
     if old.keys() != own.keys():
         raise ScaleGroupError(
             f"other layers: {sorted(old.keys() ^ own.keys())[0]}",
@@ -52,10 +53,6 @@ def transfer(net: GaussianDerivativeNet, *, freeze: bool = False, **parts: Any) 
     for name, value in result.named_parameters():
         value.requires_grad_(not freeze or name in anew)
     return result.train(net.training)
-
-
-def _classes(net: GaussianDerivativeNet) -> int:
-    return net.architecture.num_classes
 
 
 def _fitted(name: str, old: Tensor, own: Tensor, before: int, after: int) -> Tensor:

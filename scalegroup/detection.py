@@ -110,6 +110,7 @@ def detect(
                 mend="train it with nn.SceneLoss and extent=, or pass extent= (its scores must be log-odds)",
             )
     check_positive("extent", extent)
+    ops = _torchvision()
     check_integer("most", most, at_least=1)
     if isinstance(images, Tensor):
         batches = [check_images(images)]
@@ -124,7 +125,7 @@ def detect(
         tops = peaks(volume, threshold)
         tops = tops.of(tops.score.argsort(descending=True, stable=True))
         each = [tops.of((tops.image == n).nonzero()[:most, 0]) for n in range(len(batch))]
-        found += [_told(some, volume.size, extent, overlap) for some in each]
+        found += [_told(some, volume.size, extent, overlap, ops) for some in each]
     return found
 
 
@@ -182,17 +183,22 @@ def _vertex(before: Tensor, behind: Tensor, middle: Tensor) -> tuple[Tensor, Ten
     return step, (behind - before) / 2 * step + bend / 2 * step**2
 
 
-def _told(tops: Peaks, size: tuple[int, int], extent: float, overlap: float) -> dict[str, Tensor]:
-    """Of one image."""
+def _torchvision() -> Any:
+    """Its `ops`, for boxes; it is needed for nothing else here."""
     try:
-        from torchvision.ops import clip_boxes_to_image, nms
+        from torchvision import ops
     except ImportError as error:
         raise ScaleGroupError(
             f"no torchvision ({error})", expected="it, for non-maximum suppression", mend="pip install torchvision"
         ) from None
+    return ops
+
+
+def _told(tops: Peaks, size: tuple[int, int], extent: float, overlap: float, ops: Any) -> dict[str, Tensor]:
+    """Of one image."""
     half = extent * tops.sigma / 2
     boxes = torch.stack([tops.x - half, tops.y - half, tops.x + half, tops.y + half], dim=1)
-    kept = nms(boxes.float(), tops.score.float(), overlap)
-    tops, boxes = tops.of(kept), clip_boxes_to_image(boxes[kept], size)
+    kept = ops.nms(boxes.float(), tops.score.float(), overlap)
+    tops, boxes = tops.of(kept), ops.clip_boxes_to_image(boxes[kept], size)
     found = {"boxes": boxes, "labels": tops.label, "scores": tops.score}
     return found | {"sizes": extent * tops.sigma, "sigmas": tops.sigma}

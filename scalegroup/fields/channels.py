@@ -25,19 +25,19 @@ class Run(NamedTuple):
     @property
     def channels(self) -> Tensor:
         """`[channel, batch, feature, y, x]`."""
-        return of_channels(self.maps, self.stop - self.start)
+        return by_channel(self.maps, self.stop - self.start)
 
 
-def of_channels(maps: Tensor, count: int) -> Tensor:
+def by_channel(maps: Tensor, count: int) -> Tensor:
     """`[channels·batch, …]` of so many channels as `[channel, batch, …]`: how many images is left to the tensor."""
     return maps.unflatten(0, (count, -1))
 
 
-def joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+def concatenated(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Along an axis; no copy of one that is alone."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
 
 
 def folded(channels: Sequence[Tensor], grids: Grids) -> tuple[Tensor, ...]:
     """Maps `[batch, feature, y, x]` of all scale channels, those that share a grid put into one tensor."""
-    return tuple(joined(channels[start:stop]) for start, stop in grids.runs)
+    return tuple(concatenated(channels[start:stop]) for start, stop in grids.runs)

@@ -16,7 +16,7 @@ from torch import Tensor
 from scalegroup.algebra.group import GroupElement
 from scalegroup.algebra.rotation import Rotation
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
-from scalegroup.fields.channels import Run, folded, joined, of_channels
+from scalegroup.fields.channels import Run, by_channel, concatenated, folded
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.window import ScaleWindow
@@ -128,8 +128,8 @@ class ScaleField:
                 expected="as many samples in each",
                 mend="take them one by one, field.channel(n), or put nn.ReadOut(readout=Dense()) behind",
             )
-        parts = [of_channels(maps, count) for maps, count in zip(self.maps, self.counts, strict=True)]
-        return joined(parts).permute(1, 2, 0, 3, 4)
+        parts = [by_channel(maps, count) for maps, count in zip(self.maps, self.counts, strict=True)]
+        return concatenated(parts).permute(1, 2, 0, 3, 4)
 
     @property
     def exponents(self) -> tuple[int, ...]:
@@ -238,7 +238,9 @@ class ScaleField:
         if not held and len(maps) > len(grids.runs):
             runs = list(field.runs)
             parts = [[run.maps for run in runs if start <= run.start < stop] for start, stop in grids.runs]
-            return replace(field, maps=tuple(map(joined, parts)))  # one call for all channels that have become alike
+            return replace(
+                field, maps=tuple(map(concatenated, parts))
+            )  # one call for all channels that have become alike
         return field
 
     def knows(self, grids: Grids) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scalegroup.algebra.rotation import RotationRepresentation
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.fields.channels import joined
+from scalegroup.fields.channels import concatenated
 from scalegroup.fields.field_type import FieldType
 from scalegroup.jets.steerable import invariants, jet_intertwiners
 from scalegroup.nn.jet_conv import JetConv
@@ -98,14 +98,14 @@ class SteerableJetConv(JetConv):
             torch.einsum("mnk,koic->monic", weights, getattr(self, f"basis{n}")).flatten(0, 1).flatten(1, 2)
             for n, weights in enumerate(self.weights)
         ]
-        rows = [joined(blocks[n : n + self._columns], 1) for n in range(0, len(blocks), self._columns)]
-        return joined(rows)
+        rows = [concatenated(blocks[n : n + self._columns], 1) for n in range(0, len(blocks), self._columns)]
+        return concatenated(rows)
 
     @property
     def offset(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """`[out]`, C₀: what no rotation changes."""
         first = len(self.weights)
-        return joined([(o @ getattr(self, f"basis{first + n}")).flatten() for n, o in enumerate(self.offsets)])
+        return concatenated([(o @ getattr(self, f"basis{first + n}")).flatten() for n, o in enumerate(self.offsets)])
 
     @property
     def paper_parameter_count(self) -> int:
