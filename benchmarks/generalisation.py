@@ -73,13 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=int, nargs="+", default=[0], help="of weights and order; one experiment each (default: 0)"
     )
     machine.add_arguments(parser)
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument(
-        "--checkpoint-every", type=int, help="steps between checkpoints (default: one after each epoch)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/generalisation"), help="folder (default: %(default)s)"
-    )
+    results.add_arguments(parser, "generalisation")
 
 
 def _train_sizes(text: str) -> tuple[float, ...]:

@@ -11,7 +11,6 @@ import argparse
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -110,8 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="(default: 0)")
     machine.add_arguments(parser, device=False)
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument("--output", type=Path, default=Path("results/losses"), help="folder (default: %(default)s)")
+    results.add_arguments(parser, "losses", checkpoints=False)
 
 
 def run(options: argparse.Namespace) -> None:

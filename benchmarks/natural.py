@@ -68,9 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--costs", action="store_true", help="measure times as well: with nothing else running")
     machine.add_arguments(parser)
-    parser.add_argument("--checkpoint-every", type=int, help="steps, beside one after each epoch")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument("--output", type=Path, default=Path("results/natural"), help="folder (default: %(default)s)")
+    results.add_arguments(parser, "natural")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -20,6 +21,14 @@ from scalegroup import ScaleGroupError
 from scalegroup.whole_file import whole_file
 
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str, *, checkpoints: bool = True) -> None:
+    """The options that say where a command writes, and that it goes on; `checkpoints`: it can be told how often."""
+    if checkpoints:
+        parser.add_argument("--checkpoint-every", type=int, help="steps between them, beside one after each epoch")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
+    parser.add_argument("--output", type=Path, default=Path("results", name), help="folder (default: %(default)s)")
 
 
 def make_folder(path: Path, *, option: str = "--output") -> Path:

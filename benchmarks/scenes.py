@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -65,9 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=200, help="scenes of each background (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order (default: %(default)s)")
     machine.add_arguments(parser)
-    parser.add_argument("--checkpoint-every", type=int, help="steps, beside one after each epoch")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument("--output", type=Path, default=Path("results/scenes"), help="folder (default: %(default)s)")
+    results.add_arguments(parser, "scenes")
 
 
 @dataclass(frozen=True)
@@ -199,10 +196,20 @@ class Experiment:
         """Side of an object's box in units of the σ₀ of its maximum: σ₀ = size."""
         return self.source.unit * BOX
 
+    @property
+    def criterion(self) -> SceneLoss:
+        """What all networks are trained by."""
+        return SceneLoss(self.extent)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The recipe as it is told: the loss is not one of images."""
+        return asdict(self.recipe) | {"loss": repr(self.criterion)}
+
     def setting(self, name: str) -> dict[str, Any]:
         """What decides a row."""
         told = {"network": name, "data": self.source.name, "fewer": self.fewer, "pictures": self.pictures}
-        told |= {"seed": self.seed, "recipe": asdict(self.recipe), "sigma0": list(WINDOW.sigmas)}
+        told |= {"seed": self.seed, "recipe": self.training, "sigma0": list(WINDOW.sigmas)}
         return told | {
             "train_images": self.validation.train.labels.numel(),
             "test_digits": len(self.source.test.labels),
@@ -213,7 +220,7 @@ class Experiment:
         entry = NETWORKS[name]
         if entry.trained not in self.nets:
             net = self.nets[entry.trained] = entry.build(self.source, self.fewer, self.seed)
-            task = Finding(self.validation.train, SceneLoss(self.extent))
+            task = Finding(self.validation.train, self.criterion)
             fit(f"{entry.trained}-seed{self.seed}", net, task, self.recipe, seed=self.seed, **self.how)
         return entry.test(self.nets[entry.trained]).eval()
 
@@ -265,11 +272,10 @@ def run(options: argparse.Namespace) -> None:
     if unknown := [name for name in options.networks if name not in NETWORKS]:
         raise ScaleGroupError(f"network {unknown[0]!r}", expected=f"one of {list(NETWORKS)}", mend="choose from these")
     machine.use(options)
-    held_out = argparse.Namespace(**vars(options) | {"test_images": None})
-    validation = data.choose(held_out)
     source = data.choose(argparse.Namespace(**vars(options) | {"validation_images": None, "train_images": None}))
     if not hasattr(source, "train") or source.channels != 1:
         raise ScaleGroupError(f"data {options.data}", expected="small grey pictures on black", mend="take mnist")
+    validation = source.validating(options.validation_images).first(train=options.train_images)
     folder, console = results.make_folder(options.output), Console(soft_wrap=True)
     how = {"accelerator": Accelerator(cpu=options.device == "cpu"), "folder": folder, "console": console}
     experiment = Experiment(
@@ -288,7 +294,7 @@ def run(options: argparse.Namespace) -> None:
         "benchmark": "scenes",
         "data": {"name": source.name, "recipe": SCENES, "shape": SHAPE, "objects": OBJECTS, "sizes": SIZES},
         "train_size": TRAIN_SIZE,
-        "training": asdict(experiment.recipe),
+        "training": experiment.training,
         "f1": {of: {name: row["f1"][of] for name, row in rows.items()} for of in BACKGROUNDS},
         "seconds_per_picture": {name: row["seconds"] for name, row in rows.items()},
         "rows": rows,

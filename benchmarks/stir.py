@@ -74,8 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-images", type=int, help="only the first so many of each size")
     parser.add_argument("--test-images", type=int, help="only the first so many of each size")
     machine.add_arguments(parser)
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument("--output", type=Path, default=Path("results/stir"), help="folder (default: %(default)s)")
+    results.add_arguments(parser, "stir", checkpoints=False)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -34,12 +34,12 @@ class PyramidCNN(torch.nn.Module):
         self.body, self.background = body, background
         self.levels = tuple(check_positive("level", level) for level in levels)
 
-    def dense_scores(self, images: Tensor, *, levels: Sequence[float] | None = None, **_: Any) -> ScoreVolume:
-        """The class maps of all levels, or of some: as of `nn.Sequential.dense_scores`."""
+    def dense_scores(self, images: Tensor, **_: Any) -> ScoreVolume:
+        """The class maps of all levels: as of `nn.Sequential.dense_scores`."""
         images = check_images(images) - self.background  # so that zero padding is what is around
-        levels, (rows, columns) = tuple(levels or self.levels), images.shape[-2:]
+        rows, columns = images.shape[-2:]
         maps, places = [], []
-        for level in levels:
+        for level in self.levels:
             size = [max(1, round(length / level)) for length in (rows, columns)]
             maps.append(self.body(F.interpolate(images, size=size, mode="bilinear", antialias=level > 1)))
             steps = [length / small for length, small in zip((rows, columns), size, strict=True)]
@@ -47,7 +47,7 @@ class PyramidCNN(torch.nn.Module):
                 [Places(step / 2, _STRIDE * step, n) for step, n in zip(steps, maps[-1].shape[-2:], strict=True)]
             )
         y, x = zip(*places, strict=True)
-        return ScoreVolume(tuple(maps), y, x, levels, (rows, columns))
+        return ScoreVolume(tuple(maps), y, x, self.levels, (rows, columns))
 
 
 def pyramid_cnn(
