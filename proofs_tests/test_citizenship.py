@@ -25,6 +25,7 @@ from scalegroup import (
     FieldType,
     Iso,
     Kernel,
+    Reflect,
     SampledDerivatives,
     ScaleGroup,
     ScaleWindow,
@@ -91,6 +92,12 @@ def network(
         for tensor in (*net.parameters(), *net.buffers()):
             tensor.add_(torch.rand_like(tensor), alpha=0.2)
     return net.to(dtype)
+
+
+def lift_and_jet() -> nn.Sequential:
+    """What is compiled soonest."""
+    lift = nn.Lift(WINDOW.select(0, 1), samples_per_sigma=1.0)
+    return chain(lift, jet(lift.out_type, 2)).double()
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 1) -> Tensor:
@@ -211,6 +218,20 @@ def test_eight_threads_at_once_give_the_same() -> None:
     assert all(same_bits(result, run(task)) for result, task in zip(results, todo * 3, strict=True))
 
 
+@pytest.mark.parametrize("normed", [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
+def test_spectral_norm_of_coefficients_bounds_them(normed: Callable) -> None:
+    """PyTorch's old one, by hooks, and its new one, by parametrisation; of a weight that is not there it is refused."""
+    net, images = network("shallow").train(), random(2, 1, 9, 9)
+    jets, norm = net[1], lambda: torch.linalg.matrix_norm(jets.coefficients.flatten(1), 2)
+    assert abs(norm() - 1) > 1e-2  # control
+    normed(jets, "coefficients", n_power_iterations=100)
+    total(net(images)).backward()
+    assert abs(norm() - 1) <= ROUNDING[torch.float64]
+    assert all(parameter.grad is not None for parameter in jets.parameters())
+    with pytest.raises((KeyError, ValueError), match="weight"):
+        normed(network("shallow")[1])
+
+
 # -- graphs -----------------------------------------------------------------------------------------------------------
 
 
@@ -227,9 +248,45 @@ def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
         for seed in range(2):
             images = random(2, 1, 9, 9, seed=seed)
             assert gap(compiled(images), nets[1](images)) <= ROUNDING[torch.float64]
-    if name == "shallow":  # another number of images, their size and the window are noticed
-        other, moved = random(3, 1, 6, 8), window.select(0, 1)
-        assert gap(compiled(other, window=moved), nets[1](other, window=moved)) <= ROUNDING[torch.float64]
+
+
+def test_a_compiled_network_notices_what_is_set_later() -> None:
+    """Another σ₀, another number, another strategy."""
+    net, images = lift_and_jet(), random(2, 1, 5, 6)
+    torch.compiler.reset()
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    lift, jets = net
+    changes: list[Callable[[], Any]] = [
+        partial(setattr, lift, "window", ScaleWindow(GROUP, 1.07, 1)),
+        partial(setattr, jets, "beta", 1.3),
+        partial(setattr, lift, "boundary", Reflect()),
+    ]
+    for change in [lambda: None, *changes]:
+        change()
+        assert gap(compiled(images), net(images)) <= ROUNDING[torch.float64]
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        compiled(images)
+        jets.beta = 1.4
+        with pytest.raises(torch._dynamo.exc.RecompileError):  # control: the old graph is another network's
+            compiled(images)
+
+
+def test_images_of_any_number_of_sizes_can_be_compiled_and_dynamic_ones() -> None:
+    net = lift_and_jet()
+    sizes = [(5, 6), (6, 5), (7, 6)]
+
+    def run(**how: Any) -> None:
+        torch.compiler.reset()
+        compiled = torch.compile(net, fullgraph=True, backend="eager", **how)
+        for size in sizes:
+            images = random(2, 1, *size)
+            assert gap(compiled(images), net(images)) <= ROUNDING[torch.float64]
+
+    run(dynamic=True)
+    with torch._dynamo.config.patch(recompile_limit=2):
+        run(recompile_limit=3)
+        with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):  # control: PyTorch's own limit, which is 8
+            run()
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "across scale"])

@@ -34,10 +34,38 @@ class _Named(UserString):
 def constant_result(function: Callable[..., Any]) -> Callable[..., Any]:
     """`torch.compiler.assume_constant_result`, which itself imports the compiler: two seconds, whoever needs it.
 
-    What the function gives depends on its arguments alone, so that `torch.compile` may call it once.
+    What the function gives depends on its arguments alone, so that `torch.compile` may call it once. Numbers that
+    `torch.compile` takes for unknown, since another network has others, are those of this network from here on.
     """
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
-    return function
+
+    def constant(*arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options)
+
+    constant._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        if not torch.compiler.is_compiling():
+            return function(*arguments, **options)
+        return constant(*known(arguments), **{name: known(option) for name, option in options.items()})
+
+    return wrapped
+
+
+def known(argument: Any) -> Any:
+    """As it is; within `torch.compile`, with numbers for unknowns: what is looked for in a set has to be one."""
+    if not torch.compiler.is_compiling():
+        return argument
+    if isinstance(argument, tuple):
+        return tuple(known(part) for part in argument)
+    return next(iter({argument})) if isinstance(argument, int | float) else argument
+
+
+def make_known(part: Any) -> None:
+    """The numbers of a frozen dataclass that is being made: `known`, before anything is worked out of them."""
+    if torch.compiler.is_compiling():
+        for name in part.__dataclass_fields__:
+            object.__setattr__(part, name, known(getattr(part, name)))
 
 
 def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from scalegroup.constants import is_transformed
+from scalegroup.constants import is_transformed, known
 
 _T = TypeVar("_T")
 
@@ -65,7 +65,7 @@ def check_integer(name: str, value: Any, *, at_least: int | None = None, at_most
 def check_number(name: str, value: Any, *, expected: str = "a number") -> float:
     """`value` as a float, or a `ScaleGroupError`."""
     try:
-        return float(value)
+        return float(known(value))
     except (TypeError, ValueError, OverflowError):
         raise ScaleGroupError(f"{name} {value!r}", expected=expected, mend=f"pass {name} as a number") from None
 
@@ -80,6 +80,7 @@ def check_finite(name: str, value: Any) -> float:
 
 def check_positive(name: str, value: Any, *, more_than: float = 0.0) -> float:
     """`value` as a finite float greater than `more_than`, or a `ScaleGroupError`."""
+    more_than = known(more_than)
     expected = f"a finite number greater than {more_than:g}"
     result = check_number(name, value, expected=expected)
     if not math.isfinite(result) or result <= more_than:

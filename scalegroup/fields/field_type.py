@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scalegroup.algebra.representation import Representation, trivial
 from scalegroup.algebra.rotation import RotationRepresentation
+from scalegroup.constants import known
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
 
 
@@ -51,7 +53,7 @@ class FieldType:
     def __post_init__(self) -> None:
         check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(size)")
         if self.smoothed != 0:
-            check_positive("smoothed", self.smoothed)
+            object.__setattr__(self, "smoothed", check_positive("smoothed", self.smoothed))
         if self.rotation is not None:
             check_instance("rotation", self.rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
             if self.rotation.dimension != self.fibre.dimension:
@@ -60,6 +62,15 @@ class FieldType:
                     expected="as many of both",
                     mend="use FieldType.rotating(rotation)",
                 )
+
+    def _parts(self) -> tuple[Any, ...]:
+        return self.fibre, self.over_scale, self.over_plane, self.rotation, known(self.smoothed)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FieldType) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
 
     @staticmethod
     def scalars(size: int, *, smoothed: float = 0.0) -> FieldType:

@@ -14,6 +14,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from scalegroup.constants import make_known
+
 _ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
 
 
@@ -29,6 +31,9 @@ class Axis:
 
     first: float
     length: int
+
+    def __post_init__(self) -> None:
+        make_known(self)
 
     @staticmethod
     def within(extent: float) -> Axis:
@@ -108,6 +113,9 @@ class Grid:
     y: Axis
     x: Axis
     samples_per_sigma: float
+
+    def __post_init__(self) -> None:
+        make_known(self)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -190,6 +198,9 @@ class Grids:
     size: tuple[int, int]
     sigmas: tuple[float, ...]
     grids: tuple[Grid, ...]
+
+    def __post_init__(self) -> None:
+        make_known(self)
 
     @staticmethod
     def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:
