@@ -20,6 +20,7 @@ _NAMES = (
     "losses",
     "mistakes",
     "natural",
+    "off-centre",
     "pack",
     "report",
     "scenes",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks import data, machine, results, scenes_report
 from benchmarks.baselines.pyramid_cnn import pyramid_cnn
 from benchmarks.data.cache import checksum
-from benchmarks.data.scenes import BACKGROUNDS, BOX, Scene, draw_scene
+from benchmarks.data.scenes import BACKGROUNDS, BOX, Scene, check_small_pictures, draw_scene
 from benchmarks.data.scenes import RECIPE as SCENES
 from benchmarks.detections import Counts, count, mean_average_precision
 from benchmarks.generalisation import command_line
@@ -273,8 +273,7 @@ def run(options: argparse.Namespace) -> None:
         raise ScaleGroupError(f"network {unknown[0]!r}", expected=f"one of {list(NETWORKS)}", mend="choose from these")
     machine.use(options)
     source = data.choose(argparse.Namespace(**vars(options) | {"validation_images": None, "train_images": None}))
-    if not hasattr(source, "train") or source.channels != 1:
-        raise ScaleGroupError(f"data {options.data}", expected="small grey pictures on black", mend="take mnist")
+    check_small_pictures(source)
     validation = source.validating(options.validation_images).first(train=options.train_images)
     folder, console = results.make_folder(options.output), Console(soft_wrap=True)
     how = {"accelerator": Accelerator(cpu=options.device == "cpu"), "folder": folder, "console": console}

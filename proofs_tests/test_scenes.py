@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import data, detections, scenes
+from benchmarks import data, detections, off_centre, scenes
 from benchmarks.__main__ import main
 from benchmarks.baselines.pyramid_cnn import pyramid_cnn
 from benchmarks.data.scenes import BACKGROUNDS, BOX, draw_scene
@@ -147,6 +147,17 @@ def test_the_command_trains_at_one_size_and_tells_of_all(command, tmp_path, monk
     assert image.min() == pytest.approx(-0.763, abs=1e-3)
     (found,) = detect(net, image[None], threshold=0.0)
     assert drawn["drawn"](picture, found).shape == (3, 64, 96)
+
+    monkeypatch.setattr(off_centre, "OFFSETS", (0, 8))
+    monkeypatch.setattr(off_centre, "SHAPE", (64, 96))
+    weights, read = str(out / "scalegroup.safetensors"), tmp_path / "read"
+    arguments = ["off-centre", "--data", "few", "--weights", weights, "--scene-weights", weights, "--output", str(read)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    assert main() == 0
+    accuracy = json.loads((read / "results.json").read_text())["accuracy"]
+    assert [len(values) for values in accuracy.values()] == [2, 2]
+    with Image.open(read / "off_centre.png") as picture:
+        assert picture.size[0] > picture.size[1]
 
 
 @pytest.mark.parametrize(

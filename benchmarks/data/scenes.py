@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.data.source import Labelled
+from benchmarks.data.source import Labelled, Source
+from scalegroup import ScaleGroupError
 
 RECIPE = (
     "each object as of MNIST Large Scale: bicubic resize to round(unit·size) pixels, smoothed with the Gaussian of "
@@ -52,6 +53,12 @@ class Scene:
     def targets(self) -> dict[str, Tensor]:
         """As torchvision's detectors have them."""
         return {"boxes": self.boxes, "labels": self.labels}
+
+
+def check_small_pictures(source: Source) -> None:
+    """Raise `ScaleGroupError` unless a data set is one of small grey pictures, of which scenes can be made."""
+    if not hasattr(source, "train") or source.channels != 1:
+        raise ScaleGroupError(f"data {source.name}", expected="small grey pictures on black", mend="take mnist")
 
 
 def draw_scene(
