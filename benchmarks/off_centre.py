@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from benchmarks import data, machine, results
-from benchmarks.data.scenes import Scene, check_small_pictures, draw_scene
+from benchmarks.data.scenes import Scene, draw_scene, small_pictures
 from benchmarks.evaluation import evaluate
 from benchmarks.generalisation import command_line
 from benchmarks.report.figures import save
@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Shift and read; draw a scene and find what is in it; tell, write."""
     machine.use(options)
-    source = data.choose(options)
-    check_small_pictures(source)
+    source = small_pictures(data.choose(options))
     nets = {way: gaussian_derivative_net(weights=options.weights, readout=of) for way, of in _WAYS.items()}
     finder, about = gaussian_derivative_net(weights=options.scene_weights), find_trained(options.scene_weights).about
     folder = results.make_folder(options.output)

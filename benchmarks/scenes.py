@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarks import data, machine, results, scenes_report
 from benchmarks.baselines.pyramid_cnn import pyramid_cnn
 from benchmarks.data.cache import checksum
-from benchmarks.data.scenes import BACKGROUNDS, BOX, Scene, check_small_pictures, draw_scene
+from benchmarks.data.scenes import BACKGROUNDS, BOX, Scene, draw_scene, small_pictures
 from benchmarks.data.scenes import RECIPE as SCENES
 from benchmarks.detections import Counts, count, mean_average_precision
 from benchmarks.generalisation import command_line
@@ -272,8 +272,9 @@ def run(options: argparse.Namespace) -> None:
     if unknown := [name for name in options.networks if name not in NETWORKS]:
         raise ScaleGroupError(f"network {unknown[0]!r}", expected=f"one of {list(NETWORKS)}", mend="choose from these")
     machine.use(options)
-    source = data.choose(argparse.Namespace(**vars(options) | {"validation_images": None, "train_images": None}))
-    check_small_pictures(source)
+    source = small_pictures(
+        data.choose(argparse.Namespace(**vars(options) | {"validation_images": None, "train_images": None}))
+    )
     validation = source.validating(options.validation_images).first(train=options.train_images)
     folder, console = results.make_folder(options.output), Console(soft_wrap=True)
     how = {"accelerator": Accelerator(cpu=options.device == "cpu"), "folder": folder, "console": console}

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.data.source import Labelled, Source
+from benchmarks.data.source import Drawn, Labelled, Source
 from scalegroup import ScaleGroupError
 
 RECIPE = (
@@ -55,10 +55,11 @@ class Scene:
         return {"boxes": self.boxes, "labels": self.labels}
 
 
-def check_small_pictures(source: Source) -> None:
-    """Raise `ScaleGroupError` unless a data set is one of small grey pictures, of which scenes can be made."""
-    if not hasattr(source, "train") or source.channels != 1:
+def small_pictures(source: Source) -> Drawn:
+    """The data set, or a `ScaleGroupError` unless it is of small grey pictures, of which scenes can be made."""
+    if not isinstance(source, Drawn) or source.channels != 1:
         raise ScaleGroupError(f"data {source.name}", expected="small grey pictures on black", mend="take mnist")
+    return source
 
 
 def draw_scene(
