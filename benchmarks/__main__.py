@@ -25,6 +25,7 @@ _NAMES = (
     "report",
     "scenes",
     "speed",
+    "stamps",
     "stir",
     "truncation",
 )

@@ -43,9 +43,9 @@ THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(2, 19))
 
 # σ₀ = size: half an octave and more beyond both ends, so that there is a channel beside every maximum
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=7, first=-1)
-_CROP = 128  # pixels across of a training scene
+CROP = 128  # pixels across of a training scene
 _TOGETHER = 3  # objects of a training scene
-_MIN_GRID_SIGMA = 1.1  # no coarser grids: places count
+MIN_GRID_SIGMA = 1.1  # no coarser grids: places count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +74,12 @@ class Finding:
     Args:
         pictures: of the objects.
         criterion: the loss.
+        draw: a scene of some of them, on a plain background or a cluttered one.
     """
 
     pictures: data.Labelled
     criterion: SceneLoss
+    draw: Callable[[Sequence[int], np.random.Generator, bool], Scene]
 
     @property
     def count(self) -> int:
@@ -94,9 +96,8 @@ class Finding:
     ) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """See `Task`."""
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        draw = partial(draw_scene, self.pictures, sizes=[TRAIN_SIZE], rng=rng, shape=(_CROP, _CROP), inside=False)
         parts = [rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER)]
-        drawn = [draw(part, cluttered=bool(n % 2)) for n, part in enumerate(parts)]
+        drawn = [self.draw(part, rng, bool(n % 2)) for n, part in enumerate(parts)]
         return torch.stack([scene.image for scene in drawn]).to(device), [scene.targets for scene in drawn]
 
     def loss(self, model: Any, inputs: Tensor, targets: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -138,7 +139,7 @@ def _ours(source: data.Source, fewer: int, seed: int) -> GaussianDerivativeNet:
             source,
             "larger",
             window=WINDOW.select(fewer, WINDOW.channels),
-            min_grid_sigma=_MIN_GRID_SIGMA,
+            min_grid_sigma=MIN_GRID_SIGMA,
             first_offset=-5.0,
             extent=source.unit * BOX,
         ),
@@ -220,9 +221,14 @@ class Experiment:
         entry = NETWORKS[name]
         if entry.trained not in self.nets:
             net = self.nets[entry.trained] = entry.build(self.source, self.fewer, self.seed)
-            task = Finding(self.validation.train, self.criterion)
+            task = Finding(self.validation.train, self.criterion, self.training_scene)
             fit(f"{entry.trained}-seed{self.seed}", net, task, self.recipe, seed=self.seed, **self.how)
         return entry.test(self.nets[entry.trained]).eval()
+
+    def training_scene(self, rows: Sequence[int], rng: np.random.Generator, cluttered: bool) -> Scene:
+        """Of training digits, of one size."""
+        pictures, shape = self.validation.train, (CROP, CROP)
+        return draw_scene(pictures, rows, [TRAIN_SIZE], rng, shape=shape, cluttered=cluttered, inside=False)
 
     def scenes(self, source: Any, background: str, sizes: Sequence[float], seed: int) -> Iterator[Scene]:
         """Of test digits, each drawn by a generator of its own, so that all networks see the same."""

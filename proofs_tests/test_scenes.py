@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from benchmarks import data, detections, off_centre, scenes
+from benchmarks import stamps as stamps_command
 from benchmarks.__main__ import main
 from benchmarks.baselines.pyramid_cnn import pyramid_cnn
+from benchmarks.data import stamps
 from benchmarks.data.scenes import BACKGROUNDS, BOX, draw_scene
 from benchmarks.data.source import Labelled
 from benchmarks.detections import Counts, count, mean_average_precision
@@ -173,3 +175,51 @@ def test_the_command_trains_at_one_size_and_tells_of_all(command, tmp_path, monk
 def test_what_cannot_be_run_is_refused(command, capsys, arguments, said):
     assert command(*arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_stamps_lie_where_their_boxes_are_and_are_found_by_the_command(tmp_path, monkeypatch, capsys):
+    for number, colour in enumerate(("red", "blue")):
+        picture = Image.new("RGBA", (60, 40))
+        picture.paste(colour, (10, 10, 50, 30))
+        picture.save(tmp_path / f"{number}.png")
+    read = stamps.read_stamps([tmp_path / "0.png", tmp_path / "1.png"])
+    options = {"shape": (96, 128), "cluttered": False}
+    drawn = stamps.draw_stamps(read, [0, 1], [1.0, 2.0], np.random.default_rng(0), **options)
+    bare = stamps.draw_stamps(read, [], [1.0], np.random.default_rng(0), **options)
+    changed = (drawn.image - bare.image).abs().amax(0) > 0.05
+    inside = torch.zeros_like(changed)
+    for x0, y0, x1, y1 in drawn.boxes.int().tolist():
+        inside[y0:y1, x0:x1] = True
+    assert changed.any()
+    assert not (changed & ~inside).any()
+    for (x0, y0, x1, y1), label in zip(drawn.boxes.tolist(), drawn.labels.tolist(), strict=True):
+        middle = drawn.image[:, int(y0 + y1) // 2, int(x0 + x1) // 2]
+        assert middle.argmax() == (0, 2)[label]  # red, blue
+
+    monkeypatch.setattr(stamps_command, "SHAPE", (64, 96))
+    monkeypatch.setattr(stamps_command, "CROP", 64)
+    monkeypatch.setattr(stamps_command, "WINDOW", ScaleWindow(ScaleGroup(2.0), 1.0, 2))
+    monkeypatch.setattr(stamps_command, "COUNT", 6)
+    arguments = [
+        "stamps",
+        "--stamps",
+        str(tmp_path),
+        "--names",
+        "0.png",
+        "1.png",
+        "--widths",
+        "3",
+        "3",
+        "--epochs",
+        "1",
+    ]
+    arguments += ["--pictures", "2", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    assert main() == 0
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(content["f1"]) == {f"{size:.4f}" for size in scenes.SIZES}
+    with Image.open(tmp_path / "out" / "stamps.png") as picture:
+        assert picture.size[0] > picture.size[1]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments[:3], "--names", "2.png"])
+    assert main() == 2
+    assert "2.png" in capsys.readouterr().err

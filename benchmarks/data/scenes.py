@@ -95,7 +95,7 @@ def draw_scene(
         size = float(rng.choice(sizes))
         picture = _resized(pictures.images[row, 0], size)
         side = picture.shape[0] * BOX
-        place = _place(rng, side, shape, taken, inside=inside)
+        place = find_room(rng, side, shape, taken, inside=inside)
         if place is None:
             continue
         y, x = (round(at - picture.shape[0] / 2) for at in place)  # of the picture's corner
@@ -124,7 +124,7 @@ def _resized(picture: Tensor, size: float) -> np.ndarray:
     return gaussian_filter(large[0, 0].clamp(0, 255).numpy(), 7 / 8 * size, mode="constant")
 
 
-def _place(
+def find_room(
     rng: np.random.Generator,
     side: float,
     shape: tuple[int, int],
@@ -175,7 +175,7 @@ def _clutter(
         picture = _resized(pictures.images[int(rng.integers(len(pictures.labels))), 0], size)
         side = round(_PIECE * picture.shape[0])
         y, x = (int(rng.integers(length - side)) for length in picture.shape)
-        place = _place(rng, side, (rows, columns), taken, inside=False)
+        place = find_room(rng, side, (rows, columns), taken, inside=False)
         if place is not None:
             _put(page, picture[y : y + side, x : x + side], *(round(at - side / 2) for at in place))
     return page + rng.normal(0, _NOISE, page.shape).astype(np.float32)

@@ -24,6 +24,7 @@ from benchmarks import (
     results,
     scenes_report,
     speed_tables,
+    stamps,
     stir,
     truncation,
 )
@@ -89,6 +90,7 @@ KINDS: dict[str, Callable[[Any, Path, Path], list[str]]] = {
     "off-centre": lambda content, folder, into: [off_centre.table(content).markdown()],
     "scenes": scenes,
     "speed": speed,
+    "stamps": lambda content, folder, into: [stamps.table(content).markdown()],
     "stir": lambda content, folder, into: [stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()],
     "truncation": lambda content, folder, into: [truncation.table(content["rows"]).markdown()],
 }
