@@ -20,8 +20,8 @@ UNIT = 24
 RECIPE = (
     "each stamp cut to what is opaque, resized to 24·size pixels along its longer side by PIL's LANCZOS of "
     "premultiplied colours, smoothed with σ = ⅜·size and put on clouds: white noise smoothed with σ = 2, 4, 8, 16 and "
-    "32 pixels, each brought to a standard deviation of 0.05, and of 0.02 more in each colour channel, around a mean of "
-    "0.3 to 0.7; values in [0, 1]. Cluttered: patches of the stamps, a third of their side, on the clouds as well"
+    "32 pixels, each brought to a standard deviation of 0.05, and of 0.02 more in each colour channel, around a mean "
+    "of 0.3 to 0.7; values in [0, 1]. Cluttered: patches of the stamps, a third of their side, on the clouds as well"
 )
 _CLOUDS = (2, 4, 8, 16, 32)  # σ in pixels
 _LARGE = 192  # pixels across, of what is kept
