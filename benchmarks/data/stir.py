@@ -25,8 +25,8 @@ from scalegroup import Boundary, ScaleGroup, ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer
 
 CANVAS, SMALLEST, LARGEST = 64, 17, 64
-# digits of 28 pixels select a σ₀ of about 1.2: from the smallest objects to the largest, and beyond on either side: what
-# is taken for another object is so in channels that are finer, against the object, than any in training
+# digits of 28 pixels select a σ₀ of about 1.2: from the smallest to the largest, and beyond on either side. What
+# is misread was so in channels that are finer, against the object, than any in training
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=8, first=-3)
 _ICONS = [
     "tired",
