@@ -2,6 +2,8 @@
 # make test    every test; with EXTRAS=escnn in an environment of its own, with escnn (needs a Fortran compiler)
 # make lint    style and types
 # make docs    the pages, into site/; a warning is an error
+# make page    a page to draw digits on, into demo/dist/: python -m http.server -d demo/dist (npm fetches onnxruntime-web)
+# make test-page   that page in headless Chromium
 # make mutation   small faults put into the library one at a time: do its tests notice? (half an hour; it can be
 #                 stopped, and continues; ARGS='--sample 900' for more)
 # Each makes its environment where that is missing; a second run installs nothing.
@@ -15,7 +17,7 @@ RUN := $(VENV)/bin/python
 # glibc gives every large tensor back to the kernel and pays for the page faults again
 export GLIBC_TUNABLES := glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592
 
-.PHONY: demo test lint docs mutation install clean
+.PHONY: demo test lint docs page test-page mutation install clean
 
 demo: install
 	$(RUN) -m benchmarks generalisation --epochs 6 --output results/demo
@@ -32,6 +34,13 @@ lint: install
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
+page: install
+	$(RUN) -m demo.build
+
+test-page:
+	$(MAKE) page EXTRAS=page
+	.venv-page/bin/python -m pytest demo/test_page.py -q -rs
+
 mutation:
 	$(MAKE) install EXTRAS=mutation
 	.venv-mutation/bin/python -m proofs_tests.mutation $(ARGS)
@@ -46,4 +55,4 @@ $(VENV)/.installed: pyproject.toml
 comma := ,
 
 clean:
-	rm -rf .venv .venv-* build dist site *.egg-info
+	rm -rf .venv .venv-* build dist site demo/dist *.egg-info

@@ -42,6 +42,21 @@ def test_other_scale_channels_and_projections_change_no_weight(net):
     assert not torch.allclose(finer(IMAGES), net(IMAGES))
 
 
+def test_classes_colours_window_grids_and_freezing_in_one_call(net):
+    window = ScaleWindow(ScaleGroup(2.0), 1.5, 2)
+    other = transfer(net, num_classes=4, in_channels=3, window=window, samples_per_sigma=1.0, freeze=True).eval()
+    colour = IMAGES.expand(-1, 3, -1, -1)
+    assert other(colour).shape == (2, 4)
+    assert (other.window, other.architecture.samples_per_sigma) == (window, 1.0)
+    assert [name for name, value in other.named_parameters() if value.requires_grad] == [
+        f"layers.{len(other) - 3}.{name}" for name in ("coefficients", "offset")
+    ]
+    step_by_step = transfer(transfer(transfer(net, in_channels=3), window=window), samples_per_sigma=1.0)
+    ours, theirs = (some[:-3](colour).maps[0] for some in (other, step_by_step))
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, transfer(net, in_channels=3)[:-3](colour).maps[0])  # the control: its own grids
+
+
 @pytest.mark.parametrize("parts", [{"num_classes": 4}, {"num_classes": 4, "in_channels": 3}], ids=str)
 def test_of_a_frozen_network_only_what_is_new_learns(net, parts):
     other = transfer(net, freeze=True, **parts).eval()
