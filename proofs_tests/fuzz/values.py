@@ -99,7 +99,7 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 
 def outcome(call: Callable[[], Any], *, finite: bool = True, seconds: float = 5.0) -> tuple[str, str]:
-    """What came of a call, and what it said. `finite`: the arguments are, so the answer has to be; seconds are of CPU."""
+    """What came of a call, and what it said. `finite`: as the arguments are, the answer has to be. Seconds of CPU."""
     try:
         with _at_most(seconds):
             result = call()
