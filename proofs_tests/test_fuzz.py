@@ -5,7 +5,10 @@ Here one bad call of each, and that none is forgotten; `python -m proofs_tests.f
 
 import inspect
 import random
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from torch.nn import functional as F
 import scalegroup as sg
 from proofs_tests.fuzz import callables
 from proofs_tests.fuzz.callables import MODULES, RESULTS, SLOW, Public, methods_of, names_of, publics
+from proofs_tests.fuzz.faults import cut, damaged, full_disk, written_and_read_at_once
 from proofs_tests.fuzz.report import readme
 from proofs_tests.fuzz.trial import BOUNDLESS
 from proofs_tests.fuzz.values import ANSWERED, HUNG, NONSENSE, RAW, REFUSED, calls, is_moderate, outcome
@@ -107,6 +111,28 @@ def test_the_report_counts_every_outcome() -> None:
     assert "1 of 2 bad calls of 1 public callables" in text
     assert "| all | 1 | 0 | 1 | 0 | 0 |" in text
     assert "`f(x=None)`: raw error, it" in text
+
+
+# -- faults of files --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_loses_nothing() -> None:
+    assert full_disk(3) == Counter(survived=3)
+
+
+def test_weights_that_another_process_writes_are_read_whole() -> None:
+    assert written_and_read_at_once(10) == Counter(survived=10)
+
+
+def test_damage_that_nobody_notices_is_found(tmp_path: Path) -> None:
+    """A control: of a file without a checksum."""
+
+    def text() -> tuple[Path, Callable[[], bytes]]:
+        path = tmp_path / "text"
+        path.write_bytes(b"weights")
+        return path, path.read_bytes
+
+    assert damaged(text, cut) == Counter(silent=7)
 
 
 # -- how errors become refusals ---------------------------------------------------------------------------------------

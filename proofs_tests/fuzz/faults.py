@@ -20,7 +20,6 @@ import torch
 
 from benchmarks.checkpoint import Checkpoint, Position
 from proofs_tests.fuzz.callables import G, net
-from proofs_tests.test_training import trained
 from scalegroup import Background, ScaleGroupError, ScaleWindow, models
 
 FLIPS = 500
@@ -133,6 +132,8 @@ def _save_within(path: Path, size: int) -> None:
 
 def killed_and_resumed() -> Counter:
     """Training that `kill -9` ends at random moments and that goes on: the same bits as of one that nobody killed."""
+    from proofs_tests.test_training import trained  # with all that training imports
+
     folder, draw, found = Path(tempfile.mkdtemp()), random.Random(0), Counter[str]()
     whole = _plain(trained(folder / "whole", checkpoint_every=2))
     start = time.monotonic()
