@@ -56,7 +56,7 @@ def readme(trials: Sequence[Trial], faults: dict[str, Counter], about: dict[str,
         "## What ended in no answer and no clear error",
         "",
         *([] if wrong else ["None."]),
-        *(f"- `{t['callable']}({t['parameter']}={t['value']})`: {t['outcome']}, {t['said']}" for t in wrong),
+        *(f"- `{t['callable']}({t['parameter']}={t['value']})`: {t['outcome']}, {' '.join(t['said'].split())}" for t in wrong),
         "",
     ]
     return "\n".join(lines)
