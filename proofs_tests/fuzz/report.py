@@ -56,10 +56,15 @@ def readme(trials: Sequence[Trial], faults: dict[str, Counter], about: dict[str,
         "## What ended in no answer and no clear error",
         "",
         *([] if wrong else ["None."]),
-        *(f"- `{t['callable']}({t['parameter']}={t['value']})`: {t['outcome']}, {' '.join(t['said'].split())}" for t in wrong),
+        *map(_told, wrong),
         "",
     ]
     return "\n".join(lines)
+
+
+def _told(trial: Trial) -> str:
+    said = " ".join(trial["said"].split())
+    return f"- `{trial['callable']}({trial['parameter']}={trial['value']})`: {trial['outcome']}, {said}"
 
 
 def _counted(trials: Sequence[Trial]) -> Counter:
