@@ -14,6 +14,7 @@ from scalegroup import nn
 from scalegroup.algebra.group import ScaleGroup
 from scalegroup.algebra.rotation import RotationGroup
 from scalegroup.errors import (
+    Refusing,
     ScaleGroupError,
     check_finite,
     check_instance,
@@ -71,7 +72,7 @@ NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda _: "not given"})()
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(Refusing):
     """A Gaussian derivative network, all of it but the weights.
 
     Args:
@@ -146,6 +147,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if not isinstance(self.widths, (tuple, list)):
             raise ScaleGroupError(f"widths {self.widths!r}", expected="a tuple", mend="pass one per hidden layer")
+        check_instance("pooling", self.pooling, pooling.Pooling, mend="pass one of scalegroup, such as Max()")
+        check_instance("kernel", self.kernel, Kernel, mend="pass one of scalegroup, such as DiscreteGaussian()")
+        check_instance("boundary", self.boundary, boundary.Boundary, mend="pass one of scalegroup, such as Reflect()")
         check_instance("readout", self.readout, readout.ReadOut, mend="pass one of scalegroup, such as CentrePixel()")
         sampling = lifting.sampling_of(self.grid, self.samples_per_sigma, self.lifting)
         view = self.field_of_view

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import scalegroup
-from scalegroup.errors import ScaleGroupError, check_finite, check_integer
+from scalegroup.errors import ScaleGroupError, check_finite, check_integer, refusing
 from scalegroup.models.gaussian_derivative import GaussianDerivativeNet
 from scalegroup.whole_file import whole_file
 
@@ -47,6 +47,7 @@ class Predict(nn.Module):
         return self.net.predict_channels(images)
 
 
+@refusing
 def export(
     net: GaussianDerivativeNet,
     size: int | tuple[int, int],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scalegroup import functional, nn
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, refusing
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.models.architecture import Architecture
@@ -81,6 +81,7 @@ class GaussianDerivativeNet(nn.Sequential):
         return f"{self.architecture!r}, {counts}"
 
 
+@refusing
 def gaussian_derivative_net(
     preset: str | None = None,
     *,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scalegroup.algebra.group import ScaleGroup
+from scalegroup.errors import refusing
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets.jet import Jet
 from scalegroup.models.architecture import Architecture
@@ -30,6 +31,7 @@ RESNET_PRESETS = {
 """For `gaussian_derivative_resnet`: by name, what each is made of."""
 
 
+@refusing
 def gaussian_derivative_resnet(
     preset: str | None = None,
     *,

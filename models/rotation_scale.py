@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from scalegroup.errors import refusing
 from scalegroup.models.gaussian_derivative import GaussianDerivativeNet, gaussian_derivative_net
 
 
+@refusing
 def rotation_scale_net(order: int = 8, *, preset: str = "larger", **parts: Any) -> GaussianDerivativeNet:
     """The network of `gaussian_derivative_net` on fibres of the product group {γ^i} × C_N: regular fields of C_N.
 

@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import ScaleGroupError, refusing
 from scalegroup.models.architecture import Architecture
 from scalegroup.models.gaussian_derivative import GaussianDerivativeNet
 from scalegroup.models.weights import METADATA, Trained, checksum
 from scalegroup.whole_file import whole_file
 
 
+@refusing
 def save_trained(net: Any, path: str | Path, about: dict[str, Any] | None = None) -> Trained:
     """Write a network with its architecture, whole or not at all: what was there before is replaced at once.
 

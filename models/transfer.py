@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, refusing
 from scalegroup.models.gaussian_derivative import GaussianDerivativeNet
 
 
+@refusing
 def transfer(net: GaussianDerivativeNet, *, freeze: bool = False, **parts: Any) -> GaussianDerivativeNet:
     """A network of the same layers with the weights of `net`, and other parts where given.
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import Refusing, ScaleGroupError, refusing
 from scalegroup.models.architecture import Architecture
 from scalegroup.models.before_grids import read_before_grids
 
@@ -26,7 +26,7 @@ _AGAIN = "install the package again, or write the file again with save_trained"
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Refusing):
     """A network that was trained: `NAME.safetensors` and, for readers, the model card `NAME.md`.
 
     Args:
@@ -59,6 +59,7 @@ class Trained:
         net.to(next(iter(self.state.values())).dtype).load_state_dict(self.state)
 
 
+@refusing
 def find_trained(weights: str | Path, *, grid: str | None = None) -> Trained:
     """The trained network of a name that comes with the package, or of a safetensors file.
 

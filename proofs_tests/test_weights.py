@@ -149,7 +149,7 @@ def test_files_from_before_a_part_are_read_as_they_were(part):
     assert (
         Architecture.told(plan.changed(jet=Jet(3), first_offset=1.0, mean=0.5, std=0.5).tell()) != plan
     )  # the control
-    with pytest.raises(KeyError):
+    with pytest.raises(ScaleGroupError, match="'r'"):
         Architecture.told({name: value for name, value in told.items() if name != "r"})
 
 

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_number, check_positive
+from scalegroup.errors import ScaleGroupError, check_images, check_integer, check_number, check_positive, refusing
 from scalegroup.fields.score_volume import ScoreVolume
 from scalegroup.fields.window import ScaleWindow
+
+_LARGEST_EXTENT = 1e6  # σ₀: boxes of numbers that are none
 
 
 class ReadsScenes(Protocol):
@@ -48,6 +50,7 @@ class Peaks:
         return Peaks(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
 
+@refusing
 def detect(
     net: ReadsScenes,
     images: Tensor | Sequence[Tensor],
@@ -109,7 +112,10 @@ def detect(
                 expected="one that has learnt what is no object, and how large objects are",
                 mend="train it with nn.SceneLoss and extent=, or pass extent= (its scores must be log-odds)",
             )
-    check_positive("extent", extent)
+    if check_positive("extent", extent) > _LARGEST_EXTENT:
+        raise ScaleGroupError(
+            f"extent {extent:g}", expected="some dozen σ₀", mend="pass the side of boxes over their σ₀"
+        )
     ops = _torchvision()
     check_integer("most", most, at_least=1)
     if isinstance(images, Tensor):

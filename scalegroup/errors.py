@@ -1,15 +1,23 @@
 """The one error of this library, and the checks that every public entrance shares."""
 
+import inspect
 import math
 import operator
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from scalegroup.constants import is_transformed, known
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_RAW = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+_NOT_OURS = (TypeCheckError, torch.cuda.OutOfMemoryError)
 
 
 class ScaleGroupError(ValueError):
@@ -24,6 +32,88 @@ class ScaleGroupError(ValueError):
     def __init__(self, got: str, *, expected: str, mend: str) -> None:
         super().__init__(f"got {got}; expected {expected}; mend: {mend}")
         self.got, self.expected, self.mend = got, expected, mend
+
+
+def refusing(function: _F) -> _F:
+    """The function, whose errors of torch, numpy and Python come as a `ScaleGroupError`, with themselves as the cause.
+
+    For what computes with its arguments as they are: it says what was given and how it is called. It costs nothing but
+    a call where there is no error. A call of too few or too many arguments and a device out of memory stay what they
+    are, and so do the checks of jaxtyping.
+
+    >>> refusing(lambda x: x.mean())(3)
+    Traceback (most recent call last):
+    ...
+    scalegroup.errors.ScaleGroupError: got 3 ('int' object has no attribute 'mean'); expected <lambda>(x); mend: pass
+        what its docstring says
+    """
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return function(*arguments, **options)
+        except _RAW as error:
+            if (refusal := _refusal(error, function, arguments, options)) is None:
+                raise
+            raise refusal from error
+
+    @wraps(function)
+    def each(*arguments: Any, **options: Any) -> Any:
+        try:
+            yield from function(*arguments, **options)
+        except _RAW as error:
+            if (refusal := _refusal(error, function, arguments, options)) is None:
+                raise
+            raise refusal from error
+
+    return each if inspect.isgeneratorfunction(function) else call  # type: ignore[return-value]
+
+
+_OWN = ("__init__", "__post_init__", "__getitem__", "__add__", "__mul__", "__rmul__", "__pow__")
+
+
+class Refusing:
+    """Whose methods are `refusing` ones, operators and making included; so are those of subclasses in this library."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            for name, value in list(vars(cls).items()):
+                public = name in _OWN or not name.startswith("_")
+                if public and not getattr(value, "__isabstractmethod__", False):
+                    if isinstance(value, (staticmethod, classmethod)):
+                        setattr(cls, name, type(value)(refusing(value.__func__)))
+                    elif inspect.isfunction(value) or hasattr(value, "cache_info"):
+                        setattr(cls, name, refusing(value))
+
+
+def _refusal(
+    error: Exception, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> ScaleGroupError | None:
+    """What an error is raised as; None: as it is."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError:  # a call that Python refuses
+        return None
+    if isinstance(error, (ScaleGroupError, *_NOT_OURS)):
+        return None
+    name, _, method = function.__qualname__.rpartition(">.")[2].rpartition(".")
+    making = method in ("__init__", "__post_init__")
+    name = name if making else f"{name}.{method}" if name else method
+    given = ", ".join([_brief(value) for value in (*arguments[making:], *options.values())])
+    return ScaleGroupError(f"{given} ({error})", expected=f"{name}{signature}", mend="pass what its docstring says")
+
+
+def _brief(value: Any) -> str:
+    """It in a few words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {list(value.shape)} and dtype {value.dtype}"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # it is as it is
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_instance(name: str, value: Any, kind: type[_T], *, mend: str) -> _T:

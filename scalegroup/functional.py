@@ -11,7 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.constants import cast, constant_tensor
-from scalegroup.errors import ScaleGroupError, check_images, check_instance, check_integer, check_like, check_positive
+from scalegroup.errors import (
+    ScaleGroupError,
+    check_images,
+    check_instance,
+    check_integer,
+    check_like,
+    check_positive,
+    refusing,
+)
 from scalegroup.fields.boundary import Boundary, Reflect
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
@@ -27,6 +35,7 @@ _BOUNDARY = Reflect()
 _SAMPLING = SelfSimilar(SAMPLES_PER_SIGMA)
 
 
+@refusing
 def lift(
     images: Tensor,
     window: ScaleWindow,
@@ -68,6 +77,7 @@ def lift(
     return ScaleField(maps, FieldType.scalars(images.shape[1], smoothed=sampling.smoothed), window, grids)
 
 
+@refusing
 def jet_maps(
     images: Tensor,
     *,
@@ -96,6 +106,7 @@ def jet_maps(
     return kernel.maps(extended, sigma, jet) * images.new_tensor([sigma**n for n in jet.orders])[:, None, None]
 
 
+@refusing
 def jet_conv(
     images: Tensor,
     coefficients: Tensor,
@@ -160,6 +171,7 @@ def _extended(images: Tensor, sigma: float, kernel: Kernel, boundary: Boundary, 
     return extended
 
 
+@refusing
 def select_scale(
     scores: Float[Tensor, "b classes scale *space"], window: ScaleWindow, *, classes: Tensor | None = None
 ) -> Float[Tensor, "b *space"]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_integer, check_positive, refusing
 from scalegroup.fields.lifting import SAMPLES_PER_SIGMA, SelfSimilar
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.models.gaussian_derivative import gaussian_derivative_net
@@ -67,6 +67,7 @@ class WindowPlan:
         )
 
 
+@refusing
 def plan_window(
     image_size: int | tuple[int, int],
     object_sizes: tuple[float, float],

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_number, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer, check_number, check_positive
 
 _LARGEST_ROOT = 12  # ratios are recognised up to twelfth roots ...
 _LARGEST_RADICAND = 2**20  # ... of integers small enough that no float is near such a root by chance
@@ -28,7 +28,7 @@ def _as_root(ratio: float) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True)
-class ScaleGroup:
+class ScaleGroup(Refusing):
     """The discrete scaling group of all integer powers of `ratio` (the paper's γ in eq 14 and 20).
 
     Roots of integers are recognised, so that for γ = √2 the factor of γ² is exactly 2.
@@ -124,7 +124,7 @@ class ScaleGroup:
 
 
 @dataclass(frozen=True)
-class GroupElement:
+class GroupElement(Refusing):
     """γ^power, an element of a `ScaleGroup`. Laws are laws of ℤ, so they hold bitwise.
 
     >>> a = ScaleGroup(2.0).element(3)

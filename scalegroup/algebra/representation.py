@@ -15,11 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer
+
+MOST_FEATURES = 2**16
+"""Of a field, or channels of an image."""
 
 
 @dataclass(frozen=True)
-class Representation:
+class Representation(Refusing):
     """A direct sum of characters of the scalings; `weights[n]` is the homogeneity weight of the n-th dimension.
 
     Raises `ScaleGroupError` if there is no weight, or one is no integer.
@@ -84,7 +87,7 @@ class Representation:
 
 def trivial(dimension: int = 1) -> Representation:
     """The trivial representation: every element acts as the identity."""
-    return Representation((0,) * check_integer("dimension", dimension, at_least=1))
+    return Representation((0,) * check_integer("dimension", dimension, at_least=1, at_most=MOST_FEATURES))
 
 
 def character(weight: int) -> Representation:

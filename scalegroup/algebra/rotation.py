@@ -16,13 +16,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.algebra.representation import MOST_FEATURES
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer
 
 _ROUNDING = 1e-9  # of matrices that others hand over
+_MOST_ROTATIONS = 360
 
 
 @dataclass(frozen=True)
-class RotationGroup:
+class RotationGroup(Refusing):
     """C_N, the rotations by multiples of 2π/N.
 
     Args:
@@ -36,7 +38,7 @@ class RotationGroup:
     order: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "order", check_integer("order", self.order, at_least=1))
+        object.__setattr__(self, "order", check_integer("order", self.order, at_least=1, at_most=_MOST_ROTATIONS))
 
     def element(self, step: int) -> Rotation:
         """The rotation by 2π·step/N."""
@@ -96,7 +98,7 @@ class RotationGroup:
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Refusing):
     """An element of a `RotationGroup`; laws are laws of integers modulo N, so they hold bitwise."""
 
     group: RotationGroup
@@ -161,7 +163,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class RotationRepresentation:
+class RotationRepresentation(Refusing):
     """A direct sum of fields, each of some kind; `4 * C.regular + 2 * C.trivial` makes one.
 
     Args:
@@ -218,7 +220,8 @@ class RotationRepresentation:
 
     def __rmul__(self, count: int) -> RotationRepresentation:
         """The direct sum with itself, `count` times."""
-        return RotationRepresentation(self.group, self.fields * check_integer("count", count, at_least=1))
+        count = check_integer("count", count, at_least=1, at_most=MOST_FEATURES)
+        return RotationRepresentation(self.group, self.fields * count)
 
     def __repr__(self) -> str:
         parts = " + ".join(f"{count} {kind.name}" for kind, count in self.fields)

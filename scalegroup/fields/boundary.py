@@ -11,10 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from scalegroup.constants import cast, constant_tensor
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import Refusing, ScaleGroupError
 
 
-class Boundary(ABC):
+class Boundary(Refusing, ABC):
     """How an image continues outside its border."""
 
     is_constant = False

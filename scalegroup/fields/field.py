@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.algebra.rotation import Rotation
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.channels import Run, by_channel, concatenated, folded
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
@@ -23,7 +23,7 @@ from scalegroup.fields.window import ScaleWindow
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScaleField:
+class ScaleField(Refusing):
     """A feature field: maps on the grids of its scale channels, with its type and scale window.
 
     Args:
@@ -48,6 +48,8 @@ class ScaleField:
         check_instance("type", self.type, FieldType, mend="use FieldType.scalars(size)")
         check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
         check_instance("grids", self.grids, Grids, mend="make fields from images with functional.lift")
+        if self.live is not None:
+            check_instance("live", self.live, Grids, mend="leave it out")
         for maps in check_instance("maps", self.maps, tuple, mend="make fields with functional.lift"):
             check_instance("maps", maps, Tensor, mend="make fields from images with functional.lift")
             if maps.ndim != 4 or not maps.is_floating_point():
@@ -145,7 +147,11 @@ class ScaleField:
         return self.tensor * self.tensor.new_tensor(factors)[:, None, None, None]
 
     def channel(self, index: int) -> Tensor:
-        """The maps `[batch, feature, y, x]` of one scale channel."""
+        """The maps `[batch, feature, y, x]` of one scale channel. Raises `ScaleGroupError` for another index."""
+        if index not in range(len(self.grids.grids)):
+            raise ScaleGroupError(
+                f"channel {index!r} of {len(self.grids.grids)}", expected="one that there is", mend="count them from 0"
+            )
         run = next(run for run in self.runs if index < run.stop)
         return run.channels[index - run.start]
 

@@ -8,27 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalegroup.algebra.representation import Representation, trivial
+from scalegroup.algebra.representation import MOST_FEATURES, Representation, trivial
 from scalegroup.algebra.rotation import RotationRepresentation
 from scalegroup.constants import known
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer, check_positive
 
 
 @dataclass(frozen=True)
-class ImageType:
+class ImageType(Refusing):
     """Plain images `[batch, channel, y, x]`, before lifting."""
 
     channels: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", check_integer("channels", self.channels, at_least=1))
+        object.__setattr__(
+            self, "channels", check_integer("channels", self.channels, at_least=1, at_most=MOST_FEATURES)
+        )
 
     def __repr__(self) -> str:
         return f"images with {self.channels} channel(s)"
 
 
 @dataclass(frozen=True)
-class FieldType:
+class FieldType(Refusing):
     """What a feature field is: its fibre, and whether it still lives over scale and over the plane.
 
     Args:
@@ -52,6 +54,8 @@ class FieldType:
 
     def __post_init__(self) -> None:
         check_instance("fibre", self.fibre, Representation, mend="use FieldType.scalars(size)")
+        for name in ("over_scale", "over_plane"):
+            check_instance(name, getattr(self, name), bool, mend=f"pass {name}=True or {name}=False")
         if self.smoothed != 0:
             object.__setattr__(self, "smoothed", check_positive("smoothed", self.smoothed))
         if self.rotation is not None:

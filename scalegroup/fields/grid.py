@@ -9,18 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
 from scalegroup.constants import make_known
+from scalegroup.errors import Refusing, ScaleGroupError
 
 _ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
 
 
+def _no_grid(got: Any, expected: str) -> ScaleGroupError:
+    return ScaleGroupError(repr(got), expected=expected, mend="take it from a field, or sampling.canvas(size, sigmas)")
+
+
 @dataclass(frozen=True)
-class Axis:
+class Axis(Refusing):
     """`length` samples at `first`, first + 1, …: integers, or, on the image's grid where its size is even, halves.
 
     >>> Axis.within(1.7).dilated(2)
@@ -34,6 +40,8 @@ class Axis:
 
     def __post_init__(self) -> None:
         make_known(self)
+        if not (isinstance(self.first, (int, float)) and isinstance(self.length, int)):
+            raise _no_grid(self, "a place and a number of samples")
 
     @staticmethod
     def within(extent: float) -> Axis:
@@ -102,7 +110,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Refusing):
     """The samples of one scale channel.
 
     Args:
@@ -116,6 +124,10 @@ class Grid:
 
     def __post_init__(self) -> None:
         make_known(self)
+        if not (
+            isinstance(self.y, Axis) and isinstance(self.x, Axis) and isinstance(self.samples_per_sigma, (int, float))
+        ):
+            raise _no_grid(self, "two axes, and σ₀ in samples")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -184,7 +196,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Grids:
+class Grids(Refusing):
     """How the scale channels of a field sample an image.
 
     Relabelling a field (`ScaleField.transform`) changes none of these numbers.
@@ -201,6 +213,9 @@ class Grids:
 
     def __post_init__(self) -> None:
         make_known(self)
+        whole = isinstance(self.size, tuple) and isinstance(self.sigmas, tuple) and isinstance(self.grids, tuple)
+        if not whole or [grid for grid in self.grids if not isinstance(grid, Grid)]:
+            raise _no_grid(self, "tuples: rows and columns, σ₀ of each channel, a Grid for each")
 
     @staticmethod
     def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:

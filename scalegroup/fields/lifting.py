@@ -18,7 +18,7 @@ from scipy.special import wofz
 from torch import Tensor
 
 from scalegroup.constants import cast, constant_tensor, working_dtype
-from scalegroup.errors import ScaleGroupError, check_instance, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
 from scalegroup.fields.grid import Axis, Grid, Grids
 from scalegroup.fields.window import check_scales
@@ -35,7 +35,7 @@ _LEAST_G = 1 / 16
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
-class LiftingKernel(ABC):
+class LiftingKernel(Refusing, ABC):
     """A Gaussian on the pixels, about positions between them."""
 
     @abstractmethod
@@ -72,6 +72,7 @@ class BandLimited(LiftingKernel):
 
     def rows(self, offsets: np.ndarray, sigma: float) -> np.ndarray:
         """See `LiftingKernel`; over all integers a row sums to one."""
+        check_positive("sigma", sigma)
         a, b = math.pi * sigma / math.sqrt(2), offsets / (math.sqrt(2) * sigma)
         weights = np.exp(-(b**2))
         if math.exp(-(a**2)) > _NOTHING:  # |w| ≤ 1: else what the cut takes away is below rounding
@@ -103,6 +104,7 @@ class SampledLifting(LiftingKernel):
     """
 
     def rows(self, offsets: np.ndarray, sigma: float) -> np.ndarray:
+        check_positive("sigma", sigma)
         exponents = -(offsets**2) / (2 * sigma**2)
         weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
@@ -125,7 +127,7 @@ def _transform(frequency: np.ndarray, sigma: float) -> np.ndarray:
     return np.exp(-(sigma**2) * frequency**2 / 2)
 
 
-class Sampling(ABC):
+class Sampling(Refusing, ABC):
     """Which samples of an image the scale channels are made of."""
 
     smoothed: float

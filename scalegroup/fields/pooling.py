@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_integer, check_positive
 from scalegroup.fields.field_type import FieldType
 
 
-class Pooling(ABC):
+class Pooling(Refusing, ABC):
     """A permutation-invariant reduction of one axis."""
 
-    def check(self, channels: int) -> None:  # noqa: B027 (most take any number)
+    def check(self, channels: int) -> None:
         """Raise `ScaleGroupError` if so few scale channels cannot be pooled."""
 
     def of_type(self, type: FieldType) -> Any:

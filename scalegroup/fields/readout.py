@@ -9,12 +9,13 @@ from functools import reduce
 
 from torch import Tensor
 
+from scalegroup.errors import Refusing
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.resample import resample, support, supported
 
 
-class ReadOut(ABC):
+class ReadOut(Refusing, ABC):
     """A projection along the plane."""
 
     keeps_plane = False

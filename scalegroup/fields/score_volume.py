@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 
 
@@ -28,7 +28,7 @@ class Places(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreVolume:
+class ScoreVolume(Refusing):
     """Class scores of every scale channel, at places of its own.
 
     Args:

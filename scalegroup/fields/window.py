@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scalegroup.algebra.group import GroupElement, ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer, check_positive
 
 _SMALLEST_SIGMA = 1e-3  # pixels: from ¼ on finer channels see no more
 _LARGEST_SIGMA, _LARGEST_ON_ANY = 32, 256  # longer sides of the image, or pixels: from 1 on coarser ones see no more
 
 
 @dataclass(frozen=True)
-class ScaleWindow:
+class ScaleWindow(Refusing):
     """Scale channels with initial scale levels σ₀ = sigma0·γ^i, i = first … first + channels - 1 (eq 14).
 
     Args:
@@ -57,7 +57,9 @@ class ScaleWindow:
         return replace(self, first=self.first + element.power)
 
     def select(self, start: int, stop: int) -> ScaleWindow:
-        """The window of the channels `start` … `stop - 1`."""
+        """The window of the channels `start` … `stop - 1`. Raises `ScaleGroupError` unless these are of its own."""
+        start = check_integer("start", start, at_least=0, at_most=self.channels - 1)
+        stop = check_integer("stop", stop, at_most=self.channels)
         return replace(self, channels=stop - start, first=self.first + start)
 
     def overlap(self, other: ScaleWindow) -> ScaleWindow | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scalegroup.constants import cast, constant_result, constant_tensor
-from scalegroup.errors import ScaleGroupError, check_integer
+from scalegroup.errors import ScaleGroupError, check_integer, refusing
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets.affine_gaussian import discrete_affine_gaussian, oriented_covariance
 from scalegroup.jets.blur import channels_last
@@ -100,6 +100,7 @@ def affine_jet_conv(
     return result if result.dtype == torch.float64 else channels_last(result)
 
 
+@refusing
 def steer_affine(
     coefficients: Float[Tensor, "*batch m {jet.size}"], steps: int, jet: Jet = TWO_JET
 ) -> Float[Tensor, "*batch m {jet.size}"]:

@@ -11,7 +11,21 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermeval
 from scipy.special import erfc, ive, ndtr
 
+from scalegroup.errors import ScaleGroupError, check_positive
+
+_LARGEST = 1e4  # samples: σ
 _SQRT_2PI = math.sqrt(2 * math.pi)
+
+
+def check_sigma(sigma: float) -> float:
+    """A σ that a kernel can have. Raises `ScaleGroupError` if no image has as many samples, or it is not positive."""
+    if check_positive("sigma", sigma) > _LARGEST:
+        raise ScaleGroupError(
+            f"sigma {sigma:.4g} samples",
+            expected=f"at most {_LARGEST:g}: images have fewer",
+            mend="use a smaller sigma (samples_per_sigma, beta, r), or a window of finer channels",
+        )
+    return sigma
 
 
 def integers(radius: int) -> np.ndarray:
@@ -99,11 +113,12 @@ def derivative_tail_bound(sigma: float, radius: int, order: int = 2) -> float:
 
 
 def smallest_radius(bound: Callable[[float, int], float], sigma: float, tail: float) -> int:
-    """The smallest radius ≥ 1 whose tail bound is at most `tail`.
+    """The smallest radius ≥ 1 whose tail bound is at most `tail`. Raises `ScaleGroupError` as `check_sigma` does.
 
     >>> smallest_radius(discrete_tail_bound, 1.0, 1e-6), smallest_radius(discrete_tail_bound, 8.0, 1e-3)
     (7, 31)
     """
+    check_sigma(sigma)
     radius = 1
     while bound(sigma, radius) > tail:
         radius += 1

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.linalg import block_diag
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_finite, check_instance, check_integer
+from scalegroup.errors import Refusing, ScaleGroupError, check_finite, check_instance, check_integer, refusing
 
 HIGHEST_ORDER = 4
 
@@ -43,7 +43,7 @@ ISOTROPIC_DIFFERENCES = (
 
 
 @dataclass(frozen=True)
-class Jet:
+class Jet(Refusing):
     """The Gaussian derivatives up to some order: what a layer combines (eq 6: those of order 1 and 2).
 
     Args:
@@ -175,6 +175,7 @@ TWO_JET = Jet(2)
 """The paper's (eq 6)."""
 
 
+@refusing
 def steer(
     coefficients: Float[Tensor, "*batch {jet.size}"], angle: float, jet: Jet = TWO_JET
 ) -> Float[Tensor, "*batch {jet.size}"]:
@@ -189,9 +190,10 @@ def steer(
     >>> steer(torch.tensor([1., 0., 1., 0., 0.]), math.pi / 2).round(decimals=6).abs().tolist()
     [0.0, 1.0, 0.0, 0.0, 1.0]
     """
-    return _combined(jet, coefficients, jet.turned(angle))
+    return _combined(jet, coefficients, check_instance("jet", jet, Jet, mend="pass Jet(2)").turned(angle))
 
 
+@refusing
 def directional_derivatives(
     derivatives: Float[Tensor, "*batch {jet.size}"], angle: float, jet: Jet = TWO_JET
 ) -> Float[Tensor, "*batch orders"]:
@@ -207,7 +209,7 @@ def directional_derivatives(
     >>> directional_derivatives(torch.tensor([1., 2., 3., 4., 5.]), 0.0).tolist()
     [1.0, 3.0]
     """
-    return _combined(jet, derivatives, jet.along(angle))
+    return _combined(jet, derivatives, check_instance("jet", jet, Jet, mend="pass Jet(2)").along(angle))
 
 
 def _direction(angle: float) -> tuple[float, float]:
@@ -217,6 +219,7 @@ def _direction(angle: float) -> tuple[float, float]:
 
 def _combined(jet: Jet, parts: Tensor, matrix: np.ndarray) -> Tensor:
     """A matrix times the components along the last axis; of many jets the same, to the bit, as of each one."""
+    check_instance("jets", parts, Tensor, mend="pass a torch tensor")
     if parts.ndim == 0 or parts.shape[-1] != jet.size:
         raise ScaleGroupError(
             f"jets of shape {list(parts.shape)}",

@@ -20,17 +20,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scalegroup.constants import cast, constant_result, constant_tensor
-from scalegroup.errors import ScaleGroupError, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_integer, check_positive
 from scalegroup.fields.lifting import without_autocast
 from scalegroup.jets.blur import blur, channels_last
+from scalegroup.jets.gaussian import check_sigma
 from scalegroup.jets.jet import CENTRAL_DIFFERENCES, HIGHEST_ORDER, TWO_JET, Jet
 
-_LARGEST = 1e4  # samples: σ
 _LEAST_TAIL = 1e-16
 
 
 @dataclass(frozen=True)
-class Kernel(ABC):
+class Kernel(Refusing, ABC):
     """A discretisation of the Gaussian N-jet: of every `Jet` for which there are `stencils`.
 
     Args:
@@ -64,12 +64,7 @@ class Kernel(ABC):
         Raises `ScaleGroupError` if nothing is left to be smoothed, or less than this discretisation exists for, or if
         σ is so large that no image has as many samples.
         """
-        if check_positive("sigma", sigma) > _LARGEST:
-            raise ScaleGroupError(
-                f"sigma {sigma:.4g} samples",
-                expected=f"at most {_LARGEST:g}: images have fewer",
-                mend="use a smaller sigma (samples_per_sigma, beta, r), or a window of finer channels",
-            )
+        check_sigma(sigma)
         left = math.sqrt(max(0.0, sigma**2 - smoothed**2))
         if left <= self.smallest_sigma * (1 - 1e-12):
             name = type(self).__name__
@@ -199,6 +194,7 @@ class BlurThenStencil(Kernel):
         jet: Jet = TWO_JET,
         groups: int = 1,
     ) -> int:
+        groups = check_integer("groups", groups, at_least=1)
         width = self.stencils(jet).shape[-1]
         rows, columns = (stride * (length - 1) + width for length in shape)
         taps = len(self.taps(sigma, smoothed))
@@ -248,6 +244,7 @@ class SeparableOrders(Kernel):
         jet: Jet = TWO_JET,
         groups: int = 1,
     ) -> int:
+        groups = check_integer("groups", groups, at_least=1)
         rows, columns = (stride * (length - 1) + 1 for length in shape)
         orders, taps = self.taps(sigma, smoothed, jet).shape
         maps = rows * (orders * taps * (columns + taps - 1) + jet.size * columns * taps)

@@ -22,6 +22,8 @@ from scalegroup.jets import gaussian
 from scalegroup.jets.jet import ISOTROPIC_DIFFERENCES
 from scalegroup.jets.kernel import BlurThenStencil, SeparableOrders
 
+_LEAST_AS_IT_IS = 0.2  # samples: below, the mass of what is sampled is more than twice what it should be
+
 
 @dataclass(frozen=True)
 class DiscreteGaussian(BlurThenStencil):
@@ -34,7 +36,9 @@ class DiscreteGaussian(BlurThenStencil):
 
 @dataclass(frozen=True)
 class SampledGaussian(BlurThenStencil):
-    """The Gaussian at the integers as it is (its mass is not 1 at small σ); central differences."""
+    """The Gaussian at the integers as it is (its mass is not 1 at small σ); central differences; for σ ≥ 0.2."""
+
+    smallest_sigma = _LEAST_AS_IT_IS
 
     def build(self, sigma: float, order: int) -> np.ndarray:
         radius = gaussian.smallest_radius(gaussian.sampled_tail_bound, sigma, self.tail)
@@ -44,6 +48,8 @@ class SampledGaussian(BlurThenStencil):
 @dataclass(frozen=True)
 class NormalisedSampledGaussian(SampledGaussian):
     """The Gaussian at the integers, brought to unit mass; central differences."""
+
+    smallest_sigma = 0.0
 
     def build(self, sigma: float, order: int) -> np.ndarray:
         return gaussian.normalised(super().build(sigma, order))
@@ -60,7 +66,12 @@ class IntegratedGaussian(SeparableOrders):
 
 @dataclass(frozen=True)
 class SampledDerivatives(SeparableOrders):
-    """The Gaussian and its derivatives at the integers, one 1-D kernel per order, not renormalised: that is worse."""
+    """The Gaussian and its derivatives at the integers, not renormalised: that is worse. One 1-D kernel per order.
+
+    For σ ≥ 0.2.
+    """
+
+    smallest_sigma = _LEAST_AS_IT_IS
 
     def build(self, sigma: float, order: int) -> np.ndarray:
         bound = partial(gaussian.derivative_tail_bound, order=order)

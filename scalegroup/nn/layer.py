@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import Refusing, ScaleGroupError
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grid, Grids
@@ -22,7 +22,7 @@ EVERY_CHANNEL = 2**31
 _WORTH = 0.75  # of the samples of a scale channel
 
 
-class Layer(nn.Module, ABC):
+class Layer(Refusing, nn.Module, ABC):
     """A map between fields that says what it takes (`in_type`), what it gives (`out_type`) and what it `needs`.
 
     A layer is written once, for whatever grids the scale channels of a field have: its weights are shared by all of

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scalegroup.errors import ScaleGroupError, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_positive
 from scalegroup.fields.score_volume import ScoreVolume
 
 
-class SceneLoss(nn.Module):
+class SceneLoss(Refusing, nn.Module):
     """Teaches log-odds of every class a maximum over place and scale at each object, and that all else is nothing.
 
     An object with a box of side d pixels is to have its maximum at σ₀ = d/`extent`. Around it the target falls as a

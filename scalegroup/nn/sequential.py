@@ -48,7 +48,7 @@ class Sequential(Layer):
         chain = _chain(layers)
         super().__init__(chain[0].in_type, chain[-1].out_type)
         self.layers = nn.ModuleList(chain)
-        self.checkpointing = checkpointing
+        self.checkpointing = check_instance("checkpointing", checkpointing, bool, mend="pass checkpointing=True")
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 
 from scalegroup import functional
-from scalegroup.errors import ScaleGroupError, check_positive
+from scalegroup.errors import ScaleGroupError, check_positive, refusing
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.testing.closed_form import Sinusoids, seeded
 
 
+@refusing
 def discretisation_constants(max_frequency: float) -> tuple[float, float, float]:
     """(C_ξ, C_ξξ, C_ξη) with |H_discrete - H_continuous| ≤ C/σ² for T(n; σ²) and central differences, at every σ.
 
@@ -70,6 +71,7 @@ def discretisation_constants(max_frequency: float) -> tuple[float, float, float]
     return e1 + e**-0.5 * e0, e2 + 2 / e * e0, e1 * ((k * e) ** -0.5 + e**-0.5)
 
 
+@refusing
 def covariance_bound(sigma: float, factor: float, max_frequency: float) -> float:
     """A bound on the covariance gap of any 2-jet component, for an image of unit amplitude: C(1 + S⁻²)/σ².
 
@@ -113,6 +115,7 @@ class CovarianceCheck:
         )
 
 
+@refusing
 def covariance_check(
     sigma: float = 2.0,
     factor: float = 2.0,

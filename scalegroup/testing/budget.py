@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scalegroup import nn
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer, refusing
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
@@ -37,7 +37,7 @@ _SUSPECT_ON_PIXELS = 0.025  # where the aliasing of the activation is left over
 
 
 @dataclass(frozen=True)
-class ErrorBudget:
+class ErrorBudget(Refusing):
     """What `error_budget` measured.
 
     Args:
@@ -87,6 +87,7 @@ class ErrorBudget:
         axes.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars
 
 
+@refusing
 def error_budget(
     net: nn.Sequential,
     element: GroupElement,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scalegroup import nn
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, refusing
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.lifting import SelfSimilar
@@ -58,6 +58,7 @@ class Certificate:
         )
 
 
+@refusing
 def certificate(net: nn.Sequential, image: Separable, element: GroupElement, *, size: int = 129) -> Certificate:
     """An upper bound on the change of a network's scores under a scaling of this image, the scale window with it.
 

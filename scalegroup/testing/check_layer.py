@@ -16,7 +16,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from scalegroup import functional
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, refusing
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
@@ -33,6 +33,7 @@ _SIZE = 65  # of the images, in pixels
 _SPARE = 1  # samples that a layer may ask for in vain, on each side: windows of interpolation end in zeros
 
 
+@refusing
 def check_layer(make: Callable[[FieldType], Layer], in_type: FieldType | None = None, *, ratio: float = 2**0.5) -> None:
     """Put a layer through all laws. Raises `AssertionError` that names the law and says how it is broken.
 
@@ -41,9 +42,8 @@ def check_layer(make: Callable[[FieldType], Layer], in_type: FieldType | None = 
         in_type: what to make it for; default two scalar features.
         ratio: γ.
 
-    >>> from functools import partial
     >>> from scalegroup import nn
-    >>> check_layer(partial(nn.JetConv, out_type=3))
+    >>> check_layer(nn.ReLU)
     """
     for name, law in layer_laws(make, in_type, ratio=ratio).items():
         try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement, ScaleGroup
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, refusing
 from scalegroup.jets.jet import TWO_JET
 from scalegroup.jets.kernels import DiscreteGaussian
 from scalegroup.nn.layer import EVERY_CHANNEL
@@ -88,6 +88,7 @@ class Verdict:
         return "\n".join(lines)
 
 
+@refusing
 def check_module(
     module: torch.nn.Module,
     group: ScaleGroup,
@@ -175,6 +176,7 @@ def check_module(
     )
 
 
+@refusing
 def assert_equivariant(module: Callable[[Tensor], Any], element: GroupElement, **options: Any) -> None:
     """Raise `AssertionError`, with the curve that decides, unless `module` is found equivariant under a scaling.
 
@@ -188,6 +190,7 @@ def assert_equivariant(module: Callable[[Tensor], Any], element: GroupElement, *
         raise AssertionError(f"{verdict.decision}: {verdict.reason}")
 
 
+@refusing
 def assert_invariant(module: Callable[[Tensor], Any], element: GroupElement, **options: Any) -> None:
     """`assert_equivariant` for a module that gives class scores: equal scores for the image and the scaled image.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import ScaleGroup
-from scalegroup.errors import ScaleGroupError
+from scalegroup.errors import ScaleGroupError, refusing
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.testing.check_layer import layer_laws
@@ -20,6 +20,7 @@ from scalegroup.testing.outputs import place_of
 Check = Callable[[nn.Module], None]
 
 
+@refusing
 def parametrize_with_checks(modules: Iterable[Any], **options: Any) -> Any:
     """A pytest decorator that runs a test for every module and every check, in scikit-learn's manner.
 
@@ -72,6 +73,7 @@ def _without_module(law: Callable[[], None]) -> Check:
     return lambda _: law()
 
 
+@refusing
 def checks(
     *,
     ratio: float = 2**0.5,

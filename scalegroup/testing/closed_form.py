@@ -13,14 +13,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from scalegroup.errors import Refusing, ScaleGroupError, check_positive
+
 
 def seeded(seed: int) -> torch.Generator:
     """To draw the same again."""
     return torch.Generator().manual_seed(seed)
 
 
-class ContinuousImage(ABC):
+class ContinuousImage(Refusing, ABC):
     """A batch of functions f on the plane."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (Tensor, ContinuousImage)):
+                raise ScaleGroupError(f"{name} {value!r:.60}", expected="a tensor", mend="pass a torch tensor")
 
     @abstractmethod
     def at(self, x: Float[Tensor, " n"], y: Float[Tensor, " m"]) -> Float[Tensor, "batch m n"]:
@@ -28,6 +35,7 @@ class ContinuousImage(ABC):
 
     def sample(self, height: int, width: int, *, factor: float = 1.0) -> Float[Tensor, "batch 1 height width"]:
         """Pixels of spacing 1 of the image scaled by `factor`, f'(x) = f(x / factor) (eq 1), in float64."""
+        factor = check_positive("factor", factor)
         x, y = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2 for n in (width, height))
         return self.at(x / factor, y / factor)[:, None]
 

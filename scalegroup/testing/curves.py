@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_instance
+from scalegroup.errors import ScaleGroupError, check_instance, refusing
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
@@ -58,6 +58,7 @@ Explained = Callable[[Family, GroupElement, float, int], float]
 """At most this much of the output sampling explains: of pictures, a scaling, a resolution and a scale channel."""
 
 
+@refusing
 def error_curves(
     module: Callable[[Tensor], Any],
     elements: Sequence[GroupElement],

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive, refusing
 from scalegroup.testing.closed_form import Blobs, ContinuousImage, seeded
 from scalegroup.testing.outputs import (
     MAPS,
@@ -71,6 +71,7 @@ class EquivarianceReport:
         )
 
 
+@refusing
 def equivariance_error(
     module: Callable[[Tensor], Any],
     element: GroupElement,
@@ -153,6 +154,7 @@ def _fraction(difference: Tensor, signal: Tensor) -> Tensor:
     return torch.where(difference == 0, 0.0, difference / signal)
 
 
+@refusing
 def object_images(size: int, factor: float = 1.0, *, widest: float = 2.0, count: int = 16, seed: int = 0) -> Blobs:
     """Compact objects of four Gaussian blobs of widths u … 2u pixels at the smaller of the two sizes.
 

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalegroup.errors import check_instance, check_positive
+from scalegroup.errors import check_instance, check_positive, refusing
 from scalegroup.fields.lifting import SelfSimilar
 from scalegroup.testing.closed_form import Separable
 
 _NODES = 64  # of Gauss and Legendre for every π of frequency: errors are smooth but at the multiples of π
 
 
+@refusing
 def lifting_bound(images: Separable, sigma0: float, sampling: SelfSimilar, *, factor: float = 1.0) -> float:
     """How far a lifted sample may be from the smoothed continuous image, at the worst place of the worst image.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import ScaleGroupError, check_finite
+from scalegroup.errors import Refusing, ScaleGroupError, check_finite, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Axis, Grids
 
@@ -19,7 +19,7 @@ Pairs = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class OutputType:
+class OutputType(Refusing):
     """What the axes of a module's output are; `b c scale y x` in full, axes that it lacks left out.
 
     Args:
@@ -32,6 +32,11 @@ class OutputType:
     name: str
     axes: str
     weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("name", "axes"):
+            check_instance(name, getattr(self, name), str, mend="take one of OUTPUT_TYPES")
+        check_finite("weight", self.weight)
 
     def unfold(self, output: Tensor) -> Float[Tensor, "b c scale y x"]:
         """The output with all five axes, those that it lacks of length one."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.errors import ScaleGroupError, check_integer, check_positive
+from scalegroup.errors import Refusing, ScaleGroupError, check_integer, check_positive, refusing
 from scalegroup.testing.closed_form import Bars, Blobs, Separable, Textures, seeded
 
 COUNT = 4  # pictures of a family
@@ -24,7 +24,7 @@ _EXTENT = 12.0  # of a symmetric picture, from its centre, in units of its fines
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Refusing):
     """Pictures of one kind.
 
     Args:
@@ -63,6 +63,7 @@ class Family:
         Stretched ones, half of them along x and half along y, show at 2x what they else show at x, for |x| up to
         `middle`; what is beyond makes room.
         """
+        factor = check_positive("factor", factor)
         places = (torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / factor
         moved = torch.where(places.abs() <= 2 * self.middle, places / 2, places - self.middle * places.sign())
 
@@ -86,6 +87,7 @@ def least_size(factor: float) -> int:
     return 2 * math.ceil(_EXTENT * max(check_positive("factor", factor), 1 / factor)) + 1
 
 
+@refusing
 def families(size: int, factor: float = 1.0, channels: int = 1) -> list[Family]:
     """The families for a canvas of `size` pixels, scaled by `factor`, of so many picture channels.
 

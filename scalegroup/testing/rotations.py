@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from scalegroup.errors import check_instance, check_number
+from scalegroup.errors import check_instance, check_number, refusing
 from scalegroup.testing.closed_form import Blobs
 from scalegroup.testing.equivariance import object_images, signal_normalised
 from scalegroup.testing.outputs import SCORES, place_of, run_module
 
 
+@refusing
 def rotation_error(
     module: Callable[[Tensor], Tensor],
     angle: float,
