@@ -250,18 +250,24 @@ def test_compiled_network_is_one_graph_and_the_same(name: str) -> None:
             assert gap(compiled(images), nets[1](images)) <= ROUNDING[torch.float64]
 
 
-def test_a_compiled_network_notices_what_is_set_later() -> None:
-    """Another σ₀, another number, another strategy."""
+def test_a_compiled_network_notices_what_is_set_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another σ₀, another number, another strategy; and that what it was made of is remembered no longer."""
     net, images = lift_and_jet(), random(2, 1, 5, 6)
     torch.compiler.reset()
     compiled = torch.compile(net, fullgraph=True, backend="eager")
     lift, jets = net
+
+    def forget() -> None:
+        monkeypatch.setattr(constants, "_MOST", 6)
+        for size in range(7, 16):
+            net(random(1, 1, size, size))
+
     changes: list[Callable[[], Any]] = [
         partial(setattr, lift, "window", ScaleWindow(GROUP, 1.07, 1)),
         partial(setattr, jets, "beta", 1.3),
         partial(setattr, lift, "boundary", Reflect()),
     ]
-    for change in [lambda: None, *changes]:
+    for change in [lambda: None, forget, *changes]:
         change()
         assert gap(compiled(images), net(images)) <= ROUNDING[torch.float64]
     with torch._dynamo.config.patch(error_on_recompile=True):
