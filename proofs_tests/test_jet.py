@@ -380,7 +380,7 @@ def test_iso_has_no_stencils_beyond_order_two() -> None:
 
 
 def test_steerable_layers_have_no_groups() -> None:
-    with pytest.raises(TypeError, match="groups"):
+    with pytest.raises(ScaleGroupError, match="groups"):
         nn.SteerableJetConv(nn.Lift(WINDOW).out_type, RotationGroup(4).regular, groups=1)
 
 

@@ -129,7 +129,7 @@ def _title(name: str) -> str:
 
 def _about(folder: Path) -> str:
     """What the commands say of themselves."""
-    told = (import_module(f"benchmarks.{kind}").DESCRIPTION for kind in _kinds(folder))
+    told = (import_module(f"benchmarks.{kind.replace('-', '_')}").DESCRIPTION for kind in _kinds(folder))
     return "\n".join(f"`python -m benchmarks {kind}`: {one}." for kind, one in zip(_kinds(folder), told, strict=True))
 
 

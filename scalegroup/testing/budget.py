@@ -218,7 +218,7 @@ class _Bench:
         start, stop = channels[0] - across, channels[-1] + across + 1
         if "scale boundary" not in off:
             start, stop = max(start, 0), min(stop, window.channels)
-        near = window.select(start, stop)
+        near = replace(window, channels=stop - start, first=window.first + start)  # and beyond its ends
         finer = max(1.0, _FINE / near.sigmas[0]) if "sampling" in off else 1.0  # samples per pixel
         near = replace(near, sigma0=near.sigma0 * finer)
         half = (self.size - 1) / 2 * finer
