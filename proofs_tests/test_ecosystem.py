@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from proofs_tests.comparison import ROUNDING, same_bits
 from proofs_tests.networks import small_net
-from scalegroup import ScaleGroupError
 from scalegroup.models import (
     Architecture,
     GaussianDerivativeNet,
