@@ -43,7 +43,7 @@ def anchors_of(text: str) -> set[str]:
 
 def broken(page: str, text: str) -> list[str]:
     """The links that lead nowhere."""
-    pictures = set(re.findall(r"^    \"(\w+)\": ", (DOCS / "hooks" / "pictures.py").read_text(), re.MULTILINE))
+    pictures = set(re.findall(r"^    \"([\w-]+)\": ", (DOCS / "hooks" / "pictures.py").read_text(), re.MULTILINE))
     pictures |= {"filters", "channels", "scales", "evidence"}  # of examples/look_inside.py
     found = []
     for link in links.links(text):
@@ -125,7 +125,7 @@ def test_every_page_is_in_the_list_of_pages():
 
 
 def test_results_are_of_kinds_that_pages_can_show():
-    kinds = set(re.findall(r"^    \"(\w+)\": ", (DOCS / "hooks" / "committed.py").read_text(), re.MULTILINE))
+    kinds = set(re.findall(r"^    \"([\w-]+)\": ", (DOCS / "hooks" / "committed.py").read_text(), re.MULTILINE))
     assert "generalisation" in kinds
     for folder in (path for path in RESULTS.iterdir() if path.is_dir()):
         found = [json.loads(path.read_text(encoding="utf-8")).get("benchmark") for path in folder.rglob("*.json")]

@@ -155,7 +155,8 @@ def peaks(volume: ScoreVolume, threshold: float) -> Peaks:
 
 def _of_channel(volume: ScoreVolume, n: int, least: float) -> Peaks:
     maps, axes = volume.maps[n], (volume.y[n], volume.x[n])
-    tops = (maps >= least) & (maps == F.max_pool2d(maps, 3, stride=1, padding=1))
+    # a class at a time: the pooling keeps where each of its maxima was, twice as much as they are
+    tops = torch.cat([(one >= least) & (one == F.max_pool2d(one, 3, 1, padding=1)) for one in maps.split(1, 1)], dim=1)
     image, label, *at = tops.nonzero(as_tuple=True)
     score, (y, x) = maps[tops], (places.like(maps)[index] for places, index in zip(axes, at, strict=True))
 
