@@ -194,7 +194,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("function", POINTWISE, ids=str)
+@pytest.mark.parametrize("function", POINTWISE, ids=lambda function: getattr(function, "__name__", repr(function)))
 def test_pointwise_functions_are_taken(function: object) -> None:
     nn.Pointwise(TYPE, function)  # type: ignore[arg-type]
 
