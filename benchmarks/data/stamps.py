@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def read_stamps(paths: Sequence[Path]) -> Tensor:
     for path in paths:
         try:
             picture = Image.open(path).convert("RGBA")
-        except (OSError, UnidentifiedImageError) as error:
+        except OSError as error:
             raise ScaleGroupError(
                 f"stamp {path.name!r}: {error}", expected="a picture", mend="leave it out, or pass another --stamps"
             ) from None
