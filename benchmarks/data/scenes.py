@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,31 +89,77 @@ def draw_scene(
     (torch.Size([1, 64, 96]), [2, 0], [20.0, 20.0])
     """
     page = np.zeros(shape, dtype=np.float32)
-    taken: list[tuple[float, float, float]] = []
-    kept, boxes, chosen = [], [], []
+    put = lay_out(
+        page, rows, sizes, rng, lambda row, size: _resized(pictures.images[row, 0], size), _put, box=BOX, inside=inside
+    )
+    if cluttered:
+        page = _clutter(page, pictures, sizes, rng, put.taken)
+    image = 2 / math.pi * np.arctan(0.02 * (page - 128))
+    return put.scene(torch.from_numpy(image.astype(np.float32))[None], pictures.labels)
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """What has been put on a page: rows of a data set, and where and how large they are.
+
+    Args:
+        rows: of what was put.
+        sizes: of each.
+        taken: of each (y, x) of the middle of its box, and the side of that.
+    """
+
+    rows: list[int]
+    sizes: list[float]
+    taken: list[tuple[float, float, float]]
+
+    def scene(self, image: Tensor, labels: Tensor) -> Scene:
+        """The scene of that image; `labels` are those of all rows."""
+        boxes = [[x - side / 2, y - side / 2, x + side / 2, y + side / 2] for y, x, side in self.taken]
+        return Scene(
+            image,
+            torch.tensor(boxes).reshape(-1, 4),
+            torch.tensor([int(labels[row]) for row in self.rows], dtype=torch.long),
+            torch.tensor(self.sizes),
+        )
+
+
+def lay_out(
+    page: np.ndarray,
+    rows: Sequence[int],
+    sizes: Sequence[float],
+    rng: np.random.Generator,
+    resized: Callable[[int, float], np.ndarray],
+    put: Callable[[np.ndarray, np.ndarray, int, int], None],
+    *,
+    box: float,
+    inside: bool,
+) -> LaidOut:
+    """Put pictures on a page `[…, y, x]` where there is room, each of one of the sizes; the others are left out.
+
+    Args:
+        page: is changed.
+        rows: what to put.
+        sizes: to choose from.
+        rng: of all chance.
+        resized: a square picture `[…, y, x]` of a row, at a size.
+        put: changes the page: the picture, and where its upper left corner is, y and x.
+        box: side of a box, in sides of its picture.
+        inside: boxes lie within the page; else half of one may be outside.
+    """
+    done = LaidOut([], [], [])
     for row in rows:
         size = float(rng.choice(sizes))
-        picture = _resized(pictures.images[row, 0], size)
-        side = picture.shape[0] * BOX
-        place = find_room(rng, side, shape, taken, inside=inside)
+        picture = resized(row, size)
+        half, side = picture.shape[-1] / 2, picture.shape[-1] * box
+        place = _place(rng, side, page.shape[-2:], done.taken, inside=inside)
         if place is None:
             continue
-        y, x = (round(at - picture.shape[0] / 2) for at in place)  # of the picture's corner
-        _put(page, picture, y, x)
-        middle_y, middle_x = y + picture.shape[0] / 2, x + picture.shape[0] / 2
-        taken.append((middle_y, middle_x, side))
-        boxes.append([middle_x - side / 2, middle_y - side / 2, middle_x + side / 2, middle_y + side / 2])
-        kept.append(int(pictures.labels[row]))
-        chosen.append(size)
-    if cluttered:
-        page = _clutter(page, pictures, sizes, rng, taken)
-    image = 2 / math.pi * np.arctan(0.02 * (page - 128))
-    return Scene(
-        torch.from_numpy(image.astype(np.float32))[None],
-        torch.tensor(boxes).reshape(-1, 4),
-        torch.tensor(kept, dtype=torch.long),
-        torch.tensor(chosen),
-    )
+        y, x = (round(at - half) for at in place)
+        put(page, picture, y, x)
+        done.rows.append(row)
+        done.sizes.append(size)
+        done.taken.append((y + half, x + half, side))
+    return done
 
 
 def _resized(picture: Tensor, size: float) -> np.ndarray:
@@ -124,7 +170,7 @@ def _resized(picture: Tensor, size: float) -> np.ndarray:
     return gaussian_filter(large[0, 0].clamp(0, 255).numpy(), 7 / 8 * size, mode="constant")
 
 
-def find_room(
+def _place(
     rng: np.random.Generator,
     side: float,
     shape: tuple[int, int],
@@ -144,11 +190,16 @@ def find_room(
     return None
 
 
+def overlap(page: np.ndarray, picture: np.ndarray, y: int, x: int) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of a page and of a picture that lie on each other, `[…, y, x]`, if its corner is at y, x."""
+    (rows, columns), top, left = picture.shape[-2:], max(y, 0), max(x, 0)
+    part = page[..., top : y + rows, left : x + columns]
+    return part, picture[..., top - y : top - y + part.shape[-2], left - x : left - x + part.shape[-1]]
+
+
 def _put(page: np.ndarray, picture: np.ndarray, y: int, x: int) -> None:
     """The brighter of both; what lies outside the page is cut off."""
-    top, left = max(y, 0), max(x, 0)
-    part = page[top : y + picture.shape[0], left : x + picture.shape[1]]
-    seen = picture[top - y : top - y + part.shape[0], left - x : left - x + part.shape[1]]
+    part, seen = overlap(page, picture, y, x)
     np.maximum(part, seen, out=part)
 
 
@@ -175,7 +226,7 @@ def _clutter(
         picture = _resized(pictures.images[int(rng.integers(len(pictures.labels))), 0], size)
         side = round(_PIECE * picture.shape[0])
         y, x = (int(rng.integers(length - side)) for length in picture.shape)
-        place = find_room(rng, side, (rows, columns), taken, inside=False)
+        place = _place(rng, side, (rows, columns), taken, inside=False)
         if place is not None:
             _put(page, picture[y : y + side, x : x + side], *(round(at - side / 2) for at in place))
     return page + rng.normal(0, _NOISE, page.shape).astype(np.float32)

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from benchmarks.data.scenes import Scene, find_room
+from benchmarks.data.scenes import Scene, lay_out, overlap
 from scalegroup import ScaleGroupError
 
 UNIT = 24
@@ -78,27 +78,8 @@ def draw_stamps(
             third = stamp.shape[1] // 3
             piece = stamp[:, third : 2 * third, third : 2 * third]
             _paste(page, piece, *(int(rng.integers(-third, length)) for length in shape))
-    taken: list[tuple[float, float, float]] = []
-    kept, chosen, boxes = [], [], []
-    for row in rows:
-        size = float(rng.choice(sizes))
-        stamp = _resized(stamps[row], size)
-        side = stamp.shape[1]
-        place = find_room(rng, side, shape, taken, inside=inside)
-        if place is None:
-            continue
-        y, x = (round(at - side / 2) for at in place)
-        _paste(page, stamp, y, x)
-        taken.append((y + side / 2, x + side / 2, side))
-        boxes.append([float(x), float(y), float(x + side), float(y + side)])
-        kept.append(row)
-        chosen.append(size)
-    return Scene(
-        torch.from_numpy(page.clip(0, 1)),
-        torch.tensor(boxes).reshape(-1, 4),
-        torch.tensor(kept, dtype=torch.long),
-        torch.tensor(chosen),
-    )
+    put = lay_out(page, rows, sizes, rng, lambda row, size: _resized(stamps[row], size), _paste, box=1.0, inside=inside)
+    return put.scene(torch.from_numpy(page.clip(0, 1)), torch.arange(len(stamps)))
 
 
 def _clouds(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -124,8 +105,6 @@ def _resized(stamp: Tensor, size: float) -> np.ndarray:
 
 def _paste(page: np.ndarray, stamp: np.ndarray, y: int, x: int) -> None:
     """Over what is there; what lies outside the page is cut off."""
-    top, left = max(y, 0), max(x, 0)
-    part = page[:, top : y + stamp.shape[1], left : x + stamp.shape[2]]
-    seen = stamp[:, top - y : top - y + part.shape[1], left - x : left - x + part.shape[2]]
+    part, seen = overlap(page, stamp, y, x)
     part *= 1 - seen[3:]
     part += seen[:3]
