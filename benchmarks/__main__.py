@@ -17,6 +17,7 @@ _NAMES = (
     "contact-sheet",
     "covariance",
     "generalisation",
+    "large-picture",
     "losses",
     "mistakes",
     "natural",

@@ -59,14 +59,14 @@ def measure(step: Callable[[], object], *, threads: int, seconds: float) -> list
 
 def peak_bytes(step: Callable[[], object], *, device: str) -> int:
     """What a step adds to the memory of this process, which must not have been larger before."""
-    before = _resident() if device == "cpu" else torch.cuda.memory_allocated()
+    before = resident() if device == "cpu" else torch.cuda.memory_allocated()
     step()
-    after = _resident(peak=True) if device == "cpu" else torch.cuda.max_memory_allocated()
+    after = resident(peak=True) if device == "cpu" else torch.cuda.max_memory_allocated()
     return after - before
 
 
-def _resident(*, peak: bool = False) -> int:
-    """Bytes of this process, now or at most so far.
+def resident(*, peak: bool = False) -> int:
+    """Bytes that this process holds, now or at most so far.
 
     `ru_maxrss` would do, but on Linux a process inherits it from the one that starts it: the kernel's own count first.
     """

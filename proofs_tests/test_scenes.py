@@ -161,6 +161,13 @@ def test_the_command_trains_at_one_size_and_tells_of_all(command, tmp_path, monk
     with Image.open(read / "off_centre.png") as picture:
         assert picture.size[0] > picture.size[1]
 
+    large = ["large-picture", "--data", "few", "--weights", weights, "--shape", "64", "96", "--output", str(read)]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *large])
+    assert main() == 0
+    content = json.loads((read / "results.json").read_text())
+    assert content["shape"] == [64, 96]
+    assert content["peak_bytes"] > 2**20
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),

@@ -17,6 +17,7 @@ from rich.console import Console
 from benchmarks import (
     compare_report,
     covariance,
+    large_picture,
     losses,
     natural_report,
     off_centre,
@@ -85,6 +86,7 @@ KINDS: dict[str, Callable[[Any, Path, Path], list[str]]] = {
     "compare": compared,
     "covariance": covariant,
     "generalisation": generalisation,
+    "large-picture": lambda content, folder, into: [large_picture.table(content).markdown()],
     "losses": lambda content, folder, into: [losses.table(content["rows"], content["data"]).markdown()],
     "natural": natural,
     "off-centre": lambda content, folder, into: [off_centre.table(content).markdown()],

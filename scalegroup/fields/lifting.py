@@ -32,6 +32,7 @@ _NOTHING = 1e-18  # of a weight near one: the rounding of float64 is a hundred t
 _FAR = 1e9  # pixels: no image is so large
 _MOST_SAMPLES = 2**27  # of an image, in all channels: 512 MiB of float32 for each image channel
 _LEAST_G = 1 / 16
+_WEIGHTS_AT_ONCE = 2**20  # of the pixels of an image
 _TAPER = 256  # pixels over which tails beyond the image are let run out
 
 
@@ -288,8 +289,14 @@ def lifting_matrices(
     boundary: Boundary,
 ) -> np.ndarray:
     """`Sampling.matrix` of several channels on one axis, `[channel, length, size]`."""
-    pairs, axis = zip(spacings, sigmas, strict=True), Axis(first, length)
-    return np.stack([sampling.matrix(axis, spacing, sigma, size, boundary) for spacing, sigma in pairs])
+    matrices = np.empty((len(sigmas), length, size))
+    # a few rows at a time: making them takes float64 weights of three images' lengths, several times over
+    rows = max(1, _WEIGHTS_AT_ONCE // size)
+    for start in range(0, length, rows):
+        part = Axis(first + start, min(rows, length - start))
+        for matrix, spacing, sigma in zip(matrices, spacings, sigmas, strict=True):
+            matrix[start : start + rows] = sampling.matrix(part, spacing, sigma, size, boundary)
+    return matrices
 
 
 def without_autocast(maps: Tensor) -> AbstractContextManager[Any]:
