@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import make_known
+from scalegroup.constants import known
 from scalegroup.errors import Refusing, ScaleGroupError
 
 _ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
@@ -39,7 +39,6 @@ class Axis(Refusing):
     length: int
 
     def __post_init__(self) -> None:
-        make_known(self)
         if not (isinstance(self.first, (int, float)) and isinstance(self.length, int)):
             raise _no_grid(self, "a place and a number of samples")
 
@@ -123,7 +122,6 @@ class Grid(Refusing):
     samples_per_sigma: float
 
     def __post_init__(self) -> None:
-        make_known(self)
         if not (
             isinstance(self.y, Axis) and isinstance(self.x, Axis) and isinstance(self.samples_per_sigma, (int, float))
         ):
@@ -212,7 +210,6 @@ class Grids(Refusing):
     grids: tuple[Grid, ...]
 
     def __post_init__(self) -> None:
-        make_known(self)
         whole = isinstance(self.size, tuple) and isinstance(self.sigmas, tuple) and isinstance(self.grids, tuple)
         if not whole or [grid for grid in self.grids if not isinstance(grid, Grid)]:
             raise _no_grid(self, "tuples: rows and columns, σ₀ of each channel, a Grid for each")
@@ -221,7 +218,8 @@ class Grids(Refusing):
     def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:
         """Every channel on the image's own grid."""
         y, x = (Axis.pixels(length) for length in size)
-        return Grids(tuple(size), tuple(sigmas), tuple(Grid(y, x, sigma) for sigma in sigmas))  # type: ignore[arg-type]
+        sigmas = known(tuple(sigmas))
+        return Grids(tuple(size), sigmas, tuple(Grid(y, x, sigma) for sigma in sigmas))  # type: ignore[arg-type]
 
     @property
     def spacings(self) -> tuple[float, ...]:

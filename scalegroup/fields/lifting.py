@@ -17,7 +17,7 @@ import torch
 from scipy.special import wofz
 from torch import Tensor
 
-from scalegroup.constants import cast, constant_tensor, working_dtype
+from scalegroup.constants import cast, constant_tensor, known, working_dtype
 from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_positive
 from scalegroup.fields.boundary import Boundary
 from scalegroup.fields.grid import Axis, Grid, Grids
@@ -214,7 +214,7 @@ class SelfSimilar(Sampling):
 
     def canvas(self, size: tuple[int, int], sigmas: tuple[float, ...]) -> Grids:
         check_scales(size, sigmas)
-        centre = Grid(Axis.within(0), Axis.within(0), self.samples_per_sigma)
+        centre = Grid(Axis.within(0), Axis.within(0), known(self.samples_per_sigma))
         return Grids(size, sigmas, (centre,) * len(sigmas)).canvas()
 
     def live(self, grids: Grids) -> Grids:
