@@ -13,6 +13,7 @@ from benchmarks import results
 from benchmarks.networks import NETWORKS
 from scalegroup import ScaleGroupError
 from scalegroup.models import Trained, find_trained, gaussian_derivative_net, save_trained
+from scalegroup.models.exporting import told_of_images
 
 DESCRIPTION = "put a trained network of a run into the package, with a model card"
 
@@ -23,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", dest="as_name", required=True, help="to load it by")
     parser.add_argument(
         "--network", default=NETWORKS[0], help="name of its file, without the suffix (default: %(default)s)"
+    )
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="what they are called (default: numbers)")
+    parser.add_argument(
+        "--range", type=float, nargs=2, metavar=("LOWEST", "HIGHEST"), help="values of its images, which exports tell"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("models/pretrained"), help="folder (default: %(default)s, the package's)"
@@ -44,8 +49,11 @@ def run(options: argparse.Namespace) -> None:
             expected="weights of a run",
             mend="pass a folder that `generalisation` or `scenes` wrote",
         ) from None
+    said = {"classes": options.classes, "range": options.range}
+    about = trained.about | {key: value for key, value in said.items() if value is not None}
+    told_of_images(about, net.architecture.num_classes)  # refuses what does not fit
     folder = results.make_folder(options.output)
-    packed = save_trained(net, folder / f"{name}.safetensors", trained.about)
+    packed = save_trained(net, folder / f"{name}.safetensors", about)
     results.save_text(card, folder / f"{name}.md")
     Console(soft_wrap=True).print(f"wrote {packed.path}, with its .md")
 

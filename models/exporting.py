@@ -202,8 +202,7 @@ def _said(net: GaussianDerivativeNet, size: tuple[int, int], about: Mapping[str,
         "commit": about.get("commit"),
         "size": list(size),
         "channels": of.in_channels,
-        "classes": _classes(about.get("classes"), of.num_classes),
-        "range": _range(about.get("range")),
+        **told_of_images(about, of.num_classes),
         "window": list(of.window.sigmas),
         "about": dict(about),
     }
@@ -211,6 +210,11 @@ def _said(net: GaussianDerivativeNet, size: tuple[int, int], about: Mapping[str,
         return json.loads(json.dumps(said))
     except (TypeError, ValueError) as error:
         raise ScaleGroupError(f"about ({error})", expected="what JSON can hold", mend="convert it: float(x)") from None
+
+
+def told_of_images(about: Mapping[str, Any], classes: int) -> dict[str, Any]:
+    """`"classes"`, their names, and `"range"`, as an exported file tells them. Raises `ScaleGroupError` for others."""
+    return {"classes": _classes(about.get("classes"), classes), "range": _range(about.get("range"))}
 
 
 def _classes(names: Any, count: int) -> list[str]:

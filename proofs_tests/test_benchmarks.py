@@ -17,7 +17,7 @@ from benchmarks.data.plain import Plain
 from benchmarks.evaluation import evaluate
 from benchmarks.training import train
 from scalegroup import Attention, Background, Mean, SpatialMax, nn
-from scalegroup.models import PRESETS, Architecture, gaussian_derivative_net, save_trained
+from scalegroup.models import PRESETS, Architecture, find_trained, gaussian_derivative_net, save_trained
 
 
 @pytest.fixture
@@ -372,10 +372,11 @@ def test_truncation_is_measured_on_the_weights_of_a_run(run, monkeypatch, tmp_pa
 def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path, capsys):
     assert run(tmp_path / "run", "--sigma-first", "0.35", "--channels", "9", "--read-out", "spatial-max") == 0
     command = ["benchmarks", "pack", str(tmp_path / "run"), "--output", str(tmp_path / "packed")]
-    monkeypatch.setattr(sys, "argv", [*command, "--name", "few-digits"])
+    monkeypatch.setattr(sys, "argv", [*command, "--name", "few-digits", "--range", "-0.763", "0.763"])
     assert main() == 0
     monkeypatch.setattr("scalegroup.models.weights.PRETRAINED", tmp_path / "packed")
     net = gaussian_derivative_net(weights="few-digits")
+    assert find_trained("few-digits").about["range"] == [-0.763, 0.763]
     assert same_weights(net.state_dict(), weights_in(tmp_path / "run"))
     assert (net.window.first, net.window.channels, net.architecture.readout) == (-3, 9, SpatialMax())
     drawn = data.SOURCES["few"](None).draw("test", 1.0)
@@ -389,6 +390,8 @@ def test_a_packed_network_is_the_one_that_was_trained(run, monkeypatch, tmp_path
     for arguments, said in (
         (["--name", "No Name"], "name 'No Name'"),
         (["--name", "x", "--network", "other"], "other"),
+        (["--name", "x", "--range", "1", "0"], "range"),
+        (["--name", "x", "--classes", "cat"], "classes"),
     ):
         monkeypatch.setattr(sys, "argv", [*command, *arguments])
         assert main() == 2
