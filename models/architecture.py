@@ -22,7 +22,7 @@ from scalegroup.errors import (
     check_positive,
     check_probability,
 )
-from scalegroup.fields import attention, boundary, lifting, pooling, readout
+from scalegroup.fields import attention, boundary, lifting, lifting_kernels, pooling, readout
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.jets import kernels
@@ -46,7 +46,7 @@ _STRATEGIES = {
         *(boundary.Background, boundary.Reflect, boundary.Replicate, boundary.Zero),
         *(kernels.DiscreteGaussian, kernels.SampledGaussian, kernels.NormalisedSampledGaussian),
         *(kernels.IntegratedGaussian, kernels.SampledDerivatives, kernels.Iso, Jet),
-        *(lifting.BandLimited, lifting.SampledLifting),
+        *(lifting_kernels.BandLimited, lifting_kernels.SampledLifting),
         *(pooling.Max, pooling.Mean, pooling.LogSumExp, pooling.TopK, attention.Attention),
         *(readout.CentrePixel, readout.SpatialMax, readout.SpatialMean, readout.Dense),
     )
@@ -128,7 +128,7 @@ class Architecture(Refusing):
     boundary: boundary.Boundary = field(default_factory=boundary.Reflect)
     grid: str = "self-similar"
     samples_per_sigma: float | None = None
-    lifting: lifting.LiftingKernel | None = None
+    lifting: lifting_kernels.LiftingKernel | None = None
     min_grid_sigma: float | Any | None = NOT_GIVEN
     pooling: pooling.Pooling = field(default_factory=pooling.Max)
     readout: readout.ReadOut = field(default_factory=readout.CentrePixel)

@@ -13,7 +13,8 @@ from proofs_tests.comparison import ROUNDING
 from proofs_tests.test_citizenship import heads, residual, tensors, total
 from scalegroup import Axis, Background, Boundary, Dense, Reflect, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, nn
 from scalegroup.fields.grid import Grid, Grids
-from scalegroup.fields.lifting import BandLimited, SelfSimilar
+from scalegroup.fields.lifting import SelfSimilar
+from scalegroup.fields.lifting_kernels import BandLimited
 
 WINDOW = ScaleWindow(ScaleGroup(2.0), 1.0, 4)  # σ₀ from 1 to 8: of a small image the coarsest see little
 SIZE = (25, 31)

@@ -11,15 +11,8 @@ from .fields.boundary import Background, Boundary, Reflect, Replicate, Zero
 from .fields.field import ScaleField
 from .fields.field_type import FieldType, ImageType
 from .fields.grid import Axis, Grid, Grids
-from .fields.lifting import (
-    SAMPLES_PER_SIGMA,
-    BandLimited,
-    ImageGrid,
-    LiftingKernel,
-    SampledLifting,
-    Sampling,
-    SelfSimilar,
-)
+from .fields.lifting import SAMPLES_PER_SIGMA, ImageGrid, Sampling, SelfSimilar
+from .fields.lifting_kernels import BandLimited, LiftingKernel, SampledLifting
 from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK
 from .fields.readout import CentrePixel, Dense, ReadOut, SpatialMax, SpatialMean
 from .fields.score_volume import ScoreVolume

@@ -12,7 +12,8 @@ from scalegroup.fields.boundary import Boundary, Reflect
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
 from scalegroup.fields.grid import Grids
-from scalegroup.fields.lifting import LiftingKernel, Sampling, sampling_of
+from scalegroup.fields.lifting import Sampling, sampling_of
+from scalegroup.fields.lifting_kernels import LiftingKernel
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.nn.layer import Layer
 from scalegroup.planning.plan import Step, ends
