@@ -23,8 +23,10 @@ from scalegroup import (
     nn,
 )
 from scalegroup.detection import peaks
+from scalegroup.fields.grid import Grids
 from scalegroup.fields.score_volume import Places
 from scalegroup.models import gaussian_derivative_net
+from scalegroup.planning.tiles import tiles
 from scalegroup.testing.closed_form import Blobs
 
 G = ScaleGroup(2**0.5)
@@ -80,6 +82,22 @@ def test_tiles_change_nothing(parts: dict, boundary, tile: int) -> None:
         cut = net.dense_scores(images[..., :24, :24])  # the control: a piece of the image is not a tile
     inner = [maps[..., : cut.maps[n].shape[2], : cut.maps[n].shape[3]] for n, maps in enumerate(whole.maps)]
     assert (inner[0] - cut.maps[0]).abs().max() > 1e-3
+
+
+def test_a_tile_takes_what_it_reaches_and_nothing_else() -> None:
+    net = network(WINDOW)
+    lift, *layers = net[: next(n for n, layer in enumerate(net) if layer.projects)]
+    behind, canvas = nn.Sequential(*layers), lift.canvas(Grids.of_pixels((400, 300), WINDOW.sigmas))
+
+    def margins() -> set[int]:
+        corner, *_ = tiles(behind.canvas(canvas), 20)
+        each = zip(behind.needs(corner, canvas).grids, corner.grids, strict=True)
+        return {long - short for needed, part in each for long, short in zip(needed.shape, part.shape, strict=True)}
+
+    (margin,) = margins()
+    assert margin < 40
+    net.train()  # the control: batch norm takes its statistics around the image's centre
+    assert max(margins()) > 100
 
 
 def test_a_picture_smaller_than_any_filter_has_scores() -> None:

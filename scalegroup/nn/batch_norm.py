@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from scalegroup.errors import ScaleGroupError, check_positive
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
+from scalegroup.fields.grid import Grids
 from scalegroup.nn.checkpointing import is_recomputing
 from scalegroup.nn.statistics import Normalisation, joined
 
@@ -89,6 +90,10 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
         if check_positive("momentum", momentum) > 1:
             raise ScaleGroupError(f"momentum {momentum:g}", expected="a weight in (0, 1]", mend="try momentum=0.1")
         return float(momentum)
+
+    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
+        """In training the statistics domain as well; what has been settled needs no more than what is wanted."""
+        return super().needs(wanted, canvas) if self.training else wanted
 
     def forward(self, field: ScaleField) -> ScaleField:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The normalised field."""

@@ -12,7 +12,7 @@ from scalegroup.fields.grid import Axis, Grid, Grids
 def tiles(grids: Grids, tile: int) -> Iterator[Grids]:
     """Rectangles of every scale channel that make up `grids`, for squares of the image of at most `tile` pixels.
 
-    Every channel is cut into as many parts, of whole samples; one that has fewer samples gives some twice.
+    Every channel is cut into as many parts, of as many whole samples; the last ones overlap where there are too few.
 
     >>> canvas = Grids.of_pixels((10, 5), [1.0])
     >>> [part.grids[0].shape for part in tiles(canvas, 5)]
@@ -28,6 +28,5 @@ def tiles(grids: Grids, tile: int) -> Iterator[Grids]:
 
 
 def _part(axis: Axis, number: int, count: int) -> Axis:
-    start, stop = (axis.length * n // count for n in (number, number + 1))
-    start = min(start, axis.length - 1)
-    return Axis(axis.first + start, max(1, stop - start))
+    length = ceil(axis.length / count)
+    return Axis(axis.first + min(number * length, axis.length - length), length)

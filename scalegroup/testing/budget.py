@@ -31,6 +31,7 @@ SOURCES = ("rounding", "discretisation", "sampling", "image boundary", "scale bo
 """In the order in which they are switched off; discretisation on the image's own grid only."""
 
 _EXACT = SampledDerivatives(tail=1e-6)  # discretisation is off
+_LIFTED = 5.0  # σ₀: so far the lifting looks beyond a sample, whose smoothing is less than that
 _FINE = 3.0  # sampling is fine: σ₀ is at least this many pixels
 _SUSPECT = 1e-6  # of the signal: less than this left over is no cause for alarm
 _SUSPECT_ON_PIXELS = 0.025  # where the aliasing of the activation is left over
@@ -224,8 +225,9 @@ class _Bench:
         half = (self.size - 1) / 2 * finer
         if "image boundary" in off:
             seen = needed_in_the_centre(body, (1, 1), near.sigmas)
-            pairs = zip(seen.grids, seen.spacings, strict=True)
-            half = max(half, *(-spacing * axis.first for grid, spacing in pairs for axis in (grid.y, grid.x)))
+            each = zip(seen.grids, seen.spacings, seen.sigmas, strict=True)
+            ends = ((axis, spacing, sigma) for grid, spacing, sigma in each for axis in (grid.y, grid.x))
+            half = max(half, *(-spacing * axis.first + _LIFTED * sigma for axis, spacing, sigma in ends))
         size = self.size + 2 * math.ceil(half - (self.size - 1) / 2)
         samples = [self.images.sample(size, size, factor=factor * finer) for factor in (1.0, self.factor)]
         both = torch.cat([*samples, torch.zeros_like(samples[0][:1])]).expand(-1, body[0].out_type.size, -1, -1)

@@ -74,7 +74,7 @@ class _Bench:
     def planned_is_whole(self) -> None:
         """A part of the output from what it needs is that part of the output of everything, in training as well."""
         for density, off_centre, mode in ((1.0, 0, False), (1.0, 1, True), (1.3, 0, True), (1.3, 1, False)):
-            wanted, needed = self._needed(self._layer(), density, off_centre=off_centre)
+            wanted, needed = self._needed(self._layer().train(mode), density, off_centre=off_centre)
             larger = self._random(needed.map(self._wider), seed=1)
             parts = _maps(self._layer().train(mode).run(larger, wanted))  # each just made, to draw the same at random
             wholes = _maps(_cropped(self._layer().train(mode)(larger), wanted))
