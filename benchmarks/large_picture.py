@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import data, machine, results, steps
-from benchmarks.data.scenes import draw_scene, small_pictures
+from benchmarks.data.scenes import BOX, draw_scene, small_pictures
 from benchmarks.detections import count
 from benchmarks.generalisation import command_line
 from benchmarks.report.tables import Table
@@ -40,14 +40,15 @@ def run(options: argparse.Namespace) -> None:
     source, folder = small_pictures(data.choose(options)), results.make_folder(options.output)
     net = gaussian_derivative_net(weights=options.weights).eval()
     threshold, shape = find_trained(options.weights).about["threshold"], tuple(options.shape)
+    extent = source.unit * BOX
     rng = np.random.default_rng(0)
-    objects = round(sum(OBJECTS) / 2 * shape[0] * shape[1] / (SHAPE[0] * SHAPE[1]))  # as densely as in `scenes`
+    objects = 1 + round(sum(OBJECTS) / 2 * shape[0] * shape[1] / (SHAPE[0] * SHAPE[1]))  # as densely as in `scenes`
     rows = rng.integers(len(source.test.labels), size=objects).tolist()
     scene = draw_scene(source.test, rows, SIZES, rng, shape=shape, cluttered=False)
     began = time.perf_counter()
     (found,) = detect(net, scene.image[None], threshold=threshold, most=10 * objects)
     seconds = time.perf_counter() - began
-    counts = count(found, scene, threshold, SIZES, net.architecture.extent)
+    counts = count(found, scene, threshold, SIZES, extent)
     content = {
         "benchmark": "large-picture",
         "weights": options.weights,

@@ -94,7 +94,8 @@ def main() -> int:
 
 def predict(picture: Path, weights: str) -> None:
     net, about = gaussian_derivative_net(weights=weights), find_trained(weights).about
-    if classes := about.get("classes"):
+    if "colour" in about:  # by examples/train_on_your_images.py
+        classes = about["classes"]
         pixels, _ = read_as_trained(picture, about["size"], about["colour"])
         image, shrunk = pixels[None] / 255, 1
     else:
