@@ -87,8 +87,8 @@ def test_separable_jets_are_jets_of_coefficients_that_are_products() -> None:
     depthwise, mix = separable
     whole = nn.JetConv(field.type, 5, **options).double()
     with torch.no_grad():
-        whole.coefficients.copy_(mix.weight[..., None] * depthwise.coefficients[:, 0])
-        whole.offset.copy_(mix.weight @ depthwise.offset)
+        whole.coefficients.copy_(mix.weight[..., 0] * depthwise.coefficients[:, 0])
+        whole.offset.copy_(mix.weight[..., 0, 0] @ depthwise.offset)
         ours, theirs = separable(field), whole(field)
         assert max(difference(ours, theirs)) <= ROUNDING[torch.float64]
         whole.coefficients[0, 0, 0] += 1e-6  # the control

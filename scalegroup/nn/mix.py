@@ -23,13 +23,13 @@ class Mix(PerSample):
         out_type: the same, or just how many scalar features.
 
     Attributes:
-        weight: `[out, in]`; where weights differ it is masked.
+        weight: `[out, in, 1, 1]`, as a `torch.nn.Conv2d` has it; where homogeneity weights differ it is masked.
 
     Raises `ScaleGroupError` if the types do not fit, or leave no way from the one to a feature of the other.
 
     >>> layer = Mix(FieldType.scalars(3), 5)
     >>> layer.weight.shape
-    torch.Size([5, 3])
+    torch.Size([5, 3, 1, 1])
     """
 
     def __init__(self, in_type: FieldType, out_type: FieldType | int) -> None:
@@ -45,16 +45,18 @@ class Mix(PerSample):
                 mend="choose an out_type with weights that in_type has; SteerableJetConv mixes rotating fields",
             )
         super().__init__(in_type, out_type)
-        whole = None if mask.all() else mask.to(torch.get_default_dtype())  # mostly there is nothing to be masked
+        whole = (
+            None if mask.all() else mask.to(torch.get_default_dtype())[..., None, None]
+        )  # mostly there is nothing to be masked
         self.register_buffer("mask", whole, persistent=False)
-        self.weight = nn.Parameter(torch.empty(out_type.size, in_type.size))
+        self.weight = nn.Parameter(torch.empty(out_type.size, in_type.size, 1, 1))
         nn.init.normal_(self.weight, std=math.sqrt(1 / in_type.size))
 
     mask: Tensor | None
 
     def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
         weight = self.weight if self.mask is None else self.weight * self.mask
-        return F.conv2d(cast(maps, weight.dtype), weight.view(*weight.shape, 1, 1))
+        return F.conv2d(cast(maps, weight.dtype), weight)
 
     def multiply_adds(self, wanted: Grid) -> int:
         return self.weight.numel() * math.prod(wanted.shape)
