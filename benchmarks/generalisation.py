@@ -93,10 +93,10 @@ class Experiment:
     def is_done(self, told: dict[str, Any]) -> bool:
         """Whether its folder holds the results of just this, and their weights, `told` being the options."""
         try:
-            content = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
+            content = results.read_json(self.folder / "results.json")
             of = content["options"] | {"train_size": content["train_size"], "seed": content["seed"]}
             weights = content["weights"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
         wanted = {"train_size": _told(self.train_sizes), "seed": self.seed}
         wanted |= {name: value for name, value in told.items() if name not in _INCIDENTAL}

@@ -30,11 +30,11 @@ class Kept:
         path = self.folder / f"{name}.json"
         setting = json.loads(json.dumps(setting))
         try:
-            row = json.loads(path.read_text(encoding="utf-8"))
+            row = results.read_json(path)
             same = self.resume and row["setting"] == setting and not row["error"]
             if same and has_weights(self.folder.parent, row.get("weights", {})):
                 return row
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         row = {"error": None, "setting": setting} | make()
         results.save_json(row, path)

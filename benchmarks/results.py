@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -77,8 +78,26 @@ def save_text(text: str, path: Path) -> None:
 
 
 def save_json(content: dict[str, Any], path: Path) -> None:
-    """Indented JSON."""
-    save_text(json.dumps(content, indent=2) + "\n", path)
+    """Indented JSON, with a checksum of all that it says."""
+    save_text(json.dumps(content | {"sha256": _checksum(content)}, indent=2) + "\n", path)
+
+
+def read_json(path: Path, *, checked: bool = True) -> dict[str, Any]:
+    """What `save_json` wrote; with `checked=False` of files from before there were checksums, too.
+
+    Raises `ValueError` if the file is not as it was written, and `OSError` if it is not there.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kept = content.pop("sha256", None)
+    if kept != _checksum(content) and (checked or kept is not None):
+        raise ValueError("not what was written")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """As JSON tells it, whatever it was made of."""
+    told = json.dumps(json.loads(json.dumps(content)), sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def provenance() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import scalegroup as sg
 from proofs_tests.fuzz import callables
 from proofs_tests.fuzz.callables import MODULES, RESULTS, SLOW, Public, methods_of, names_of, publics
-from proofs_tests.fuzz.faults import cut, damaged, full_disk, written_and_read_at_once
+from proofs_tests.fuzz.faults import cut, damaged, flipped, full_disk, kept_row, written_and_read_at_once
 from proofs_tests.fuzz.report import readme
 from proofs_tests.fuzz.trial import BOUNDLESS
 from proofs_tests.fuzz.values import ANSWERED, HUNG, NONSENSE, RAW, REFUSED, calls, is_moderate, outcome
@@ -123,6 +123,12 @@ def test_a_full_disk_loses_nothing() -> None:
 
 def test_weights_that_another_process_writes_are_read_whole() -> None:
     assert written_and_read_at_once(10) == Counter(survived=10)
+
+
+def test_damaged_results_are_refused_or_what_was_written() -> None:
+    found = damaged(kept_row, cut) + damaged(kept_row, flipped)
+    assert not found["silent"] + found["raw error"]
+    assert found["refused"] > 100
 
 
 def test_damage_that_nobody_notices_is_found(tmp_path: Path) -> None:

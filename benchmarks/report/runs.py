@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks import results
 from scalegroup import ScaleGroupError
 from scalegroup.models import PRESETS
 
@@ -102,7 +102,7 @@ def find_runs(paths: Iterable[Path]) -> list[Run]:
     found = []
     for file in files:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = results.read_json(file, checked=False)
             if content.get("benchmark") == "generalisation":
                 found += runs_in(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

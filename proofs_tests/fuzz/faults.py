@@ -19,6 +19,8 @@ from typing import Any
 import torch
 
 from benchmarks.checkpoint import Checkpoint, Position
+from benchmarks.data.cache import cached
+from benchmarks.kept import Kept
 from proofs_tests.fuzz.callables import G, net
 from scalegroup import Background, ScaleGroupError, ScaleWindow, models
 
@@ -71,6 +73,29 @@ def checkpoint() -> tuple[Path, Callable[[], Any]]:
         return Checkpoint(path, {"seed": 0}, {"net": fresh}).load(), _bits(fresh)
 
     return path, read
+
+
+def cache() -> tuple[Path, Callable[[], Any]]:
+    """A file of drawn images, and how it is read."""
+    folder, wanted = Path(tempfile.mkdtemp()), {"data": "drawn", "part": "test", "size": 1.0}
+    images, labels = torch.arange(64).view(2, 1, 4, 8), torch.tensor([0, 1])
+
+    def read() -> Any:
+        return [part.tolist() for part in cached(folder, wanted, lambda: (images, labels))]
+
+    read()
+    return next(folder.glob("*.h5")), read
+
+
+def kept_row() -> tuple[Path, Callable[[], Any]]:
+    """What a long command keeps of a row: of a file that is damaged the row is made again, which is refusing it."""
+    folder = Path(tempfile.mkdtemp())
+
+    def made() -> dict[str, Any]:
+        raise ScaleGroupError("nothing that can be read", expected="a row", mend="make it again")
+
+    Kept(folder, resume=True).row("net", {"seed": 0}, lambda: {"accuracy": {"1.0": 0.93, "2.0": 0.91}})
+    return folder / "net.json", lambda: Kept(folder, resume=True).row("net", {"seed": 0}, made)
 
 
 def damaged(of: Callable[[], tuple[Path, Callable[[], Any]]], damage: Callable[[bytes], Iterator[bytes]]) -> Counter:
@@ -168,6 +193,10 @@ FAULTS: dict[str, Callable[[], Counter]] = {
     f"weights with one bit flipped, {FLIPS} times": lambda: damaged(weights, flipped),
     "checkpoint cut at every length": lambda: damaged(checkpoint, cut),
     f"checkpoint with one bit flipped, {FLIPS} times": lambda: damaged(checkpoint, flipped),
+    "cache of images cut at every length": lambda: damaged(cache, cut),
+    f"cache of images with one bit flipped, {FLIPS} times": lambda: damaged(cache, flipped),
+    "row of results cut at every length": lambda: damaged(kept_row, cut),
+    f"row of results with one bit flipped, {FLIPS} times": lambda: damaged(kept_row, flipped),
     "weights read while another process writes them": written_and_read_at_once,
     "weights written on a full disk": full_disk,
     f"training killed at {KILLS} random moments and resumed": killed_and_resumed,
