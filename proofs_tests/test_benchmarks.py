@@ -274,7 +274,7 @@ def test_what_was_done_with_any_other_option_was_not_done(tmp_path):
     options = parser.parse_args([])
     wanted, told = experiment(tmp_path, options)
     kept = {"options": told, "train_size": 1.0, "seed": 0, "weights": {}}
-    (tmp_path / "results.json").write_text(json.dumps(kept))
+    results.save_json(kept, tmp_path / "results.json")
     assert wanted.is_done(told)
     assert not replace(wanted, train_sizes=(1.0, 2.0)).is_done(told)
     assert not replace(wanted, seed=1).is_done(told)

@@ -173,6 +173,12 @@ class BlurThenStencil(Kernel):
         jet: Jet = TWO_JET,
     ) -> Tensor:
         """See `Kernel`. No map for each derivative is ever built."""
+        if coefficients.device.type != maps.device.type:  # of the meta device torch would take whatever is in memory
+            raise ScaleGroupError(
+                f"maps on {maps.device.type} with coefficients on {coefficients.device.type}",
+                expected="one device",
+                mend="move one of them: coefficients.to(maps.device)",
+            )
         with without_autocast(maps):
             stencils = cast(_normalised_stencils(self, sigma, jet, like=coefficients), coefficients.dtype)
             blurred = self._blur(maps, sigma, smoothed)

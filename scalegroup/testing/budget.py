@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scalegroup import nn
 from scalegroup.algebra.group import GroupElement
-from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer, refusing
+from scalegroup.errors import Refusing, ScaleGroupError, check_finite, check_instance, check_integer, refusing
 from scalegroup.fields.boundary import Background
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
@@ -31,6 +31,7 @@ SOURCES = ("rounding", "discretisation", "sampling", "image boundary", "scale bo
 """In the order in which they are switched off; discretisation on the image's own grid only."""
 
 _EXACT = SampledDerivatives(tail=1e-6)  # discretisation is off
+_LARGEST = 1e4  # of a background: objects of about one are lost to rounding beside it
 _LIFTED = 5.0  # σ₀: so far the lifting looks beyond a sample, whose smoothing is less than that
 _FINE = 3.0  # sampling is fine: σ₀ is at least this many pixels
 _SUSPECT = 1e-6  # of the signal: less than this left over is no cause for alarm
@@ -145,6 +146,11 @@ def error_budget(
     check_instance("images", images, ContinuousImage, mend="pass a mixture of blobs, say: object_images(size, factor)")
     if background is None:
         background = background_of(net)
+    for value in background if isinstance(background, tuple) else (background,):
+        if abs(check_finite("background", value)) > _LARGEST:
+            raise ScaleGroupError(
+                f"background {value:g}", expected="values of about one", mend="divide the images by their range"
+            )
     bench = _Bench(copy.deepcopy(net).cpu().eval(), element.scale_factor, pairs, images, size, background)
     sources = [source for source in SOURCES if on_pixels(net) or source != "discretisation"]
     errors = [bench.errors(sources[:count]) for count in range(len(sources) + 1)]

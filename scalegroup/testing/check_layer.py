@@ -22,7 +22,7 @@ from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.lifting import SelfSimilar
-from scalegroup.fields.window import ScaleWindow
+from scalegroup.fields.window import ScaleWindow, check_scales
 from scalegroup.nn.layer import Layer, of_channels
 from scalegroup.nn.reweight import Reweight
 from scalegroup.testing.closed_form import Blobs, seeded
@@ -56,9 +56,9 @@ def layer_laws(
     make: Callable[[FieldType], Layer], in_type: FieldType | None = None, *, ratio: float = 2**0.5
 ) -> dict[str, Callable[[], None]]:
     """The laws by name, each to be called by itself; the arguments are those of `check_layer`."""
-    type_ = FieldType.scalars(2) if in_type is None else in_type
-    check_instance("in_type", type_, FieldType, mend="use FieldType.scalars(2)")
+    type_ = check_instance("in_type", FieldType.scalars(2) if in_type is None else in_type, FieldType, mend="try None")
     bench = _Bench(make, type_, ScaleWindow(ScaleGroup(ratio), sigma0=2.0, channels=4))
+    check_scales((_SIZE, _SIZE), bench.window.sigmas)
     laws = [name for name, value in vars(_Bench).items() if callable(value) and not name.startswith("_")]
     return {name.replace("_", " "): getattr(bench, name) for name in laws}
 
