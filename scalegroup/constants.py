@@ -61,13 +61,6 @@ def known(argument: Any) -> Any:
     return next(iter({argument})) if isinstance(argument, int | float) else argument
 
 
-def make_known(part: Any) -> None:
-    """The numbers of a frozen dataclass that is being made: `known`, before anything is worked out of them."""
-    if torch.compiler.is_compiling():
-        for name in part.__dataclass_fields__:
-            object.__setattr__(part, name, known(getattr(part, name)))
-
-
 def constant_tensor(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     """A function that gives a float64 array, as one that gives a tensor like another: `f(..., like=maps)`.
 
