@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import data, machine, results
 from benchmarks.evaluation import evaluate
+from benchmarks.generalisation import command_line
 from benchmarks.geometry import random_window
 from benchmarks.kept import Kept
 from benchmarks.networks import build, for_source, window_for, with_channels
@@ -158,6 +159,7 @@ def run(options: argparse.Namespace) -> None:
         "accuracy": {task: {to: mean(of) for to, of in each.items()} for task, each in accuracy.items()},
         "seeds": seeds,
         "rows": rows,
+        "command": command_line(options),
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
