@@ -45,10 +45,9 @@ class Mix(PerSample):
                 mend="choose an out_type with weights that in_type has; SteerableJetConv mixes rotating fields",
             )
         super().__init__(in_type, out_type)
-        whole = (
-            None if mask.all() else mask.to(torch.get_default_dtype())[..., None, None]
-        )  # mostly there is nothing to be masked
-        self.register_buffer("mask", whole, persistent=False)
+        whole = mask.to(torch.get_default_dtype())[..., None, None]
+        # mostly there is nothing to be masked
+        self.register_buffer("mask", None if mask.all() else whole, persistent=False)
         self.weight = nn.Parameter(torch.empty(out_type.size, in_type.size, 1, 1))
         nn.init.normal_(self.weight, std=math.sqrt(1 / in_type.size))
 
