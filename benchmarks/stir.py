@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--emoji", type=Path, help="folder of emoji.npz, or of Font Awesome's svgs/")
     parser.add_argument("--mnist", type=Path, help="folder of mnist.npz, or of torchvision's MNIST")
     parser.add_argument("--directions", nargs="+", default=list(DIRECTIONS), help="up, down, or both (default: both)")
-    parser.add_argument("--epochs", type=int, nargs=2, default=[14, 3], help="of emoji, of mnist (default: 14 3)")
+    parser.add_argument("--epochs", type=int, nargs=2, default=[20, 3], help="of emoji, of mnist (default: 20 3)")
     parser.add_argument("--widths", type=int, nargs="+", default=[12, 16, 24, 32], help="(default: 12 16 24 32)")
     parser.add_argument("--sigma-first", type=float, help="about σ₀ of the finest scale channel (default: the data's)")
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
