@@ -16,7 +16,7 @@ from benchmarks.kept import Kept
 from benchmarks.natural_networks import MAIN, NETWORKS, Setup
 from proofs_tests.test_data import pictures
 from proofs_tests.test_rescaled import write_folder
-from scalegroup import Jet, Mean, ScaleGroup, ScaleWindow, SpatialMax
+from scalegroup import Jet, Max, Mean, ScaleGroup, ScaleWindow, SpatialMax
 from scalegroup.models import RESNET_PRESETS, find_trained
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), 1.0, 3)
@@ -58,6 +58,7 @@ def test_each_network_differs_from_the_residual_one_in_what_its_name_says(setup)
         if not name.startswith("resnet")
     }
     assert changed.pop("residual_multi_scale") == {}
+    assert changed.pop("maximum_over_scale") == {"pooling": Max()}
     assert changed.pop("mean_over_scale") == {"pooling": Mean()}
     assert changed.pop("spatial_maximum") == {"readout": SpatialMax(), "min_grid_sigma": 1.0}
     assert changed.pop("order_3") == {"jet": Jet(3, zero=True)}
