@@ -85,6 +85,7 @@ class Experiment:
     resume: bool
     checkpoint_every: int | None
     console: Console
+    command: str
 
     def setting(self, name: str, seed: int) -> dict[str, Any]:
         """What decides a row."""
@@ -144,9 +145,11 @@ class Experiment:
             else:
                 row["accuracy"][f"{size:.4f}"] = accuracy(net, of.images, of.labels)
         if isinstance(net, GaussianDerivativeNet):
-            about = {"data": self.source.name, "recipe": asdict(self.recipe), "accuracy": row["accuracy"]}
-            about |= {"classes": list(self.source.class_names), "seed": seed, **results.provenance()}
+            about = {"benchmark": "natural", **self.setting(name, seed), "accuracy": row["accuracy"]}
+            about |= {"pictures": self.source.recipe, "canvas": self.source.canvas, "train_size": TRAIN_SIZE}
             about |= {"size": int(TRAIN_SIZE * self.source.unit), "colour": self.source.channels == 3}
+            about |= {"classes": list(self.source.class_names), "range": [0.0, 1.0]}
+            about |= {"command": self.command, **results.provenance()}
             row["weights"] = {run: save_trained(net, self.folder / f"{run}.safetensors", about).sha256}
             row["network"] = net.architecture.tell()
         return row | results.provenance()
@@ -189,6 +192,7 @@ def run(options: argparse.Namespace) -> None:
         resume=options.resume,
         checkpoint_every=options.checkpoint_every,
         console=Console(soft_wrap=True),
+        command=command_line(options),
     )
     kept = Kept(results.make_folder(options.output / "rows"), options.resume)
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
@@ -204,7 +208,7 @@ def run(options: argparse.Namespace) -> None:
         "accuracy": natural_report.means(rows),
         "rows": rows,
         "costs": experiment.costs(options.networks, threads) if options.costs else {},
-        "command": command_line(options),
+        "command": experiment.command,
         **results.provenance(),
     }
     results.save_json(content, options.output / "results.json")

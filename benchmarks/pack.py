@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         raise ScaleGroupError(
             f"{path} that says nothing of {error}",
             expected="weights of a run",
-            mend="pass a folder that `generalisation` or `scenes` wrote",
+            mend="pass a folder that `generalisation`, `natural` or `scenes` wrote",
         ) from None
     said = {"classes": options.classes, "range": options.range}
     about = trained.about | {key: value for key, value in said.items() if value is not None}
@@ -157,7 +157,55 @@ At a threshold of {about["threshold"]:g}, which was chosen on scenes of validati
 """
 
 
-CARDS: dict[str, Callable[[str, Trained, int], str]] = {"generalisation": model_card, "scenes": scenes_card}
+def natural_card(name: str, trained: Trained, parameters: int) -> str:
+    """As Markdown, of a network for natural pictures. Raises `KeyError` as `model_card`."""
+    architecture, about = trained.architecture, trained.about
+    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["recipe"].items())
+    window, (finest, coarsest) = about["window"], about["window"]["fewer"]
+    lines = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
+    return f"""# {name}
+
+```python
+net = gaussian_derivative_net(weights="{name}")
+```
+
+A Gaussian derivative network ({parameters} parameters, widths {"-".join(map(str, architecture.widths))}, residual:
+{architecture.residual}), {architecture.window!r}, read at the centre. Its classes: {", ".join(about["classes"])}.
+
+## Data
+
+{about["data"]}: {about["images"]["train"]} training pictures of size {about["train_size"]:g} alone, {about["size"]}
+pixels wide in the middle of a canvas of {about["canvas"]}×{about["canvas"]}. Made so: {about["pictures"]}.
+
+Images `[batch, {architecture.in_channels}, y, x]` of any size, made alike, with values in [0, 1]. What the network sees
+outside of them: {architecture.boundary!r}.
+
+## Training
+
+{recipe}; scale-channel dropout of {window["dropped"]} at most; seed {about["seed"]}.
+Scale channels that were added afterwards, with the same weights: {finest} finer and {coarsest} coarser ones.
+Command: `{about["command"]}`, commit `{about["commit"]}`.
+
+## Accuracy
+
+On {about["images"]["test"]} test pictures of each size:
+
+| size | accuracy |
+|--:|--:|
+{lines}
+
+## Limits
+
+- One object that fills its picture, in the centre; nothing beyond these sizes was tried.
+- The classes are those of the data; a picture of something else gets one of them all the same.
+"""
+
+
+CARDS: dict[str, Callable[[str, Trained, int], str]] = {
+    "generalisation": model_card,
+    "natural": natural_card,
+    "scenes": scenes_card,
+}
 """By the benchmark that trained the network."""
 
 

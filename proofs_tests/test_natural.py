@@ -18,6 +18,7 @@ from proofs_tests.test_data import pictures
 from proofs_tests.test_rescaled import write_folder
 from scalegroup import Jet, Max, Mean, ScaleGroup, ScaleWindow, SpatialMax
 from scalegroup.models import RESNET_PRESETS, find_trained
+from scalegroup.models.exporting import told_of_images
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), 1.0, 3)
 
@@ -92,7 +93,7 @@ def test_the_ordinary_network_sees_normalised_images(setup):
     assert not torch.allclose(net(images), bare(images))  # the control
 
 
-def test_the_command_trains_at_one_size_and_reads_all(command, tmp_path):
+def test_the_command_trains_at_one_size_reads_all_and_its_weights_can_be_packed(command, tmp_path, monkeypatch):
     assert command("--seeds", "0", "1", "--fewer-channels", "1", "1", "--dropped-channels", "1") == 0
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert set(content["accuracy"]) == {"residual_multi_scale", "resnet_augmented"}
@@ -106,6 +107,14 @@ def test_the_command_trains_at_one_size_and_reads_all(command, tmp_path):
     assert all((tmp_path / "out" / name).stat().st_size > 10_000 for name in ("accuracy.png", "selected_scale.png"))
     about = find_trained(tmp_path / "out" / "residual_multi_scale-seed1.safetensors").about
     assert (about["classes"], about["size"], about["colour"]) == (["ape", "cat"], 8, True)  # for predict.py
+
+    packed = ["pack", str(tmp_path / "out"), "--network", "residual_multi_scale-seed1", "--name", "apes"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *packed, "--output", str(tmp_path)])
+    assert main() == 0
+    card = (tmp_path / "apes.md").read_text()
+    assert "1 finer and 1 coarser" in card
+    assert f"| 0.8409 | {about['accuracy']['0.8409']:.1%} |" in card
+    assert told_of_images(find_trained(tmp_path / "apes.safetensors").about, 2)["range"] == [0.0, 1.0]
 
 
 def test_costs_are_measured_of_every_network_that_is_wanted(command, tmp_path, monkeypatch):
