@@ -87,10 +87,11 @@ _POOLING = LogSumExp()
 """On validation pictures it read more at the trained size than the maximum, and lost less at others than the mean."""
 
 _PLAIN = {"residual": False, "widths": (18, 26, 38, 52, 68), "r": 1.25}  # of equal cost
+_PAPER = {**_PLAIN, "jet": Jet(2)}  # whose layers (eq 10) have no zero-order term
 
 NETWORKS: dict[str, Entry] = {
     "residual_multi_scale": Entry(Ours()),
-    "plain_multi_scale": Entry(Ours(parts=_PLAIN)),
+    "plain_multi_scale": Entry(Ours(parts=_PAPER)),
     "residual_single_scale": Entry(Ours(single=True)),
     "resnet": Entry(ordinary),
     "resnet_augmented": Entry(ordinary, changes=("scale",)),
@@ -98,9 +99,11 @@ NETWORKS: dict[str, Entry] = {
     "mean_over_scale": Entry(Ours(parts={"pooling": Mean()})),
     "spatial_maximum": Entry(Ours(parts={"readout": SpatialMax()})),
     "order_3": Entry(Ours(parts={"jet": Jet(3, zero=True)})),
+    "plain_zero_order": Entry(Ours(parts=_PLAIN)),
     "no_zero_order": Entry(Ours(parts={"jet": Jet(2)})),
     "across_scale": Entry(Ours(parts={"neighbours": 1})),
     "separable": Entry(Ours(preset="separable_small")),
 }
-"""The first five are the comparison; of the others each is `residual_multi_scale` with one part changed."""
+"""The first five are the comparison; of the others each is `residual_multi_scale` with one part changed, but for
+`plain_zero_order`, the plain network with the residual one's jets: which part is it that wins?"""
 MAIN = tuple(NETWORKS)[:5]

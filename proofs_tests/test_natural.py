@@ -66,7 +66,8 @@ def test_each_network_differs_from_the_residual_one_in_what_its_name_says(setup)
     assert changed.pop("no_zero_order") == {"jet": Jet(2)}
     assert changed.pop("across_scale") == {"neighbours": 1}
     assert changed.pop("separable").keys() == {"separable", "widths"}
-    assert changed.pop("plain_multi_scale").keys() == {"residual", "widths", "r"}
+    assert changed.pop("plain_multi_scale").keys() == {"residual", "widths", "r", "jet"}
+    assert changed.pop("plain_zero_order").keys() == {"residual", "widths", "r"}
     assert changed.pop("residual_single_scale").keys() == {"window", "scale_dropout"}
     assert not changed
 
