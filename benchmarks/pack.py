@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -62,7 +63,7 @@ def model_card(name: str, trained: Trained, parameters: int) -> str:
     """As Markdown. Raises `KeyError` for weights that do not tell of their training as those of a run do."""
     architecture, about = trained.architecture, trained.about
     data, size = about["data"], about["train_size"]
-    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["training"].items())
+    recipe = in_words(about["training"])
     recipe += f", scale-channel dropout of {architecture.scale_dropout} at most" if architecture.scale_dropout else ""
     sizes = " and ".join(f"{one:g}" for one in (size if isinstance(size, list) else [size]))
     accuracy = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
@@ -114,7 +115,7 @@ On {about["test_images"]} held-out images of each size:
 def scenes_card(name: str, trained: Trained, parameters: int) -> str:
     """As Markdown, of a network that finds objects in scenes. Raises `KeyError` as `model_card`."""
     architecture, about = trained.architecture, trained.about
-    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["recipe"].items())
+    recipe = in_words(about["recipe"])
     backgrounds = list(about["f1"])
     sizes = list(about["f1"][backgrounds[0]])
     rows = [[f"{float(size):.4g}", *(f"{about['f1'][of][size]:.3f}" for of in backgrounds)] for size in sizes]
@@ -160,7 +161,7 @@ At a threshold of {about["threshold"]:g}, which was chosen on scenes of validati
 def natural_card(name: str, trained: Trained, parameters: int) -> str:
     """As Markdown, of a network for natural pictures. Raises `KeyError` as `model_card`."""
     architecture, about = trained.architecture, trained.about
-    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["recipe"].items())
+    recipe = in_words(about["recipe"])
     window, (finest, coarsest) = about["window"], about["window"]["fewer"]
     lines = "\n".join(f"| {float(size):.4g} | {value:.1%} |" for size, value in about["accuracy"].items())
     return f"""# {name}
@@ -170,7 +171,8 @@ net = gaussian_derivative_net(weights="{name}")
 ```
 
 A Gaussian derivative network ({parameters} parameters, widths {"-".join(map(str, architecture.widths))}, residual:
-{architecture.residual}), {architecture.window!r}, read at the centre. Its classes: {", ".join(about["classes"])}.
+{architecture.residual}), {architecture.window!r}, read by {architecture.readout!r}.
+Its classes: {", ".join(about["classes"])}.
 
 ## Data
 
@@ -196,7 +198,7 @@ On {about["images"]["test"]} test pictures of each size:
 
 ## Limits
 
-- One object that fills its picture, in the centre; nothing beyond these sizes was tried.
+- One object that fills its picture; nothing beyond these sizes was tried.
 - The classes are those of the data; a picture of something else gets one of them all the same.
 """
 
@@ -207,6 +209,15 @@ CARDS: dict[str, Callable[[str, Trained, int], str]] = {
     "scenes": scenes_card,
 }
 """By the benchmark that trained the network."""
+
+
+def in_words(recipe: Mapping[str, Any]) -> str:
+    """A recipe on one line.
+
+    >>> in_words({"epochs": 3, "weight_decay": 0.0})
+    'epochs 3, weight decay 0.0'
+    """
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in recipe.items())
 
 
 def near_the_best(accuracy: dict[float, float]) -> list[float]:
