@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks import allocator, compare_report, costs, data, machine, results, timing
+from benchmarks import allocator, costs, data, machine, results, timing
 from benchmarks.generalisation import command_line
 from benchmarks.peers import all_peers
+from benchmarks.reports import compare as report
 from benchmarks.study import RATES, Scope, Study
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
@@ -72,8 +73,8 @@ def run(options: argparse.Namespace) -> None:
     content |= {"command": command_line(options), **timing.provenance(options.device)}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
-    written = compare_report.write(content, folder / options.json.name)
-    study.console.print(compare_report.table(content).rich())
+    written = report.write(content, folder / options.json.name)
+    study.console.print(report.table(content).rich())
     for error in dict.fromkeys(row["error"] for row in rows.values() if row["error"]):
         study.console.print(f"no row: {error}", markup=False)
     study.console.print("wrote " + ", ".join(str(path) for path in (options.json, *written)))

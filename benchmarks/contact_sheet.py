@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks import data, results
-from benchmarks.report.figures import save, short
+from benchmarks.reports.figures import save, short
 from scalegroup.errors import check_positive
 
 DESCRIPTION = "a picture of the test images: one of each class, at every size"

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks import allocator, machine, results, steps, timing
+from benchmarks.reports import covariance as report
 from scalegroup import Axis, Background, LiftingKernel, SampledLifting, ScaleGroup, ScaleWindow, nn
 from scalegroup.fields.resample import resample
 from scalegroup.models import gaussian_derivative_net
@@ -88,12 +89,10 @@ def run(options: argparse.Namespace) -> None:
         "ends_of_the_window": ends(sigmas[-1]),
         **timing.provenance("cpu"),
     }
-    text = table(content)
-    console.print(text, markup=False)
-    results.save_text(text, folder / "report.md")
     results.save_json(content, folder / "results.json")
-    draw(content, folder / "covariance.png")
-    console.print(f"written to {folder}")
+    written = report.write(content, folder)
+    console.print(report.table(content), markup=False)
+    console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))
 
 
 def measure(sampled: Sampled, sigmas: Sequence[float], ratios: dict[str, float]) -> dict[str, Any]:
@@ -186,61 +185,3 @@ def time_of(sampled: Sampled, *, quick: bool) -> float:
     step = steps.inference(net, steps.call, torch.randn(batch, 1, 112, 112))
     found = steps.measure(step, threads=torch.get_num_threads(), seconds=0.5 if quick else 5.0)
     return timing.per_image(found, batch)["median_ms"]
-
-
-def table(content: dict[str, Any]) -> str:
-    """As Markdown."""
-    heads = [f"σ₀ = {sigma:.3g}" for sigma in content["sigmas"]]
-    lines = [
-        "# Equivariance error of deep ReLU networks",
-        "",
-        "Six layers of 2-jets with batch norm and ReLU, random weights; images of blobs of "
-        f"{_NARROWEST} pixels and wider, "
-        f"anywhere in {_SIZE}×{_SIZE} pixels; two scale channels, of σ₀ and γσ₀ pixels. The worst of γ = "
-        f"{', '.join(content['ratios'])}; error of whole maps relative to the signal, float64 (float32). On the "
-        "image's grid only samples that scaling sends to samples are compared. Shift: error of moving the image by "
-        "half a sample. "
-        "Time: inference with the `larger` network at 112×112, eight channels, per image.",
-        "",
-        f"| samples per σ₀ | {' | '.join(heads)} | shift | ms |",
-        "|---|" + "--:|" * (len(heads) + 2),
-    ]
-    for row in content["rows"]:
-        cells = [f"{_worst(row, 'float64', n):.0e} ({_worst(row, 'float32', n):.0e})" for n in range(len(heads))]
-        shift = "–" if row["half_sample_shift"] is None else f"{100 * row['half_sample_shift']:.1f} %"
-        lines.append(f"| {row['name']} | {' | '.join(cells)} | {shift} | {row['inference_ms']:.3g} |")
-    found = content["ends_of_the_window"]
-    each = ", ".join(f"{name}: {error:.0e}" for name, error in zip(found["channels"], found["errors"], strict=True))
-    lines += [
-        "",
-        f"With a convolution over scale (g = 1), by channel; at the window's ends neighbours are missing: {each}.",
-    ]
-    made = f"Commit `{content['commit']}`, machine {content['machine']}, command `python -m benchmarks "
-    made += f"covariance{' --quick' if content['quick'] else ''}`."
-    return "\n".join([*lines, "", made, ""])
-
-
-def _worst(row: dict[str, Any], dtype: str, place: int) -> float:
-    return max(errors[dtype][place] for errors in row["errors"].values())
-
-
-def draw(content: dict[str, Any], path: Path) -> None:
-    """The errors over σ₀."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for row in content["rows"]:
-        errors = [_worst(row, "float64", n) for n in range(len(content["sigmas"]))]
-        axes.loglog(content["sigmas"], errors, "s--" if "image" in row["name"] else "o-", label=row["name"])
-    axes.set(
-        xlabel="σ₀ of the finer scale channel, in pixels",
-        ylabel="equivariance error, of the signal",
-        title="Six layers with batch norm and ReLU: worst of γ = " + ", ".join(content["ratios"]),
-    )
-    axes.set_xticks(content["sigmas"], [f"{sigma:.3g}" for sigma in content["sigmas"]], minor=False)
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
-    with results.whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=120)

@@ -14,14 +14,17 @@ from typing import Any
 from accelerate import Accelerator
 from rich.console import Console
 
-from benchmarks import data, machine, report, results
+from benchmarks import data, machine, results
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import Augment
 from benchmarks.kept import has_weights
 from benchmarks.networks import add_network_arguments, architectures_for, build, with_finer_channels
 from benchmarks.recipe import LOSSES, Recipe
-from benchmarks.report.selection import fit
+from benchmarks.reports import generalisation as report
+from benchmarks.reports import tables
+from benchmarks.reports.runs import Family, families, runs_in
+from benchmarks.reports.selection import fit
 from benchmarks.training import train
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
@@ -251,7 +254,7 @@ def _run(
         **results.provenance(),
     }
     written = write_all(nets, content, experiment.folder)
-    for table in report.tables.brief(report.families(report.runs_in(content))):
+    for table in tables.brief(families(runs_in(content))):
         console.print(table.rich())
     console.print(f"covariance: {check}")
     console.print("wrote " + ", ".join(str(path) for path in written))
@@ -264,14 +267,14 @@ def write_all(nets: dict[str, GaussianDerivativeNet], content: dict[str, Any], f
     }
     path = folder / "results.json"
     results.save_json(content | {"weights": {name: trained.sha256 for name, trained in weights.items()}}, path)
-    figures = report.draw(report.families(report.runs_in(content)), folder)
+    figures = report.draw(families(runs_in(content)), folder)
     return [path, *figures, *(trained.path for trained in weights.values())]
 
 
 def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
     """What is to be known of a network beside its architecture: data, recipe, accuracy, how σ₀ tells the size."""
-    (run,) = (run for run in report.runs_in(content) if run.network == network)
-    line = fit(report.Family((run,)))
+    (run,) = (run for run in runs_in(content) if run.network == network)
+    line = fit(Family((run,)))
     scale = None
     if line is not None:
         scale = {"slope": line.slope, "intercept": line.intercept, "sizes": [line.smallest, line.largest]}

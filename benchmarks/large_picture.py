@@ -14,7 +14,7 @@ from benchmarks import data, machine, results, steps
 from benchmarks.data.scenes import BOX, draw_scene, small_pictures
 from benchmarks.detections import count
 from benchmarks.generalisation import command_line
-from benchmarks.report.tables import Table
+from benchmarks.reports.tables import Table
 from benchmarks.scenes import OBJECTS, SHAPE, SIZES
 from scalegroup import detect
 from scalegroup.models import find_trained, gaussian_derivative_net
@@ -62,7 +62,14 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
+    write(content, folder)
     Console().print(table(content).rich())
+
+
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -11,6 +11,7 @@ import argparse
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchmarks import data, machine, results
 from benchmarks.evaluation import accuracy
 from benchmarks.networks import build, for_source
 from benchmarks.recipe import LOSSES, Recipe
-from benchmarks.report.tables import Table
+from benchmarks.reports.tables import Table
 from benchmarks.training import train
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
@@ -154,8 +155,6 @@ def run(options: argparse.Namespace) -> None:
         part = source.draw("test", tested)  # once for all networks
         for row, nets in zip(rows, judged.values(), strict=True):
             row["accuracy"][f"{tested:.4f}"] = [accuracy(net, part.images, part.labels) for net in nets]
-    told = table(rows, source.name)
-    console.print(told.rich())
     content = {
         "benchmark": "losses",
         "data": source.name,
@@ -167,11 +166,19 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    results.save_text(told.markdown(), folder / "report.md")
+    write(content, folder)
+    console.print(table(content).rich())
 
 
-def table(rows: list[dict[str, Any]], name: str) -> Table:
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
+
+
+def table(content: dict[str, Any]) -> Table:
     """Means over seeds, in per cent."""
+    rows, name = content["rows"], content["data"]
     heads = ["variant", *(f"{float(size):.4g}" for size in rows[0]["accuracy"]), "a blank's highest score"]
     cells = [
         [row["variant"], *(f"{100 * mean(of):.1f}" for of in row["accuracy"].values()), f"{mean(row['blank']):.2f}"]

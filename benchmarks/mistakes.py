@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import data, results
-from benchmarks.report.figures import save, short
+from benchmarks.reports.figures import save, short
 from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import costs, data, machine, natural_report, results
+from benchmarks import costs, data, machine, results
 from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import accuracy, evaluate
 from benchmarks.generalisation import command_line
@@ -24,6 +24,7 @@ from benchmarks.kept import Kept
 from benchmarks.natural_networks import MAIN, NETWORKS, Moments, Setup
 from benchmarks.networks import window_for, with_channels
 from benchmarks.recipe import Recipe
+from benchmarks.reports import natural as report
 from benchmarks.training import train
 from scalegroup import ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer
@@ -205,15 +206,15 @@ def run(options: argparse.Namespace) -> None:
         "data": {"name": source.name, "recipe": source.recipe, "unit": source.unit, "canvas": source.canvas},
         "train_size": TRAIN_SIZE,
         "training": asdict(experiment.recipe),
-        "accuracy": natural_report.means(rows),
+        "accuracy": report.means(rows),
         "rows": rows,
         "costs": experiment.costs(options.networks, threads) if options.costs else {},
         "command": experiment.command,
         **results.provenance(),
     }
     results.save_json(content, options.output / "results.json")
-    written = natural_report.write(content, options.output)
-    experiment.console.print(natural_report.brief(content).rich())
+    written = report.write(content, options.output)
+    experiment.console.print(report.brief(content).rich())
     experiment.console.print("wrote " + ", ".join(str(path) for path in (options.output / "results.json", *written)))
 
 

@@ -16,8 +16,8 @@ from benchmarks import data, machine, results
 from benchmarks.data.scenes import Scene, draw_scene, small_pictures
 from benchmarks.evaluation import evaluate
 from benchmarks.generalisation import command_line
-from benchmarks.report.figures import save
-from benchmarks.report.tables import Table
+from benchmarks.reports.figures import save
+from benchmarks.reports.tables import Table
 from scalegroup import CentrePixel, SpatialMax, detect
 from scalegroup.models import find_trained, gaussian_derivative_net
 
@@ -72,8 +72,15 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
+    write(content, folder)
     save(_figure(content, scene, found), folder / "off_centre.png")
     Console().print(table(content).rich())
+
+
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

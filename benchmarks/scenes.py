@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks import data, machine, results, scenes_report
+from benchmarks import data, machine, results
 from benchmarks.baselines.pyramid_cnn import pyramid_cnn
 from benchmarks.data.cache import checksum
 from benchmarks.data.scenes import BACKGROUNDS, BOX, Scene, draw_scene, small_pictures
@@ -27,6 +27,7 @@ from benchmarks.generalisation import command_line
 from benchmarks.kept import Kept
 from benchmarks.networks import build, for_source, with_channels
 from benchmarks.recipe import Recipe
+from benchmarks.reports import scenes as report
 from benchmarks.training import fit
 from scalegroup import ScaleGroup, ScaleGroupError, ScaleWindow, detect
 from scalegroup.errors import check_integer
@@ -308,10 +309,10 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    written = scenes_report.write(content, folder)
+    written = report.write(content, folder)
     for background in BACKGROUNDS:  # one of each, to look at and to find things in
         path = folder / f"{background}.png"
-        scenes_report.save_scene(next(experiment.scenes(source, background, SIZES, seed=1)), path)
+        report.save_scene(next(experiment.scenes(source, background, SIZES, seed=1)), path)
         written.append(path)
-    console.print(scenes_report.table(content).rich())
+    console.print(report.table(content).rich())
     console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))

@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks import allocator, contenders, machine, memory, results, steps, timing
 from benchmarks.baseline import Baseline
 from benchmarks.contenders import OURS, Contender
-from benchmarks.speed_tables import headlines, show
+from benchmarks.reports.speed import headlines, show
 from scalegroup import SAMPLES_PER_SIGMA, ScaleGroupError, ScaleWindow
 from scalegroup.models import PRESETS, GaussianDerivativeNet
 

@@ -23,8 +23,8 @@ from benchmarks.detections import Counts, count, mean_average_precision
 from benchmarks.generalisation import command_line
 from benchmarks.networks import with_channels
 from benchmarks.recipe import Recipe
-from benchmarks.report.figures import COLOURS, save
-from benchmarks.report.tables import Table
+from benchmarks.reports.figures import COLOURS, save
+from benchmarks.reports.tables import Table
 from benchmarks.scenes import CROP, MIN_GRID_SIGMA, SHAPE, SIZES, THRESHOLDS, TRAIN_SIZE, WINDOW, Finding
 from benchmarks.training import fit
 from scalegroup import Reflect, ScaleGroupError, detect
@@ -129,9 +129,15 @@ def run(options: argparse.Namespace) -> None:
     names = [Path(name).stem for name in options.names]
     save_trained(net, folder / "stamps.safetensors", {"benchmark": "stamps", "classes": names, "threshold": threshold})
     results.save_json(content, folder / "results.json")
-    results.save_text(table(content).markdown(), folder / "report.md")
+    write(content, folder)
     save(_figure(*shown, threshold, names), folder / "stamps.png")  # type: ignore[misc]
     console.print(table(content).rich())
+
+
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

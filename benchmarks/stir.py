@@ -20,7 +20,7 @@ from benchmarks.geometry import random_window
 from benchmarks.kept import Kept
 from benchmarks.networks import build, for_source, window_for, with_channels
 from benchmarks.recipe import Recipe
-from benchmarks.report.tables import Table
+from benchmarks.reports.tables import Table
 from benchmarks.training import train
 from scalegroup import ScaleGroupError, SpatialMax
 from scalegroup.errors import check_integer
@@ -148,8 +148,6 @@ def run(options: argparse.Namespace) -> None:
         setting |= {"recipe": asdict(recipes[task]), "images": sources[task].limits}
         rows.append(kept.row(f"{task}-{direction}-seed{seed}", setting, partial(row, task, direction, seed)))
     accuracy = summary(rows)
-    beside = table(accuracy, len(seeds))
-    console.print(beside.rich())
     content = {
         "benchmark": "stir",
         "data": {task: {"name": source.name, "recipe": source.recipe} for task, source in sources.items()},
@@ -163,7 +161,9 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    results.save_text(beside.markdown(), folder / "report.md")
+    written = write(content, folder)
+    console.print(table(content).rich())
+    console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
@@ -174,8 +174,15 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     return result
 
 
-def table(accuracy: dict[str, dict[str, list[float]]], seeds: int) -> Table:
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
+
+
+def table(content: dict[str, Any]) -> Table:
     """Means over seeds and their standard deviations, beside published means."""
+    accuracy, seeds = summary(content["rows"]), len(content["seeds"])
     columns = [(task, to) for task in TASKS for to in DIRECTIONS]
     ours = [_cell([100 * value for value in accuracy.get(task, {}).get(to, [])]) for task, to in columns]
     published = [[name, *(f"{figures[column]:.1f}" for column in columns)] for name, figures in PUBLISHED.items()]

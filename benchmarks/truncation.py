@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import data, machine, results
 from benchmarks.evaluation import evaluate
-from benchmarks.report.tables import Table
+from benchmarks.reports.tables import Table
 from scalegroup import DiscreteGaussian
 from scalegroup.models import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing import equivariance_error
@@ -48,13 +47,21 @@ def run(options: argparse.Namespace) -> None:
         {"tail": kernel.tail, "radius at σ = 4, in σ": kernel.reach(4.0) / 4} | _measure(net, source, drawn)
         for kernel, net in zip(kernels, nets, strict=True)
     ]
-    Console().print(table(rows).rich())
     content = {"benchmark": "truncation", "rows": rows, "weights": options.weights, **results.provenance()}
     results.save_json(content, folder / "results.json")
+    write(content, folder)
+    Console().print(table(content).rich())
 
 
-def table(rows: Sequence[dict[str, Any]]) -> Table:
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`."""
+    results.save_text(table(content).markdown(), folder / "report.md")
+    return [folder / "report.md"]
+
+
+def table(content: dict[str, Any]) -> Table:
     """A row for each mass that is cut off."""
+    rows = content["rows"]
     cells = [[f"{value:.4g}" for value in row.values()] for row in rows]
     return Table("kernels cut off at different masses, one trained network", list(rows[0]), cells)
 

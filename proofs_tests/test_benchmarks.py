@@ -11,10 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks import data, generalisation, networks, report, results
+from benchmarks import data, generalisation, networks, results
 from benchmarks.__main__ import main
 from benchmarks.data.plain import Plain
 from benchmarks.evaluation import evaluate
+from benchmarks.reports import generalisation as report
+from benchmarks.reports.runs import runs_in
 from benchmarks.training import train
 from scalegroup import Attention, Background, Mean, SpatialMax, nn
 from scalegroup.models import PRESETS, Architecture, find_trained, gaussian_derivative_net, save_trained
@@ -212,7 +214,7 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
         "single_scale": 0,
     }
     assert "dropped_channels" not in content["training"]  # it is told once
-    assert dict(report.runs_in(content)[0].setting)["dropped channels"] == "3"
+    assert dict(runs_in(content)[0].setting)["dropped channels"] == "3"
     seen.clear()
     assert run(tmp_path, "--dropped-channels", "0", "--finer-channels", "0") == 0  # the control
     assert {window for _, window in seen if window.channels > 1} == {whole}

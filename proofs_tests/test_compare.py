@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import compare_report, costs, data, memory, steps, study
+from benchmarks import costs, data, memory, steps, study
 from benchmarks.__main__ import main
 from benchmarks.geometry import random_cut, random_scaling, warp
 from benchmarks.peers import PARAMETERS, WIDTHS, all_peers, windows
+from benchmarks.reports import compare as compare_report
 from proofs_tests import processes
 from scalegroup import Background, ScaleGroupError, nn
 from scalegroup.models import gaussian_derivative_net

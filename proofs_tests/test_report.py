@@ -1,6 +1,7 @@
 """Reports: what is put together, the slope of scale selection, and figures and tables from the json alone."""
 
 import json
+import os
 import sys
 from math import log2
 from pathlib import Path
@@ -9,13 +10,14 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import main
-from benchmarks.report import figures, tables
-from benchmarks.report.runs import families, find_runs, runs_in
-from benchmarks.report.selection import fit
-from benchmarks.report.words import apart
+from benchmarks.reports import figures, generalisation, tables
+from benchmarks.reports.runs import families, runs_in
+from benchmarks.reports.selection import fit
+from benchmarks.reports.words import apart
 from scalegroup import Attention, ScaleGroup, ScaleGroupError, ScaleWindow, TopK
 from scalegroup.models import PRESETS
 
+RESULTS = Path(report.__file__).parent / "results"
 SIZES = [2 ** (k / 2) for k in range(-2, 7)]
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=11, first=-3)
 ONE = ScaleWindow(WINDOW.group, sigma0=1.0, channels=1)
@@ -184,7 +186,12 @@ def test_dropped_channels_are_told_alike_of_the_training_and_of_the_network(grid
 
 
 def test_committed_results_can_be_read():
-    found = find_runs([Path(report.__file__).parents[1] / "results"])
+    found = [
+        run
+        for content in report.find([RESULTS]).values()
+        if content["benchmark"] == "generalisation"
+        for run in runs_in(content)
+    ]
     assert {dict(run.setting)["dropped channels"] for run in found if run.network == "multi_scale"} >= {"0", "2"}
     assert {"digits", "large-scale-mnist"} <= {run.data for run in found}
     assert tables.of([families([run])[0] for run in found[:3]])
@@ -199,8 +206,6 @@ def test_figures_and_tables_are_rebuilt_from_the_json_alone(monkeypatch, tmp_pat
     for number, size in enumerate((1.0, 2.0, [1.0, 2.0])):
         (tmp_path / "runs" / str(number)).mkdir(parents=True)
         (tmp_path / "runs" / str(number) / "results.json").write_text(json.dumps(content(train_size=size)))
-    (tmp_path / "runs" / "speed").mkdir()
-    (tmp_path / "runs" / "speed" / "results.json").write_text('{"benchmark": "speed"}')
     assert report_on(monkeypatch, tmp_path / "out", tmp_path / "runs") == 0
     names = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
     assert set(names) == {"accuracy.png", "training_sizes.png", "selected_scale.png", "report.md"}
@@ -208,6 +213,25 @@ def test_figures_and_tables_are_rebuilt_from_the_json_alone(monkeypatch, tmp_pat
     text = (tmp_path / "out" / "report.md").read_text()
     assert all(said in text for said in ("RieszNet, 5 000 images", "| 1+2 |", "slope", "98.0"))
     assert "RieszNet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in RESULTS.rglob("report*.md")}), ids=lambda path: path.name
+)
+def test_committed_reports_are_what_their_json_says(folder, tmp_path):
+    for path in report.write(report.find([folder]), tmp_path):
+        told = folder / path.name
+        if path.suffix == ".md" and told.exists():
+            assert path.read_text("utf-8") == told.read_text("utf-8")
+
+
+def test_results_of_several_benchmarks_have_folders_of_their_own(tmp_path):
+    found = report.find([RESULTS / "stir", RESULTS / "truncation"]) | {tmp_path / "of" / "results.json": content()}
+    written = report.write(found, tmp_path / "out")
+    assert {str(path.parent.relative_to(tmp_path / "out")) for path in written if path.name == "report.md"} == {
+        "generalisation",
+        *(str(file.parent.relative_to(os.path.commonpath(found))) for file in list(found)[:2]),
+    }
 
 
 def test_published_figures_stand_beside_digits_trained_at_size_one_only():
@@ -219,7 +243,7 @@ def test_published_figures_stand_beside_digits_trained_at_size_one_only():
 
 def test_each_data_set_has_figures_of_its_own(tmp_path):
     found = together(content(name="digits"), content(name="large-scale-kmnist"))
-    assert {path.name for path in report.draw(found, tmp_path)} == {
+    assert {path.name for path in generalisation.draw(found, tmp_path)} == {
         f"{name}-{figure}.png" for name in ("digits", "large-scale-kmnist") for figure in ("accuracy", "selected_scale")
     }
 
@@ -234,4 +258,4 @@ def test_what_is_no_result_is_refused(monkeypatch, tmp_path, capsys):
     path.unlink()
     for missing in (tmp_path, tmp_path / "nowhere.json"):
         with pytest.raises(ScaleGroupError):
-            find_runs([missing])
+            report.find([missing])

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from links import ROOT
-from rich.console import Console
 
 from benchmarks import (
-    compare_report,
-    covariance,
-    large_picture,
-    losses,
-    natural_report,
-    off_centre,
     report,
     results,
-    scenes_report,
-    speed_tables,
-    stamps,
-    stir,
-    truncation,
 )
-from benchmarks.report.runs import find_runs
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -44,61 +30,6 @@ class Shown:
     figures: dict[str, bytes] = field(default_factory=dict)
 
 
-def generalisation(_: Any, folder: Path, into: Path) -> list[str]:
-    """Of all runs within."""
-    found = report.families(find_runs([folder]))
-    report.draw(found, into)
-    return [table.markdown() for table in report.tables.of(found)]
-
-
-def compared(content: Any, _: Path, into: Path) -> list[str]:
-    """All networks, and ours with other scale channels."""
-    compare_report.write(content, into / "results.json")
-    return [(into / "results.md").read_text(encoding="utf-8")]
-
-
-def covariant(content: Any, _: Path, into: Path) -> list[str]:
-    """The table behind samples per σ₀."""
-    covariance.draw(content, into / "covariance.png")
-    return [covariance.table(content).split("\n\nCommit ")[0].split("\n", 1)[1]]
-
-
-def natural(content: Any, _: Path, into: Path) -> list[str]:
-    """Natural pictures."""
-    natural_report.write(content, into)
-    return [natural_report.table(content).markdown()]
-
-
-def scenes(content: Any, _: Path, into: Path) -> list[str]:
-    """Objects anywhere."""
-    scenes_report.write(content, into)
-    return [scenes_report.table(content).markdown()]
-
-
-def speed(content: Any, _: Path, into: Path) -> list[str]:
-    """As the command prints it."""
-    console = Console(file=StringIO(), record=True, width=140)
-    speed_tables.show(content, console)
-    return [f"```text\n{console.export_text().rstrip()}\n```"]
-
-
-KINDS: dict[str, Callable[[Any, Path, Path], list[str]]] = {
-    "compare": compared,
-    "covariance": covariant,
-    "generalisation": generalisation,
-    "large-picture": lambda content, folder, into: [large_picture.table(content).markdown()],
-    "losses": lambda content, folder, into: [losses.table(content["rows"], content["data"]).markdown()],
-    "natural": natural,
-    "off-centre": lambda content, folder, into: [off_centre.table(content).markdown()],
-    "scenes": scenes,
-    "speed": speed,
-    "stamps": lambda content, folder, into: [stamps.table(content).markdown()],
-    "stir": lambda content, folder, into: [stir.table(stir.summary(content["rows"]), len(content["seeds"])).markdown()],
-    "truncation": lambda content, folder, into: [truncation.table(content["rows"]).markdown()],
-}
-"""By what `results.json` says under "benchmark": what draws into a folder and gives the tables."""
-
-
 def folders() -> list[str]:
     """Those with anything to show."""
     return sorted(path.name for path in RESULTS.iterdir() if path.is_dir() and (_runs(path) or _told(path)))
@@ -107,9 +38,9 @@ def folders() -> list[str]:
 def shown(name: str, into: Path) -> Shown:
     """The tables and figures of a folder, drawn into an empty one; without json of a known kind its own report."""
     folder = RESULTS / name
-    tables = [table for kind, content in _kinds(folder).items() for table in KINDS[kind](content, folder, into)]
-    figures = {path.name: path.read_bytes() for path in sorted(into.glob("*.png"))}
-    return Shown(tables or [_told(folder)], figures)
+    written = report.write(report.find([folder]), into) if _runs(folder) else []
+    tables = [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
+    return Shown(tables or [_told(folder)], {path.name: path.read_bytes() for path in written if path.suffix == ".png"})
 
 
 def page(name: str, written: str, has: Shown) -> str:
@@ -138,7 +69,7 @@ def _about(folder: Path) -> str:
 def _runs(folder: Path) -> list[tuple[str, Content]]:
     """What is in all its json files of a known kind, with their names."""
     read = ((path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.rglob("*.json")))
-    return [(str(path.relative_to(RESULTS)), one) for path, one in read if one.get("benchmark") in KINDS]
+    return [(str(path.relative_to(RESULTS)), one) for path, one in read if one.get("benchmark") in report.KINDS]
 
 
 def _kinds(folder: Path) -> dict[str, Content]:

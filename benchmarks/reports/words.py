@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.report.runs import Run
+from benchmarks.reports.runs import Run
 
 _USUAL = 0.75  # of the networks of a report; no two values of a setting are so common
 

@@ -1,14 +1,17 @@
-"""The tables of `python -m benchmarks speed`, and the few ratios that sum it up."""
+"""The tables of `python -m benchmarks speed`, from its results alone, and the few ratios that sum it up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import results
 from benchmarks.contenders import OURS
 
 # (what, numerator, denominator, section, pass, aim); a name stands for the best row that begins with it
@@ -23,6 +26,14 @@ _HEADLINES = (
     ("training, ours / fastest escnn", OURS, "escnn", "networks", "train", "≤ 1"),
     ("inference of one image, ours / CNN 3×3", OURS, "CNN 3×3", "batch 1", "inference", "≤ 2"),
 )
+
+
+def write(content: dict[str, Any], folder: Path) -> list[Path]:
+    """`report.md`: what `show` shows."""
+    console = Console(file=StringIO(), record=True, width=140)
+    show(content, console)
+    results.save_text(f"```text\n{console.export_text().rstrip()}\n```\n", folder / "report.md")
+    return [folder / "report.md"]
 
 
 def headlines(rows: Sequence[dict[str, Any]], memory: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ mpl.use("Agg")  # draws to files, with or without a screen
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
-from benchmarks.report.runs import Family
-from benchmarks.report.selection import fit
-from benchmarks.report.words import apart, named, trained_at
+from benchmarks.reports.runs import Family
+from benchmarks.reports.selection import fit
+from benchmarks.reports.words import apart, named, trained_at
 
 # Okabe and Ito's colours, told apart by everybody; each has its marker, for print without colour
 COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -12,8 +12,8 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from benchmarks import results
 from benchmarks.data.scenes import Scene
-from benchmarks.report.figures import COLOURS, MARKERS, save, size_axis
-from benchmarks.report.tables import Table
+from benchmarks.reports.figures import COLOURS, MARKERS, save, size_axis
+from benchmarks.reports.tables import Table
 from scalegroup.whole_file import whole_file
 
 

@@ -13,10 +13,10 @@ from matplotlib import pyplot as plt
 from benchmarks import results
 from benchmarks.costs import fastest
 from benchmarks.natural_networks import MAIN
-from benchmarks.report.figures import COLOURS, MARKERS, save, short, size_axis
-from benchmarks.report.runs import over_seeds
-from benchmarks.report.selection import mean_log
-from benchmarks.report.tables import Table, percent
+from benchmarks.reports.figures import COLOURS, MARKERS, save, short, size_axis
+from benchmarks.reports.runs import over_seeds
+from benchmarks.reports.selection import mean_log
+from benchmarks.reports.tables import Table, percent
 
 _LOST = "most lost within √2", "most lost"
 

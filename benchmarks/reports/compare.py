@@ -10,8 +10,8 @@ from matplotlib import pyplot as plt
 
 from benchmarks import results
 from benchmarks.costs import fastest
-from benchmarks.report.figures import save
-from benchmarks.report.tables import Table
+from benchmarks.reports.figures import save
+from benchmarks.reports.tables import Table
 
 _OURS, _OTHERS = "#0072B2", "#D55E00"  # told apart by everybody
 _NEAR = 1e-3

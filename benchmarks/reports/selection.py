@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log2
 from statistics import linear_regression, mean
 
-from benchmarks.report.runs import Family, Run, over_seeds
+from benchmarks.reports.runs import Family, Run, over_seeds
 
 _CUT_OFF = 0.05
 _FEWEST = 3

@@ -10,9 +10,9 @@ from statistics import mean
 
 from rich import table as rich_table
 
-from benchmarks.report.runs import Family, Run, over_seeds
-from benchmarks.report.selection import fit
-from benchmarks.report.words import apart, differing, named, trained_at
+from benchmarks.reports.runs import Family, Run, over_seeds
+from benchmarks.reports.selection import fit
+from benchmarks.reports.words import apart, differing, named, trained_at
 
 # RieszNet on MNIST Large Scale, trained at size 1 (its own publication); by number of training images
 _PUBLISHED = {

@@ -1,4 +1,4 @@
-"""What runs have found: read from their `results.json`, and put together where only the seed differs."""
+"""What runs have found, as their `results.json` says it, and put together where only the seed differs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks import results
 from scalegroup import ScaleGroupError
 from scalegroup.models import PRESETS
 
@@ -90,34 +88,6 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     (1.0, None)
     """
     return mean(values), stdev(values) if len(values) > 1 else None
-
-
-def find_runs(paths: Iterable[Path]) -> list[Run]:
-    """Those of `results.json` files, and of all such files in folders.
-
-    Raises:
-        ScaleGroupError: if there are none, or a file is not of `generalisation`.
-    """
-    files = [file for path in paths for file in (sorted(path.rglob("results.json")) if path.is_dir() else [path])]
-    found = []
-    for file in files:
-        try:
-            content = results.read_json(file, checked=False)
-            if content.get("benchmark") == "generalisation":
-                found += runs_in(content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ScaleGroupError(
-                f"{file} ({type(error).__name__}: {error})",
-                expected="results of `python -m benchmarks generalisation`",
-                mend="leave it out, or run that again",
-            ) from None
-    if not found:
-        raise ScaleGroupError(
-            "no results of `generalisation`",
-            expected="results.json files, or folders with some",
-            mend="run `python -m benchmarks generalisation` first",
-        )
-    return found
 
 
 def runs_in(content: Mapping[str, Any]) -> list[Run]:
