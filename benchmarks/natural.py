@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so many of the finest and of the coarsest are there in testing only (default: 0 0)",
     )
     parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
+    parser.add_argument(
+        "--test-canvas", type=int, help="pixels across of images to test, where pictures go on further (default: all's)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--costs", action="store_true", help="measure times as well: with nothing else running")
     machine.add_arguments(parser)
@@ -77,6 +80,7 @@ class Experiment:
     """What is the same for all networks."""
 
     source: data.Source
+    tested: data.Source
     window: ScaleWindow
     fewer: tuple[int, int]
     dropped: int
@@ -93,6 +97,8 @@ class Experiment:
         window = {"sigma0": list(self.window.sigmas), "fewer": list(self.fewer), "dropped": self.dropped}
         told = {"network": name, "seed": seed, "data": self.source.name, "images": self._counts}
         told |= {"sizes": self.source.sizes}
+        if self.tested != self.source:
+            told |= {"test_canvas": self.tested.canvas}
         return told | {"window": window, "recipe": asdict(self.recipe)}
 
     def build(self, name: str, seed: int) -> nn.Module:
@@ -138,7 +144,7 @@ class Experiment:
             net = with_channels(net, self.window)
             row["selected_scale"] = {"sigma0": list(net.window.sigmas), "histogram": {}}
         for size in self.source.sizes:
-            of = self.source.draw("test", size)
+            of = self.tested.draw("test", size)
             if "selected_scale" in row:
                 found = evaluate(net, of.images, of.labels)  # type: ignore[arg-type]
                 row["selected_scale"]["histogram"][f"{size:.4f}"] = list(found.selected)
@@ -177,6 +183,7 @@ def run(options: argparse.Namespace) -> None:
         )
     experiment = Experiment(
         source=source,
+        tested=source if options.test_canvas is None else _on_canvas(source, options.test_canvas),
         window=window,
         fewer=(finest, coarsest),
         dropped=check_integer("dropped channels", options.dropped_channels, at_least=0),
@@ -216,6 +223,18 @@ def run(options: argparse.Namespace) -> None:
     written = report.write(content, options.output)
     experiment.console.print(report.brief(content).rich())
     experiment.console.print("wrote " + ", ".join(str(path) for path in (options.output / "results.json", *written)))
+
+
+def _on_canvas(source: data.Source, pixels: int) -> data.Source:
+    """The same pictures in larger images. Raises `ScaleGroupError` if they would not lie where they did."""
+    check_integer("test canvas", pixels, at_least=source.canvas)
+    if (pixels - source.canvas) % 2:
+        raise ScaleGroupError(
+            f"a test canvas of {pixels} pixels",
+            expected=f"an even number more than {source.canvas}",
+            mend="choose a whole number of pixels more on each side",
+        )
+    return replace(source, canvas=pixels)
 
 
 def multiply_adds(net: nn.Module, source: data.Source) -> int:

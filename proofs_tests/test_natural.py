@@ -118,6 +118,23 @@ def test_the_command_trains_at_one_size_reads_all_and_its_weights_can_be_packed(
     assert told_of_images(find_trained(tmp_path / "apes.safetensors").about, 2)["range"] == [0.0, 1.0]
 
 
+def test_pictures_can_go_on_further_in_testing_than_in_training(command, tmp_path, capsys):
+    def row():
+        return next(iter(json.loads((tmp_path / "out" / "results.json").read_text())["rows"]))
+
+    assert command() == 0
+    here = row()
+    assert command("--test-canvas", "24", "--resume") == 0
+    wider = row()
+    assert (wider["setting"].pop("test_canvas"), wider["train_seconds"]) == (24, here["train_seconds"])  # as trained
+    assert wider["setting"] == here["setting"]
+    assert command("--test-canvas", "16", "--resume") == 0  # the control: that of training
+    assert row()["setting"] == here["setting"]
+    for wrong in ("14", "17"):
+        assert command("--test-canvas", wrong) == 2
+        assert "mend: " in capsys.readouterr().err
+
+
 def test_costs_are_measured_of_every_network_that_is_wanted(command, tmp_path, monkeypatch):
     monkeypatch.setattr(natural.costs, "Scope", partial(natural.costs.Scope, seconds=1e-4))
     assert command("--costs") == 0
