@@ -72,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--validation", action="store_true", help="test on the validation pictures: to choose by")
-    parser.add_argument("--train-images", type=int, help="only the first so many of each size")
-    parser.add_argument("--test-images", type=int, help="only the first so many of each size")
+    parser.add_argument("--train-images", type=int, help="only so many of each size, from all classes")
+    parser.add_argument("--test-images", type=int, help="only so many of each size, from all classes")
     machine.add_arguments(parser)
     results.add_arguments(parser, "stir", checkpoints=False)
 

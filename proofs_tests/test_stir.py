@@ -85,6 +85,12 @@ def test_digits_of_the_thirds_are_others_and_the_same_at_every_size(mnist):
     assert torch.equal(mnist.draw("train", 20).labels, thirds["train"].labels)
 
 
+def test_a_few_are_of_all_classes(mnist):
+    few = mnist.first(train=20, test=1000)
+    assert few.draw("train", 17).labels.bincount().tolist() == [2] * 10
+    assert len(few.draw("test", 17).labels) == 500
+
+
 def test_published_files_are_read_as_they_are(published):
     for part, third in (("train", 0), ("test", 2)):
         drawn = published.draw(part, 20)

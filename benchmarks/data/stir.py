@@ -77,7 +77,7 @@ class Stir(Source):
     Args:
         root: the folder of its files.
         judged: which third is tested on, "test" or "validation".
-        limits: at most so many images of each size, in training and in test.
+        limits: at most so many images of each size, in training and in test; as many of each class as of others.
     """
 
     root: Path
@@ -100,15 +100,17 @@ class Stir(Source):
                 f"size {size:g} of {self.name}", expected="17, 18, … or 64 pixels", mend="choose one of these"
             )
         found = self.pictures(_THIRDS["train" if part == "train" else self.judged], int(size))
-        limit = self.limits[part == "test"]
-        return Labelled(found.images[:limit].float() / 255, found.labels[:limit])
+        count, limit = len(found.labels), self.limits[part == "test"]
+        most = count if limit is None else min(limit, count)
+        chosen = torch.arange(most) * count // max(most, 1)  # they come class by class
+        return Labelled(found.images[chosen].float() / 255, found.labels[chosen])
 
     def first(self, *, train: int | None = None, test: int | None = None) -> Self:
-        """Of each size, or all where there are fewer."""
+        """Of each size, from all classes alike, or all where there are fewer."""
         return replace(self, limits=(train, test))
 
     def validating(self, count: int) -> Self:
-        """Its own validation pictures, the first `count` of each size."""
+        """Its own validation pictures, `count` of each size."""
         check_integer("validation images", count, at_least=1)
         return replace(self, name=f"{self.name}-validation", judged="validation", limits=(self.limits[0], count))
 
