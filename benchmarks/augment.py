@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.geometry import Augment, outside, random_cut, random_scaling
+from benchmarks.geometry import Augment, outside, random_affine, random_cut, random_scaling
 from scalegroup import Boundary, ScaleGroupError
 
 _GREY = (0.2989, 0.587, 0.114)  # of red, green and blue in luminance, as of torchvision
 _STRENGTH = 0.2  # of changes of colour: factors within 1 ± this
+_BEND = 0.25  # radians of turning; of shearing, and of the logarithm of stretching, as much
 _SHIFT = 8  # shifts go up to this part of an object
 
 
@@ -59,12 +60,22 @@ def _colour(scene: Scene) -> Augment:
     return random_colour(_STRENGTH)
 
 
+def _affine(scene: Scene) -> Augment:
+    return random_affine(_BEND, scene.boundary)
+
+
 def _scale(scene: Scene) -> Augment:
     extent = scene.one_size("scale")
     return random_scaling(min(scene.test) / extent, max(scene.test) / extent, scene.boundary)
 
 
-AUGMENTS: dict[str, Callable[[Scene], Augment]] = {"flip": _flip, "shift": _shift, "colour": _colour, "scale": _scale}
+AUGMENTS: dict[str, Callable[[Scene], Augment]] = {
+    "flip": _flip,
+    "shift": _shift,
+    "colour": _colour,
+    "affine": _affine,
+    "scale": _scale,
+}
 
 
 def augmentation(names: Sequence[str], scene: Scene, *, cut_share: float = 0.0) -> Augment | None:

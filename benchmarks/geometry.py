@@ -33,14 +33,32 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, boundary: Boundary)
     >>> torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5)
     True
     """
-    cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors
-    height, width = images.shape[-2:]
-    # from places in the result to places in the image: turned back, in units of half the canvas
-    rows = [
-        torch.stack([cos, -sin * height / width, torch.zeros_like(cos)], dim=1),
-        torch.stack([sin * width / height, cos, torch.zeros_like(cos)], dim=1),
-    ]
-    places = F.affine_grid(torch.stack(rows, dim=1).to(images), list(images.shape), align_corners=False)
+    cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors  # turned back
+    back = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+    return affine(images, back, boundary=boundary)
+
+
+def affine(images: Tensor, back: Tensor, *, boundary: Boundary, centres: Tensor | None = None) -> Tensor:
+    """Each image under a linear map about a point that stays, bilinearly, on the same canvas.
+
+    Args:
+        images: `[batch, channel, y, x]`.
+        back: `[batch, 2, 2]`, the map's inverse: from places (x, y) in the result to places in the image.
+        boundary: what the images are outside; a mirror is at the edge of the border pixels.
+        centres: `[batch, 2]`, what stays, (x, y) in pixels from the canvas' centre; default: that.
+
+    >>> from scalegroup import Zero
+    >>> image = torch.arange(9.).view(1, 1, 3, 3)
+    >>> mirrored = affine(image, torch.tensor([[[-1.0, 0.0], [0.0, 1.0]]]), boundary=Zero())
+    >>> torch.equal(mirrored, image.flip(3))
+    True
+    """
+    back = back.to(images)
+    stays = back.new_zeros(len(back), 2) if centres is None else centres.to(back)
+    half = back.new_tensor(images.shape[:-3:-1]) / 2  # affine_grid's unit, for x and y
+    moved = stays - (back @ stays[:, :, None])[:, :, 0]
+    theta = torch.cat([back * (half / half[:, None]), (moved / half)[:, :, None]], dim=2)
+    places = F.affine_grid(theta, list(images.shape), align_corners=False)
     mode, around = _PADDING.get(type(boundary), "zeros"), outside(images, boundary)
     return F.grid_sample(images - around, places, padding_mode=mode, align_corners=False) + around
 
@@ -60,6 +78,43 @@ def random_scaling(smallest: float, largest: float, boundary: Boundary) -> Augme
         return warp(images, factors=factors, angles=torch.zeros_like(factors), boundary=boundary)
 
     return augment
+
+
+def random_affine(strength: float, boundary: Boundary) -> Augment:
+    """Augmentation: each object stretched, sheared and turned about its own centre; its area, and so its size, stays.
+
+    Turned by up to `strength` in radians, sheared by up to as much, and stretched by factors whose logarithm is up to
+    as much. Where there is no constant world around objects, the centre is the image's.
+    """
+
+    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+        angles, shears, stretches = strength * (2 * torch.rand(3, len(images), generator=generator) - 1)
+        cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+        turned = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+        rows = [torch.stack([stretches.exp(), shears], dim=1), torch.stack([zero, (-stretches).exp()], dim=1)]
+        return affine(images, turned @ torch.stack(rows, dim=1), boundary=boundary, centres=centres(images, boundary))
+
+    return augment
+
+
+def centres(images: Tensor, boundary: Boundary) -> Tensor:
+    """`[batch, 2]`: (x, y) of what differs from a constant world, weighed by how much, in pixels from the middle.
+
+    Zero where nothing differs, and where there is no constant world.
+
+    >>> from scalegroup import Zero
+    >>> image = torch.zeros(1, 1, 5, 5)
+    >>> image[..., 4, 1] = 2.0
+    >>> centres(image, Zero())
+    tensor([[-1.,  2.]])
+    """
+    if not boundary.is_constant:
+        return images.new_zeros(len(images), 2)
+    weight = (images - outside(images, boundary)).abs().sum(1)
+    lengths = [torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[:-3:-1]]
+    sums = [(weight.sum(dim) * places).sum(1) for dim, places in zip((1, 2), lengths, strict=True)]
+    mass = weight.sum((1, 2))
+    return torch.stack(sums, dim=1) / torch.where(mass > 0, mass, 1)[:, None]
 
 
 def random_cut(share: float, unit: float, boundary: Boundary) -> Augment:

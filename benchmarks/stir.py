@@ -14,9 +14,10 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from benchmarks import data, machine, results
+from benchmarks.augment import AUGMENTS, Scene, augmentation, composed
 from benchmarks.evaluation import evaluate
 from benchmarks.generalisation import command_line
-from benchmarks.geometry import random_window
+from benchmarks.geometry import Augment, random_window
 from benchmarks.kept import Kept
 from benchmarks.networks import build, for_source, window_for, with_channels
 from benchmarks.recipe import Recipe
@@ -30,6 +31,8 @@ DESCRIPTION = "STIR's two questions: trained on 17 to 32 pixels, read 33 to 64; 
 TASKS = ("emoji", "mnist")
 # name: pixels trained on, pixels tested on
 DIRECTIONS = {"up": (range(17, 33), range(33, 65)), "down": (range(49, 65), range(17, 49))}
+# changes of training pictures: 500 digits are few, however often they come
+AUGMENT = {"emoji": (), "mnist": ("affine",)}
 # of the scale channels as many finest and coarsest as what is trained on does without
 FEWER = {"up": (0, 1), "down": (4, 0)}
 
@@ -69,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="scale-channel dropout: in training at most this many of the finest are left out (default: %(default)s)",
     )
+    parser.add_argument(
+        "--augment",
+        nargs="*",
+        help=f"changes of training pictures, of {', '.join(AUGMENTS)} (default: none of emoji, affine of mnist)",
+    )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
     parser.add_argument("--validation", action="store_true", help="test on the validation pictures: to choose by")
@@ -98,13 +106,16 @@ def run(options: argparse.Namespace) -> None:
         fewer = dict(zip(options.directions, zip(counts[::2], counts[1::2], strict=True), strict=True))
     machine.use(options)
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
-    sources, recipes, architectures = {}, {}, {}
+    sources, recipes, architectures, augments = {}, {}, {}, {}
     for task, epochs in zip(TASKS, options.epochs, strict=True):
-        recipes[task] = Recipe(epochs=epochs, label_smoothing=options.label_smoothing)
+        augment = AUGMENT[task] if options.augment is None else tuple(options.augment)
+        recipes[task] = Recipe(epochs=epochs, label_smoothing=options.label_smoothing, augment=augment)
         if task in roots:
             source = data.load(f"stir-{task}", data.Place(roots[task]))
             source = source.validating(10**6) if options.validation else source
             sources[task] = source.first(train=options.train_images, test=options.test_images)
+            for direction in options.directions:
+                augments[task, direction] = _augment(source, direction, augment)
             architectures[task] = for_source(
                 source,
                 "multi_scale",
@@ -132,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
             folder=folder,
             console=console,
             resume=options.resume,
-            augment=random_window(min(max(seen) + _MARGIN, source.canvas), source.boundary),
+            augment=augments[task, direction],
         )
         net, found = with_channels(net, whole), {}
         for size in unseen:
@@ -164,6 +175,14 @@ def run(options: argparse.Namespace) -> None:
     written = write(content, folder)
     console.print(table(content).rich())
     console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))
+
+
+def _augment(source: data.Source, direction: str, names: tuple[str, ...]) -> Augment:
+    """What there is around objects in training, and changes by name."""
+    seen, unseen = DIRECTIONS[direction]
+    window = random_window(min(max(seen) + _MARGIN, source.canvas), source.boundary)
+    changes = augmentation(names, Scene(source.boundary, tuple(map(float, seen)), tuple(map(float, unseen))))
+    return window if changes is None else composed([window, changes])
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:

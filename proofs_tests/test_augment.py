@@ -53,13 +53,13 @@ def test_each_image_has_a_chance_of_its_own(name: str) -> None:
     assert any(not torch.equal(changed[0], other) for other in changed[1:])
 
 
-@pytest.mark.parametrize("name", ["flip", "shift", "colour"])
+@pytest.mark.parametrize("name", ["flip", "shift", "colour", "affine"])
 def test_constant_pictures_stay_constant(name: str) -> None:
     """Whatever is outside goes on as it is within: what comes in is no other."""
     x = torch.full((20, 3, 9, 9), 0.5)
     changed = AUGMENTS[name](NATURAL)(x, seeded())
-    assert torch.equal(changed, changed[:, :, :1, :1].expand_as(changed))
-    assert torch.equal(changed, x) == (name != "colour")
+    torch.testing.assert_close(changed, changed[:, :, :1, :1].expand_as(changed))
+    assert torch.allclose(changed, x) == (name != "colour")
 
 
 def test_several_are_one_after_another_from_one_generator() -> None:
@@ -126,6 +126,47 @@ def test_shifts_go_as_far_as_an_eighth_of_the_object_and_no_further() -> None:
     assert len(places) == 300
     assert places.amin(0).tolist() == [-4, -4]
     assert places.amax(0).tolist() == [4, 4]
+
+
+# -- affine ------------------------------------------------------------------------------------------------------------
+
+
+def blob(x: float, y: float, size: int = 41) -> torch.Tensor:
+    """A round one, away from the centre, on -0.75."""
+    places = torch.arange(size) - (size - 1) / 2
+    return 2 * torch.exp(-((places - x) ** 2 + (places[:, None] - y) ** 2) / 18)[None, None] - 0.75
+
+
+def moments(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mass, centre and covariance of what is on -0.75."""
+    weight = images[:, 0] + 0.75
+    mass = weight.sum((1, 2))
+    y, x = torch.meshgrid(*[torch.arange(n) - (n - 1) / 2 for n in weight.shape[1:]], indexing="ij")
+    places = torch.stack([x, y])
+    centre = (weight[:, None] * places).sum((2, 3)) / mass[:, None]
+    from_it = places - centre[:, :, None, None]
+    return mass, centre, torch.einsum("byx,bcyx,bdyx->bcd", weight, from_it, from_it) / mass[:, None, None]
+
+
+def test_bent_objects_keep_their_centre_and_their_area() -> None:
+    x = blob(6.0, -4.0).expand(200, -1, -1, -1)
+    mass, centre, spread = moments(x)
+    bent_mass, bent_centre, bent_spread = moments(AUGMENTS["affine"](OBJECTS)(x, seeded()))
+    assert (bent_mass / mass - 1).abs().max() < 0.01
+    assert (bent_centre - centre).abs().max() < 0.05
+    area, bent_area = spread.det(), bent_spread.det()
+    assert (bent_area / area - 1).abs().max() < (9.25 / 9) ** 2 - 1  # bilinear: up to ¼ more than the variance of 9
+    shapes = bent_spread.diagonal(dim1=1, dim2=2)
+    assert ((shapes[:, 0] / shapes[:, 1]).log().abs() > 0.2).float().mean() > 0.5  # the control: they do change
+    scaled = moments(AUGMENTS["scale"](OBJECTS)(x, seeded()))[2].det()
+    assert (scaled / area - 1).abs().max() > 0.5  # the control
+
+
+def test_pictures_that_fill_their_images_are_bent_about_the_middle() -> None:
+    x = blob(0.0, 0.0).expand(50, -1, -1, -1)
+    bent = AUGMENTS["affine"](Scene(Reflect(), (32.0,), (32.0,)))(x, seeded())
+    assert (bent[:, 0, 20, 20] == x[:, 0, 20, 20]).all()
+    assert not torch.allclose(bent, x)
 
 
 # -- colour ------------------------------------------------------------------------------------------------------------

@@ -164,6 +164,8 @@ def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypa
     [
         (["--directions", "left"], "direction 'left'"),
         (["--seeds", "-1"], "seed"),
+        (["--augment", "scale"], "scale with a mixture"),
+        (["--augment", "none"], "augmentation 'none'"),
         (["--dropped-channels", "-1"], "dropped channels"),
         (["--fewer-channels", "1", "2", "3"], "3 fewer"),
     ],
