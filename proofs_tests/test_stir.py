@@ -151,7 +151,7 @@ def test_the_command_trains_at_some_sizes_and_reads_the_others(command, monkeypa
     assert set(content["accuracy"]) == {"mnist"}
     up = [np.mean(list(row["accuracy"].values())) for row in content["rows"][:2]]
     assert content["accuracy"]["mnist"]["up"] == pytest.approx(np.mean(up))
-    assert [(net.window.first, net.window.channels) for net in seen] == [(-3, 3)] * 2 + [(-1, 2)] * 2
+    assert [(net.window.first, net.window.channels) for net in seen] == [(-2, 3)] * 2 + [(0, 2)] * 2
     assert {net.scale_dropout for net in seen} == {content["network"]["mnist"]["scale_dropout"]} == {1}
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| pixel pool | 56.1 | 53.7 | 89.3 | 82.9 |" in report

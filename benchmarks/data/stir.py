@@ -28,6 +28,7 @@ CANVAS, SMALLEST, LARGEST = 64, 17, 64
 # digits of 28 pixels select a σ₀ of about 1.2: from the smallest to the largest, and beyond on either side. What
 # is misread was so in channels that are finer, against the object, than any in training
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), sigma0=1.0, channels=8, first=-3)
+DIGITS_WINDOW = WINDOW.select(1, 8)  # the finest is half of the cost, and few digits select it
 _ICONS = [
     "tired",
     "surprise",
@@ -170,6 +171,7 @@ class Digits(Stir):
 
     train: Labelled
     test: Labelled
+    window: ScaleWindow = DIGITS_WINDOW
     recipe: str = (
         "50 digits of each class, bicubic to the size, at a random place on black, smoothed with σ = ⅞·size/28, "
         "(2/π)·arctan(0.02·(I - 128)), stretched to [0, 255]"
@@ -216,6 +218,6 @@ def stir_mnist(place: Place) -> Stir:
     """`mnist.npz`, or MNIST as torchvision keeps it, in `place.root`."""
     root = place.need_root("stir-mnist", "mnist.npz, or of torchvision's MNIST")
     if (path := root / "mnist.npz").exists():
-        return Published(name="STIR mnist", root=root, path=path)
+        return Published(name="STIR mnist", root=root, path=path, window=DIGITS_WINDOW)
     mnist = torchvision_set("mnist")(place)
     return Digits(name="stir-mnist", root=root, train=mnist.train, test=mnist.test)
