@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.geometry import Augment, outside, random_affine, random_cut, random_scaling
+from benchmarks.geometry import Augment, outside, random_cut, random_elastic, random_scaling
 from scalegroup import Boundary, ScaleGroupError
 
 _GREY = (0.2989, 0.587, 0.114)  # of red, green and blue in luminance, as of torchvision
 _STRENGTH = 0.2  # of changes of colour: factors within 1 ± this
-_BEND = 0.25  # radians of turning; of shearing, and of the logarithm of stretching, as much
+_BEND, _RIPPLE = 0.25, 0.08  # of `random_elastic`
 _SHIFT = 8  # shifts go up to this part of an object
 
 
@@ -60,8 +60,8 @@ def _colour(scene: Scene) -> Augment:
     return random_colour(_STRENGTH)
 
 
-def _affine(scene: Scene) -> Augment:
-    return random_affine(_BEND, scene.boundary)
+def _elastic(scene: Scene) -> Augment:
+    return random_elastic(_BEND, _RIPPLE, scene.boundary)
 
 
 def _scale(scene: Scene) -> Augment:
@@ -73,7 +73,7 @@ AUGMENTS: dict[str, Callable[[Scene], Augment]] = {
     "flip": _flip,
     "shift": _shift,
     "colour": _colour,
-    "affine": _affine,
+    "elastic": _elastic,
     "scale": _scale,
 }
 

@@ -14,6 +14,7 @@ from scalegroup import Boundary, Reflect, Replicate
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """A change of a batch of images by chance, all of it from the generator."""
 
+_KNOTS = 4  # of a field as large as an object
 _PADDING = {Reflect: "reflection", Replicate: "border"}  # of grid_sample; zeros for what is constant
 
 
@@ -38,7 +39,9 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, boundary: Boundary)
     return affine(images, back, boundary=boundary)
 
 
-def affine(images: Tensor, back: Tensor, *, boundary: Boundary, centres: Tensor | None = None) -> Tensor:
+def affine(
+    images: Tensor, back: Tensor, *, boundary: Boundary, centres: Tensor | None = None, ripple: Tensor | None = None
+) -> Tensor:
     """Each image under a linear map about a point that stays, bilinearly, on the same canvas.
 
     Args:
@@ -46,6 +49,7 @@ def affine(images: Tensor, back: Tensor, *, boundary: Boundary, centres: Tensor 
         back: `[batch, 2, 2]`, the map's inverse: from places (x, y) in the result to places in the image.
         boundary: what the images are outside; a mirror is at the edge of the border pixels.
         centres: `[batch, 2]`, what stays, (x, y) in pixels from the canvas' centre; default: that.
+        ripple: `[batch, y, x, 2]`, how much further from there each place's value comes, (x, y) in pixels.
 
     >>> from scalegroup import Zero
     >>> image = torch.arange(9.).view(1, 1, 3, 3)
@@ -59,6 +63,7 @@ def affine(images: Tensor, back: Tensor, *, boundary: Boundary, centres: Tensor 
     moved = stays - (back @ stays[:, :, None])[:, :, 0]
     theta = torch.cat([back * (half / half[:, None]), (moved / half)[:, :, None]], dim=2)
     places = F.affine_grid(theta, list(images.shape), align_corners=False)
+    places = places if ripple is None else places + ripple / half
     mode, around = _PADDING.get(type(boundary), "zeros"), outside(images, boundary)
     return F.grid_sample(images - around, places, padding_mode=mode, align_corners=False) + around
 
@@ -80,41 +85,55 @@ def random_scaling(smallest: float, largest: float, boundary: Boundary) -> Augme
     return augment
 
 
-def random_affine(strength: float, boundary: Boundary) -> Augment:
-    """Augmentation: each object stretched, sheared and turned about its own centre; its area, and so its size, stays.
+def random_elastic(strength: float, ripple: float, boundary: Boundary) -> Augment:
+    """Augmentation: each object bent about its own centre, its area, and so its size, staying as it is on average.
 
-    Turned by up to `strength` in radians, sheared by up to as much, and stretched by factors whose logarithm is up to
-    as much. Where there is no constant world around objects, the centre is the image's.
+    Stretched, sheared and turned, each by up to `strength` (logarithm, slope, radians), without a change of area; and
+    moved place by place (Simard and others, ICDAR 2003) by a smooth field that is as large as the object: four by four
+    normal numbers of the standard deviation `ripple`, in units of the object's radius, in between a bicubic spline.
     """
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-        angles, shears, stretches = strength * (2 * torch.rand(3, len(images), generator=generator) - 1)
+        count = len(images)
+        angles, shears, stretches = strength * (2 * torch.rand(3, count, generator=generator) - 1)
         cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
         turned = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
         rows = [torch.stack([stretches.exp(), shears], dim=1), torch.stack([zero, (-stretches).exp()], dim=1)]
-        return affine(images, turned @ torch.stack(rows, dim=1), boundary=boundary, centres=centres(images, boundary))
+        centres, radii = extents(images, boundary)
+        unit = radii[:, None, None, None]
+        height, width = images.shape[-2:]
+        x, y = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in (width, height))
+        from_centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - centres[:, None, None]
+        knots = ripple * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator).to(images)
+        field = F.grid_sample(
+            knots, from_centre / (2 * unit), mode="bicubic", padding_mode="border", align_corners=True
+        )
+        back = turned @ torch.stack(rows, dim=1)
+        return affine(images, back, boundary=boundary, centres=centres, ripple=field.movedim(1, -1) * unit)
 
     return augment
 
 
-def centres(images: Tensor, boundary: Boundary) -> Tensor:
-    """`[batch, 2]`: (x, y) of what differs from a constant world, weighed by how much, in pixels from the middle.
+def extents(images: Tensor, boundary: Boundary) -> tuple[Tensor, Tensor]:
+    """`[batch, 2]` and `[batch]`: centre and radius of what differs from a constant world, weighed by how much.
 
-    Zero where nothing differs, and where there is no constant world.
+    The centre is (x, y) from the middle, the radius the root of the mean square distance from there, both in pixels.
+    Where nothing differs, or there is no constant world: the middle, and a quarter of the image's width.
 
     >>> from scalegroup import Zero
     >>> image = torch.zeros(1, 1, 5, 5)
-    >>> image[..., 4, 1] = 2.0
-    >>> centres(image, Zero())
-    tensor([[-1.,  2.]])
+    >>> image[..., 4, 0::2] = 1.0
+    >>> extents(image, Zero())
+    (tensor([[0., 2.]]), tensor([1.6330]))
     """
-    if not boundary.is_constant:
-        return images.new_zeros(len(images), 2)
-    weight = (images - outside(images, boundary)).abs().sum(1)
-    lengths = [torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[:-3:-1]]
-    sums = [(weight.sum(dim) * places).sum(1) for dim, places in zip((1, 2), lengths, strict=True)]
+    x, y = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[:-3:-1])
+    weight = (images - outside(images, boundary)).abs().sum(1) * boundary.is_constant
     mass = weight.sum((1, 2))
-    return torch.stack(sums, dim=1) / torch.where(mass > 0, mass, 1)[:, None]
+    there, mass = mass > 0, torch.where(mass > 0, mass, 1)
+    centre = torch.stack([(weight.sum(1) * x).sum(1), (weight.sum(2) * y).sum(1)], dim=1) / mass[:, None]
+    square = (x - centre[:, :1])[:, None, :] ** 2 + (y - centre[:, 1:])[:, :, None] ** 2
+    spread = ((weight * square).sum((1, 2)) / mass).sqrt()
+    return centre, torch.where(there & (spread > 0), spread, images.shape[-1] / 4)
 
 
 def random_cut(share: float, unit: float, boundary: Boundary) -> Augment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -31,8 +31,11 @@ DESCRIPTION = "STIR's two questions: trained on 17 to 32 pixels, read 33 to 64; 
 TASKS: tuple[str, ...] = ("emoji", "mnist")
 # name: pixels trained on, pixels tested on
 DIRECTIONS = {"up": (range(17, 33), range(33, 65)), "down": (range(49, 65), range(17, 49))}
-# changes of training pictures: 500 digits are few, however often they come
-AUGMENT: dict[str, tuple[str, ...]] = {"emoji": (), "mnist": ("affine",)}
+# 500 digits are few, however often they come
+RECIPES = {
+    "emoji": Recipe(epochs=20, label_smoothing=0.1),
+    "mnist": Recipe(epochs=6, label_smoothing=0.1, augment=("elastic",), weight_decay=0.02),
+}
 # of the scale channels as many finest and coarsest as what is trained on does without
 FEWER: dict[str, dict[str, tuple[int, int]]] = {
     "emoji": {"up": (0, 1), "down": (4, 0)},
@@ -58,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--emoji", type=Path, help="folder of emoji.npz, or of Font Awesome's svgs/")
     parser.add_argument("--mnist", type=Path, help="folder of mnist.npz, or of torchvision's MNIST")
     parser.add_argument("--directions", nargs="+", default=list(DIRECTIONS), help="up, down, or both (default: both)")
-    parser.add_argument("--epochs", type=int, nargs=2, default=[20, 3], help="of emoji, of mnist (default: 20 3)")
+    usual = [recipe.epochs for recipe in RECIPES.values()]
+    parser.add_argument("--epochs", type=int, nargs=2, default=usual, help="of emoji, of mnist (default: 20 6)")
     parser.add_argument("--widths", type=int, nargs="+", default=[12, 16, 24, 32], help="(default: 12 16 24 32)")
     parser.add_argument("--sigma-first", type=float, help="about σ₀ of the finest scale channel (default: the data's)")
     parser.add_argument("--channels", type=int, help="how many scale channels (default: up to the data's coarsest)")
@@ -78,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment",
         nargs="*",
-        help=f"changes of training pictures, of {', '.join(AUGMENTS)} (default: none of emoji, affine of mnist)",
+        help=f"changes of training pictures, of {', '.join(AUGMENTS)} (default: none of emoji, elastic of mnist)",
     )
     parser.add_argument("--label-smoothing", type=float, default=0.1, help="(default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights and order (default: 0)")
@@ -112,8 +116,9 @@ def run(options: argparse.Namespace) -> None:
     seeds = [check_integer("seed", seed, at_least=0) for seed in options.seeds]
     sources, recipes, architectures, augments = {}, {}, {}, {}
     for task, epochs in zip(TASKS, options.epochs, strict=True):
-        augment = AUGMENT[task] if options.augment is None else tuple(options.augment)
-        recipes[task] = Recipe(epochs=epochs, label_smoothing=options.label_smoothing, augment=augment)
+        usual = RECIPES[task]
+        augment = usual.augment if options.augment is None else tuple(options.augment)
+        recipes[task] = replace(usual, epochs=epochs, label_smoothing=options.label_smoothing, augment=augment)
         if task in roots:
             source = data.load(f"stir-{task}", data.Place(roots[task]))
             source = source.validating(10**6) if options.validation else source

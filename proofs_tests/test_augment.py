@@ -17,7 +17,7 @@ from benchmarks.augment import (
     random_shift,
     shifted,
 )
-from benchmarks.geometry import Augment, random_scaling, warp
+from benchmarks.geometry import Augment, random_elastic, random_scaling, warp
 from scalegroup import Background, Boundary, Reflect, Replicate, ScaleGroupError, Zero
 
 NATURAL = Scene(Reflect(), (32.0,), (16.0, 32.0, 64.0))
@@ -53,7 +53,7 @@ def test_each_image_has_a_chance_of_its_own(name: str) -> None:
     assert any(not torch.equal(changed[0], other) for other in changed[1:])
 
 
-@pytest.mark.parametrize("name", ["flip", "shift", "colour", "affine"])
+@pytest.mark.parametrize("name", ["flip", "shift", "colour", "elastic"])
 def test_constant_pictures_stay_constant(name: str) -> None:
     """Whatever is outside goes on as it is within: what comes in is no other."""
     x = torch.full((20, 3, 9, 9), 0.5)
@@ -128,13 +128,13 @@ def test_shifts_go_as_far_as_an_eighth_of_the_object_and_no_further() -> None:
     assert places.amax(0).tolist() == [4, 4]
 
 
-# -- affine ------------------------------------------------------------------------------------------------------------
+# -- elastic -----------------------------------------------------------------------------------------------------------
 
 
-def blob(x: float, y: float, size: int = 41) -> torch.Tensor:
+def blob(x: float, y: float, size: int = 41, sigma: float = 3.0) -> torch.Tensor:
     """A round one, away from the centre, on -0.75."""
     places = torch.arange(size) - (size - 1) / 2
-    return 2 * torch.exp(-((places - x) ** 2 + (places[:, None] - y) ** 2) / 18)[None, None] - 0.75
+    return 2 * torch.exp(-((places - x) ** 2 + (places[:, None] - y) ** 2) / (2 * sigma**2))[None, None] - 0.75
 
 
 def moments(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -148,10 +148,10 @@ def moments(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     return mass, centre, torch.einsum("byx,bcyx,bdyx->bcd", weight, from_it, from_it) / mass[:, None, None]
 
 
-def test_bent_objects_keep_their_centre_and_their_area() -> None:
+def test_objects_without_ripples_keep_their_centre_and_their_area() -> None:
     x = blob(6.0, -4.0).expand(200, -1, -1, -1)
     mass, centre, spread = moments(x)
-    bent_mass, bent_centre, bent_spread = moments(AUGMENTS["affine"](OBJECTS)(x, seeded()))
+    bent_mass, bent_centre, bent_spread = moments(random_elastic(0.25, 0.0, OBJECTS.boundary)(x, seeded()))
     assert (bent_mass / mass - 1).abs().max() < 0.01
     assert (bent_centre - centre).abs().max() < 0.05
     area, bent_area = spread.det(), bent_spread.det()
@@ -162,9 +162,20 @@ def test_bent_objects_keep_their_centre_and_their_area() -> None:
     assert (scaled / area - 1).abs().max() > 0.5  # the control
 
 
+def test_ripples_are_as_large_as_the_object_and_change_no_area_on_average() -> None:
+    """An object twice as large, from the same chance, is bent in the same way."""
+    small, large = (blob(0.0, 0.0, n * 40 + 1, sigma=n * 3.0).expand(100, -1, -1, -1) for n in (1, 2))
+    bent = [AUGMENTS["elastic"](OBJECTS)(x, seeded()) for x in (small, large)]
+    there = slice(10, 31)  # beyond, the spline goes on as at its border
+    assert (bent[1][..., ::2, ::2] - bent[0])[..., there, there].abs().max() < 0.1  # of 2
+    assert (bent[0] - random_elastic(0.25, 0.0, OBJECTS.boundary)(small, seeded())).abs().max() > 0.2  # the control
+    before, after = (moments(x)[2].det().sqrt() for x in (small, bent[0]))
+    assert (after / before).mean() == pytest.approx(1.0, abs=0.03)
+
+
 def test_pictures_that_fill_their_images_are_bent_about_the_middle() -> None:
     x = blob(0.0, 0.0).expand(50, -1, -1, -1)
-    bent = AUGMENTS["affine"](Scene(Reflect(), (32.0,), (32.0,)))(x, seeded())
+    bent = random_elastic(0.25, 0.0, Reflect())(x, seeded())
     assert (bent[:, 0, 20, 20] == x[:, 0, 20, 20]).all()
     assert not torch.allclose(bent, x)
 
