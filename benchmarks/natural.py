@@ -35,6 +35,7 @@ DESCRIPTION = (
 )
 
 TRAIN_SIZE = 1.0
+_GREY = [128, 128, 128]  # around what is cut out, for those who read other pictures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +155,8 @@ class Experiment:
         if isinstance(net, GaussianDerivativeNet):
             about = {"benchmark": "natural", **self.setting(name, seed), "accuracy": row["accuracy"]}
             about |= {"pictures": self.source.recipe, "canvas": self.source.canvas, "train_size": TRAIN_SIZE}
-            about |= {"size": int(TRAIN_SIZE * self.source.unit), "colour": self.source.channels == 3}
+            about |= {"size": int(TRAIN_SIZE * self.source.unit)}
+            about |= {"colour": _GREY} if self.source.channels == 3 else {}
             about |= {"classes": list(self.source.class_names), "range": [0.0, 1.0]}
             about |= {"command": self.command, **results.provenance()}
             row["weights"] = {run: save_trained(net, self.folder / f"{run}.safetensors", about).sha256}

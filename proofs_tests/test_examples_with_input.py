@@ -10,7 +10,7 @@ from PIL import Image
 
 from proofs_tests.examples import EXAMPLES, names_of, run
 from scalegroup import Background, ScaleGroup, ScaleGroupError, ScaleWindow
-from scalegroup.models import gaussian_derivative_net, save_trained
+from scalegroup.models import find_trained, gaussian_derivative_net, save_trained
 
 read = names_of("predict.py")["read_digit"]
 
@@ -131,6 +131,13 @@ def test_predict_says_digit_confidence_and_size(tmp_path):
     assert "confidence" in digit
     sigma0 = float(size.split("=")[1].rstrip(")"))
     assert f"{20 * sigma0 / 2**0.5:.0f} pixels" in size
+
+
+def test_predict_reads_a_photograph_with_the_packaged_weights_for_pictures(tmp_path):
+    y, x = np.mgrid[:60, :90]
+    picture = saved(tmp_path, np.stack([2 * x, 4 * y, 255 - x - y], axis=-1).astype(np.uint8))
+    said = run("predict.py", picture, "--weights", "cifar10")
+    assert said.split(",")[0] in find_trained("cifar10").about["classes"]
 
 
 def small_net(path, in_channels=1, about=None):

@@ -107,7 +107,7 @@ def test_the_command_trains_at_one_size_reads_all_and_its_weights_can_be_packed(
     assert f"| residual_multi_scale | {ours['parameters']} |" in report
     assert all((tmp_path / "out" / name).stat().st_size > 10_000 for name in ("accuracy.png", "selected_scale.png"))
     about = find_trained(tmp_path / "out" / "residual_multi_scale-seed1.safetensors").about
-    assert (about["classes"], about["size"], about["colour"]) == (["ape", "cat"], 8, True)  # for predict.py
+    assert (about["classes"], about["size"], about["colour"]) == (["ape", "cat"], 8, [128, 128, 128])  # for predict.py
 
     packed = ["pack", str(tmp_path / "out"), "--network", "residual_multi_scale-seed1", "--name", "apes"]
     monkeypatch.setattr(sys, "argv", ["benchmarks", *packed, "--output", str(tmp_path)])
