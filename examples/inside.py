@@ -33,9 +33,14 @@ class Look:
         return self.net.window.sigmas
 
     @cached_property
+    def lift(self) -> nn.Lift:
+        """What makes a field of the picture."""
+        return next(part for part in self.net.modules() if isinstance(part, nn.Lift))
+
+    @cached_property
     def background(self) -> Tensor:
         """A picture of nothing: everywhere what the world outside is; where that is a mirror image, the mean."""
-        outside = self.net[0].boundary.constant(self.image)
+        outside = self.lift.boundary.constant(self.image)
         value = self.image.mean((0, 2, 3)) if outside is None else outside
         return value[:, None, None].expand_as(self.image)
 
@@ -105,13 +110,14 @@ def effective_filters(look: Look, stage: nn.Sequential, most: int) -> tuple[list
 def learnt_jets(look: Look, features: list[int]) -> Tensor | None:
     """The same of the first layer in closed form, Σ C·σⁿ∂ⁿg (eq 6 and 11); None where other layers are in front."""
     layer = next(part for part in look.net.modules() if isinstance(part, nn.JetConv))
-    if layer.in_type != look.net[0].out_type or layer.groups > 1:
+    if layer.in_type != look.lift.out_type or layer.groups > 1:
         return None
     jet, sigma = layer.jet, layer.beta * look.sigmas[look.channel]
     along_y, along_x = (derivatives((n - 1) / 2 - np.arange(n), sigma, jet.order) for n in look.image.shape[2:])
     each = np.stack([np.outer(along_y[y], along_x[x]) for y, x in jet.derivatives])
     terms = torch.as_tensor(jet.normalisation(sigma)[:, None, None] * each).to(look.image)
-    return torch.einsum("fij,jyx->fiyx", layer.coefficients.detach()[features], terms)
+    std = torch.tensor(look.net.architecture.std or (1.0,)).to(look.image)
+    return torch.einsum("fij,jyx->fiyx", layer.coefficients.detach()[features], terms) / std[:, None, None]
 
 
 def half_width(filters: Tensor, share: float = 0.99) -> float:

@@ -29,9 +29,10 @@ def error_of_first_filters(inside):
     return (filters - closed).norm() / closed.norm(), (filters - closed.flip(2, 3)).norm() / closed.norm()
 
 
-def test_filters_of_the_first_layer_are_its_learnt_jets():
+@pytest.mark.parametrize("normalised", [{}, {"mean": (0.5,), "std": (0.25,)}], ids=["as it is", "normalised"])
+def test_filters_of_the_first_layer_are_its_learnt_jets(normalised):
     window, kernel = ScaleWindow(G, 2.5, 1), SampledDerivatives(tail=1e-12)
-    inside = look(image=blob(size=(65, 61)), window=window, kernel=kernel, grid="image")
+    inside = look(image=blob(size=(65, 61)), window=window, kernel=kernel, grid="image", **normalised)
     error, turned = error_of_first_filters(inside)
     assert error < 1e-9
     assert turned > 0.1  # the control
@@ -89,8 +90,16 @@ def test_shares_of_the_pixels_sum_to_the_change_of_a_linear_network_and_of_other
         small_net(readout=SpatialMax(), grid="image"),
         small_net(boundary=Reflect(), num_classes=1),
         small_net(widths=(4, 4), residual=True, neighbours=1, field_of_view=8.0),
+        small_net(scale_dropout=1, mean=(0.1,), std=(0.2,)).eval(),
     ],
-    ids=["rotations", "dense, colour", "image grid", "reflect, one class", "residual, across scale"],
+    ids=[
+        "rotations",
+        "dense, colour",
+        "image grid",
+        "reflect, one class",
+        "residual, across scale",
+        "scale dropout, normalised",
+    ],
 )
 def test_any_network_can_be_looked_into(net):
     channels, classes = net.architecture.in_channels, net.architecture.num_classes
