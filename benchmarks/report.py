@@ -109,6 +109,8 @@ def _said_of(file: Path) -> Iterator[None]:
     """What goes wrong with a file is said of it."""
     try:
         yield
+    except ScaleGroupError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScaleGroupError(
             f"{file} ({type(error).__name__}: {error})",

@@ -234,6 +234,12 @@ def test_results_of_several_benchmarks_have_folders_of_their_own(tmp_path):
     }
 
 
+def test_a_folder_that_cannot_be_written_is_not_said_of_the_results(monkeypatch, tmp_path, capsys):
+    (tmp_path / "stir").touch()
+    assert report_on(monkeypatch, tmp_path, RESULTS / "stir", RESULTS / "truncation") == 2
+    assert "a folder that can be written" in capsys.readouterr().err
+
+
 def test_published_figures_stand_beside_digits_trained_at_size_one_only():
     titles = [table.title for table in tables.of(together(content()))]
     assert any("published" in title for title in titles)
