@@ -16,7 +16,7 @@ from benchmarks import allocator, contenders, memory, speed, steps, timing, yard
 from benchmarks.__main__ import main
 from benchmarks.baseline import Baseline
 from benchmarks.baselines import plain_cnn, steerable_cnn
-from benchmarks.speed_tables import headlines
+from benchmarks.reports.speed import headlines
 from proofs_tests import processes
 from scalegroup import DiscreteGaussian, ScaleGroup, ScaleGroupError, ScaleWindow, Zero, functional
 from scalegroup.jets import gaussian
