@@ -34,9 +34,7 @@ def warp(images: Tensor, *, factors: Tensor, angles: Tensor, boundary: Boundary)
     >>> torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5)
     True
     """
-    cos, sin = torch.cos(angles) / factors, torch.sin(angles) / factors  # turned back
-    back = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
-    return affine(images, back, boundary=boundary)
+    return affine(images, _turns(angles) / factors[:, None, None], boundary=boundary)
 
 
 def affine(
@@ -68,6 +66,18 @@ def affine(
     return F.grid_sample(images - around, places, padding_mode=mode, align_corners=False) + around
 
 
+def _turns(angles: Tensor) -> Tensor:
+    """`[batch, 2, 2]`."""
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+
+
+def _axes(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the pixels' centres x and y, from the middle."""
+    x, y = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[:-3:-1])
+    return x, y
+
+
 def outside(images: Tensor, boundary: Boundary) -> Tensor:
     """The constant world around images `[batch, channel, y, x]`, which fits them; 0 where there is none."""
     constant = boundary.constant(images)
@@ -96,19 +106,16 @@ def random_elastic(strength: float, ripple: float, boundary: Boundary) -> Augmen
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
         count = len(images)
         angles, shears, stretches = strength * (2 * torch.rand(3, count, generator=generator) - 1)
-        cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-        turned = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
-        rows = [torch.stack([stretches.exp(), shears], dim=1), torch.stack([zero, (-stretches).exp()], dim=1)]
+        rows = [[stretches.exp(), shears], [torch.zeros_like(shears), (-stretches).exp()]]
+        back = _turns(angles) @ torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
         centres, radii = extents(images, boundary)
         unit = radii[:, None, None, None]
-        height, width = images.shape[-2:]
-        x, y = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in (width, height))
+        x, y = _axes(images)
         from_centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - centres[:, None, None]
         knots = ripple * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator).to(images)
         field = F.grid_sample(
             knots, from_centre / (2 * unit), mode="bicubic", padding_mode="border", align_corners=True
         )
-        back = turned @ torch.stack(rows, dim=1)
         return affine(images, back, boundary=boundary, centres=centres, ripple=field.movedim(1, -1) * unit)
 
     return augment
@@ -126,7 +133,7 @@ def extents(images: Tensor, boundary: Boundary) -> tuple[Tensor, Tensor]:
     >>> extents(image, Zero())
     (tensor([[0., 2.]]), tensor([1.6330]))
     """
-    x, y = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[:-3:-1])
+    x, y = _axes(images)
     weight = (images - outside(images, boundary)).abs().sum(1) * boundary.is_constant
     mass = weight.sum((1, 2))
     there, mass = mass > 0, torch.where(mass > 0, mass, 1)
