@@ -11,7 +11,6 @@ import argparse
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -166,14 +165,8 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    write(content, folder)
+    table(content).save(folder)
     console.print(table(content).rich())
-
-
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`report.md`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
-    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

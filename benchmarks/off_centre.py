@@ -72,15 +72,9 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    write(content, folder)
+    table(content).save(folder)
     save(_figure(content, scene, found), folder / "off_centre.png")
     Console().print(table(content).rich())
-
-
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`report.md`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
-    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from benchmarks import large_picture, losses, off_centre, results, stamps, stir, truncation
 from benchmarks.reports import compare, covariance, generalisation, natural, scenes, speed
 from benchmarks.reports.runs import runs_in
+from benchmarks.reports.tables import Table
 from scalegroup import ScaleGroupError
 
 DESCRIPTION = (
@@ -26,20 +27,26 @@ Content = Mapping[str, Any]
 Write = Callable[[Any, Path], list[Path]]
 """Takes what a `results.json` says and a folder; writes `report.md` and figures; gives their paths."""
 
+
+def _tabled(table: Callable[[Any], Table]) -> Write:
+    """Of what has a table and no figure."""
+    return lambda content, folder: [table(content).save(folder)]
+
+
 _TOGETHER = "generalisation"
 KINDS: dict[str, Write] = {
     "compare": lambda content, folder: compare.write(content, folder / "results.json"),
     "covariance": covariance.write,
     _TOGETHER: lambda content, folder: generalisation.write(runs_in(content), folder),
-    "large-picture": large_picture.write,
-    "losses": losses.write,
+    "large-picture": _tabled(large_picture.table),
+    "losses": _tabled(losses.table),
     "natural": natural.write,
-    "off-centre": off_centre.write,
+    "off-centre": _tabled(off_centre.table),
     "scenes": scenes.write,
     "speed": speed.write,
-    "stamps": stamps.write,
-    "stir": stir.write,
-    "truncation": truncation.write,
+    "stamps": _tabled(stamps.table),
+    "stir": _tabled(stir.table),
+    "truncation": _tabled(truncation.table),
 }
 """By what `results.json` says under "benchmark"."""
 

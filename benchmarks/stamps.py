@@ -129,15 +129,9 @@ def run(options: argparse.Namespace) -> None:
     names = [Path(name).stem for name in options.names]
     save_trained(net, folder / "stamps.safetensors", {"benchmark": "stamps", "classes": names, "threshold": threshold})
     results.save_json(content, folder / "results.json")
-    write(content, folder)
+    table(content).save(folder)
     save(_figure(*shown, threshold, names), folder / "stamps.png")  # type: ignore[misc]
     console.print(table(content).rich())
-
-
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`report.md`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
-    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -183,9 +183,9 @@ def run(options: argparse.Namespace) -> None:
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
-    written = write(content, folder)
+    report = table(content).save(folder)
     console.print(table(content).rich())
-    console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", *written)))
+    console.print("wrote " + ", ".join(str(path) for path in (folder / "results.json", report)))
 
 
 def _augment(source: data.Source, direction: str, names: tuple[str, ...]) -> Augment:
@@ -202,12 +202,6 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     for row in rows:
         result.setdefault(row["task"], {}).setdefault(row["direction"], []).append(mean(row["accuracy"].values()))
     return result
-
-
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`report.md`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
-    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -49,14 +49,8 @@ def run(options: argparse.Namespace) -> None:
     ]
     content = {"benchmark": "truncation", "rows": rows, "weights": options.weights, **results.provenance()}
     results.save_json(content, folder / "results.json")
-    write(content, folder)
+    table(content).save(folder)
     Console().print(table(content).rich())
-
-
-def write(content: dict[str, Any], folder: Path) -> list[Path]:
-    """`report.md`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
-    return [folder / "report.md"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -10,7 +10,6 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from benchmarks import results
 from benchmarks.costs import fastest
 from benchmarks.natural_networks import MAIN
 from benchmarks.reports.figures import COLOURS, MARKERS, save, short, size_axis
@@ -31,10 +30,8 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def write(content: dict[str, Any], folder: Path) -> list[Path]:
     """`report.md`, `accuracy.png`, `selected_scale.png`."""
-    report, figure = folder / "report.md", folder / "accuracy.png"
-    results.save_text(table(content).markdown(), report)
-    save(accuracy(content), figure)
-    written = [report, figure]
+    written = [table(content).save(folder), folder / "accuracy.png"]
+    save(accuracy(content), written[-1])
     if any("selected_scale" in row for row in content["rows"]):
         save(selected(content), folder / "selected_scale.png")
         written.append(folder / "selected_scale.png")

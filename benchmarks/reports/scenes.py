@@ -10,7 +10,6 @@ import torch
 from matplotlib import pyplot as plt
 from torchvision.transforms.v2.functional import to_pil_image
 
-from benchmarks import results
 from benchmarks.data.scenes import Scene
 from benchmarks.reports.figures import COLOURS, MARKERS, save, size_axis
 from benchmarks.reports.tables import Table
@@ -19,9 +18,8 @@ from scalegroup.whole_file import whole_file
 
 def write(content: dict[str, Any], folder: Path) -> list[Path]:
     """`report.md`, `f1.png`."""
-    results.save_text(table(content).markdown(), folder / "report.md")
     save(f1_over_size(content), folder / "f1.png")
-    return [folder / "report.md", folder / "f1.png"]
+    return [table(content).save(folder), folder / "f1.png"]
 
 
 def table(content: dict[str, Any]) -> Table:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from statistics import mean
 
 from rich import table as rich_table
 
+from benchmarks import results
 from benchmarks.reports.runs import Family, Run, over_seeds
 from benchmarks.reports.selection import fit
 from benchmarks.reports.words import apart, differing, named, trained_at
@@ -54,6 +56,11 @@ class Table:
         ruler = "|---|" + "--:|" * (len(self.heads) - 1)
         lines = [f"| {' | '.join(cells)} |" for cells in (self.heads, *self.rows)]
         return "\n".join([f"**{self.title}**", "", lines[0], ruler, *lines[1:], ""])
+
+    def save(self, folder: Path) -> Path:
+        """As Markdown, into `report.md`."""
+        results.save_text(self.markdown(), folder / "report.md")
+        return folder / "report.md"
 
 
 def of(families: Sequence[Family]) -> list[Table]:
