@@ -48,8 +48,8 @@ from scalegroup import (
     nn,
 )
 from scalegroup.fields.channels import folded
-from scalegroup.fields.field import shared_samples
 from scalegroup.fields.resample import resample, support, supported
+from scalegroup.nn.branches import shared_samples
 from scalegroup.testing.closed_form import Blobs, ContinuousImage, Sinusoids
 from scalegroup.testing.strategies import fields_and_elements
 

@@ -39,7 +39,7 @@ from scalegroup import (
     Zero,
     nn,
 )
-from scalegroup.fields.grid import Axis
+from scalegroup.fields.axis import Axis
 
 TOLERANCE = ROUNDING[torch.float64]
 SHORT = DiscreteGaussian(tail=1e-2)

@@ -7,10 +7,11 @@ from .algebra.rotation import Rotation, RotationGroup, RotationRepresentation
 from .detection import detect
 from .errors import ScaleGroupError
 from .fields.attention import Attention
+from .fields.axis import Axis
 from .fields.boundary import Background, Boundary, Reflect, Replicate, Zero
 from .fields.field import ScaleField
 from .fields.field_type import FieldType, ImageType
-from .fields.grid import Axis, Grid, Grids
+from .fields.grid import Grid, Grids
 from .fields.lifting import SAMPLES_PER_SIGMA, ImageGrid, Sampling, SelfSimilar
 from .fields.lifting_kernels import BandLimited, LiftingKernel, SampledLifting
 from .fields.pooling import LogSumExp, Max, Mean, Pooling, TopK

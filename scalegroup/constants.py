@@ -2,11 +2,11 @@
 
 from collections import OrderedDict, UserString
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cache, lru_cache, wraps
 from itertools import count
 from threading import RLock
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import finalize
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+_R = TypeVar("_R")
 _MADE = SimpleNamespace()
 _NUMBERS = count()
 _LOCK = RLock()
@@ -50,6 +51,24 @@ def constant_result(function: Callable[..., Any]) -> Callable[..., Any]:
         return constant(*known(arguments), **{name: known(option) for name, option in options.items()})
 
     return wrapped
+
+
+def remembered(function: Callable[..., _R]) -> Callable[..., _R]:
+    """A pure function of hashable arguments that keeps its latest results: every image of a size asks the same."""
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> _R:
+        if torch.compiler.is_compiling():
+            return function(*arguments, **options)
+        return _memory(function)(*arguments, **options)
+
+    return wrapped
+
+
+@cache
+def _memory(function: Callable[..., _R]) -> Callable[..., _R]:
+    """Not held by the function itself: `torch.compile` cannot have it among what a function closes over."""
+    return lru_cache(maxsize=4096)(function)
 
 
 def known(argument: Any) -> Any:

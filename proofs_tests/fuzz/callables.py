@@ -257,6 +257,7 @@ BY_ANNOTATION: dict[str, Callable[[], Any]] = {
     "ndarray": lambda: np.array([[-1.0, 0.0, 1.0]]),
     "tuple[float, float]": lambda: (1.0, 2.0),
     "tuple[int, int]": lambda: (17, 17),
+    "tuple[int, ...]": lambda: (1, 1, 1),
 }
 
 

@@ -6,7 +6,8 @@ quarter turns, which move samples to samples. `restrict` keeps the scale channel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor
 from scalegroup.algebra.group import GroupElement
 from scalegroup.algebra.rotation import Rotation
 from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_integer
-from scalegroup.fields.channels import Run, by_channel, concatenated, folded
+from scalegroup.fields.channels import Run, by_channel, concatenated
 from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
 from scalegroup.fields.window import ScaleWindow
 
 
@@ -58,24 +59,26 @@ class ScaleField(Refusing):
                     expected="floating point [channels·batch, feature, y, x]",
                     mend="make fields from images with functional.lift",
                 )
-        channels = self.window.channels if self.type.over_scale else 1
-        batch, counts = self.batch, self.counts
-        alike = all(maps.shape[0] == count * batch for maps, count in zip(self.maps, counts, strict=True))
-        if len(self.grids.grids) != channels or sum(counts) != channels or not batch or not alike:
+        channels, held = self.window.channels if self.type.over_scale else 1, self.grids.grids
+        shapes, batch, counts = [maps.shape for maps in self.maps], self.batch, self.counts
+        alike = all(shape[0] == count * batch for shape, count in zip(shapes, counts, strict=True))
+        if len(held) != channels or sum(counts) != channels or not batch or not alike:
             raise ScaleGroupError(
-                f"{len(self.grids.grids)} grids and maps of shapes {[list(maps.shape) for maps in self.maps]}",
+                f"{len(held)} grids and maps of shapes {[list(shape) for shape in shapes]}",
                 expected=f"{channels} scale channels of as many images each",
                 mend="give the field type and the window that the maps were made with",
             )
-        for run in self.runs:
-            grids = self.grids.grids[run.start : run.stop]
-            expected = [self.type.size, *run.grid.shape]
-            if list(run.maps.shape[1:]) != expected or any(grid is not run.grid and grid != run.grid for grid in grids):
+        start = 0
+        for shape, count in zip(shapes, counts, strict=True):
+            grid, *others = held[start : start + count]
+            expected = self.type.size, grid.y.length, grid.x.length
+            if shape[1:] != expected or any(other is not grid and other != grid for other in others):
                 raise ScaleGroupError(
-                    f"maps of shape {list(run.maps.shape)} on {len(set(grids))} grid(s) of {run.grid.shape}",
+                    f"maps of shape {list(shape)} on {len({grid, *others})} grid(s) of {grid.shape}",
                     expected=f"[channels·batch, {', '.join(map(str, expected))}] on one grid",
                     mend="a layer gives the samples that its input holds less its reach: use dilated(-reach)",
                 )
+            start += count
         object.__setattr__(self, "power", check_integer("power", self.power))
 
     @staticmethod
@@ -244,15 +247,22 @@ class ScaleField(Refusing):
         if not held and len(maps) > len(grids.runs):
             runs = list(field.runs)
             parts = [[run.maps for run in runs if start <= run.start < stop] for start, stop in grids.runs]
-            return replace(
-                field, maps=tuple(map(concatenated, parts))
-            )  # one call for all channels that have become alike
+            # one call for all channels that have become alike
+            return replace(field, maps=tuple(map(concatenated, parts)))
+        return field
+
+    def with_live(self, live: Grids | None) -> ScaleField:
+        """The same field, beyond whose samples `live` all maps are known to be as at the border of these."""
+        if live is self.live:
+            return self
+        field = copy(self)  # nothing that has to fit has changed
+        object.__setattr__(field, "live", live)
         return field
 
     def knows(self, grids: Grids) -> bool:
         """Whether these samples are held, or as those at the border of what is."""
         if self.live is not None:
-            grids = grids.map(Grid.within_reach, self.live)
+            grids = grids.within_reach(self.live)
         return self.grids.contains(grids)
 
     def on_runs(
@@ -271,23 +281,3 @@ class ScaleField(Refusing):
             f"a batch of {self.batch} fields of {self.type!r} with {self.window!r}, {' … '.join(shapes)} samples of a "
             f"{self.grids.size[0]}×{self.grids.size[1]} image"
         )
-
-
-def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
-    """The fields on the samples that all of them hold, in the same runs.
-
-    Raises `ScaleGroupError` if they have other scale channels or images, or no sample in common.
-    """
-    first, *others = fields
-    grids = first.grids
-    for other in others:
-        if (other.window, other.grids.size, other.grids.sigmas) != (first.window, grids.size, grids.sigmas):
-            raise ScaleGroupError(
-                f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
-            )
-        grids = grids.map(Grid.intersection, other.grids)
-    cropped = [field.crop(grids) for field in fields]
-    if len({field.counts for field in cropped}) > 1:  # not all came from channels that were alike
-        channels = range(len(grids.grids))
-        return [replace(field, maps=folded([field.channel(n) for n in channels], grids)) for field in cropped]
-    return cropped

@@ -6,106 +6,16 @@ in all channels. `samples_per_sigma` is g; on the image's own grid it is σ₀ i
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup.constants import known
-from scalegroup.errors import Refusing, ScaleGroupError
-
-_ROUNDING = 1e-9  # samples: the border of an image that is 7.9999999999 samples away is 8 away
-
-
-def _no_grid(got: Any, expected: str) -> ScaleGroupError:
-    return ScaleGroupError(repr(got), expected=expected, mend="take it from a field, or sampling.canvas(size, sigmas)")
-
-
-@dataclass(frozen=True)
-class Axis(Refusing):
-    """`length` samples at `first`, first + 1, …: integers, or, on the image's grid where its size is even, halves.
-
-    >>> Axis.within(1.7).dilated(2)
-    Axis(first=-3, length=7)
-    >>> Axis.pixels(4)
-    Axis(first=-1.5, length=4)
-    """
-
-    first: float
-    length: int
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.first, (int, float)) and isinstance(self.length, int)):
-            raise _no_grid(self, "a place and a number of samples")
-
-    @staticmethod
-    def within(extent: float) -> Axis:
-        """All integers up to `extent` from the centre."""
-        half = math.floor(extent + _ROUNDING)
-        return Axis(-half, 2 * half + 1)
-
-    @staticmethod
-    def pixels(size: int) -> Axis:
-        """An image axis of that many pixels."""
-        return Axis(-(size // 2) if size % 2 else (1 - size) / 2, size)
-
-    @property
-    def stop(self) -> float:
-        """One step behind the last sample."""
-        return self.first + self.length
-
-    @property
-    def on_integers(self) -> bool:
-        """Whether the centre is a sample."""
-        return self.first == math.floor(self.first)
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Of all samples, in steps from the centre."""
-        return self.first + np.arange(self.length)
-
-    def alike(self, extent: float) -> Axis:
-        """All samples of this kind (integers or halves) up to `extent` from the centre, never none."""
-        if self.on_integers:
-            return Axis.within(extent)
-        half = max(1, math.floor(extent + 0.5 + _ROUNDING))
-        return Axis(0.5 - half, 2 * half)
-
-    def dilated(self, radius: int) -> Axis:
-        """With all samples within `radius` of these; a negative one takes samples off."""
-        return Axis(self.first - radius, self.length + 2 * radius)
-
-    def union(self, other: Axis) -> Axis:
-        """The smallest run that contains both."""
-        first = min(self.first, other.first)
-        return Axis(first, int(max(self.stop, other.stop) - first))
-
-    def intersection(self, other: Axis) -> Axis:
-        """The samples that both have."""
-        first = max(self.first, other.first)
-        return Axis(first, int(min(self.stop, other.stop) - first))
-
-    def within_reach(self, other: Axis) -> Axis:
-        """The samples that both have; where there are none, the other's that is nearest."""
-        first = min(max(self.first, other.first), other.stop - 1)
-        return Axis(first, int(max(min(self.stop, other.stop), first + 1) - first))
-
-    def contains(self, other: Axis) -> bool:
-        """Whether the other's samples are all among these."""
-        return self.first <= other.first and other.stop <= self.stop and (self.first - other.first) % 1 == 0
-
-    def every_second(self) -> Axis:
-        """Those at even positions, counted in steps of two: the centre stays."""
-        first = math.ceil(self.first / 2)
-        return Axis(first, math.floor((self.stop - 1) / 2) - first + 1)
-
-    def halfway(self) -> Axis:
-        """The same samples counted in steps half as long, with those between them."""
-        return Axis(2 * self.first, 2 * self.length - 1)
+from scalegroup.constants import known, remembered
+from scalegroup.errors import Refusing
+from scalegroup.fields.axis import Axis, no_grid
 
 
 @dataclass(frozen=True)
@@ -125,7 +35,7 @@ class Grid(Refusing):
         if not (
             isinstance(self.y, Axis) and isinstance(self.x, Axis) and isinstance(self.samples_per_sigma, (int, float))
         ):
-            raise _no_grid(self, "two axes, and σ₀ in samples")
+            raise no_grid(self, "two axes, and σ₀ in samples")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,7 +122,15 @@ class Grids(Refusing):
     def __post_init__(self) -> None:
         whole = isinstance(self.size, tuple) and isinstance(self.sigmas, tuple) and isinstance(self.grids, tuple)
         if not whole or [grid for grid in self.grids if not isinstance(grid, Grid)]:
-            raise _no_grid(self, "tuples: rows and columns, σ₀ of each channel, a Grid for each")
+            raise no_grid(self, "tuples: rows and columns, σ₀ of each channel, a Grid for each")
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.size, self.sigmas, self.grids))
+
+    def __hash__(self) -> int:
+        """Worked out once: what is `remembered` is found by it."""
+        return self._hash
 
     @staticmethod
     def of_pixels(size: tuple[int, int], sigmas: Sequence[float]) -> Grids:
@@ -238,34 +156,54 @@ class Grids(Refusing):
         return runs
 
     def map(self, change: Callable[..., Grid], *others: Grids) -> Grids:
-        """The same change of every channel's grid, or combination with those of others: `a.map(Grid.union, b)`.
+        """The same change of every channel's grid, or combination with those of others: `a.map(Grid.union, b)`."""
+        each = zip(self.grids, *(other.grids for other in others), strict=True)
+        return self._on(change(*grids) for grids in each)
 
-        Equal ones become one object, so that what all channels share is worked out once.
-        """
-        made: dict[tuple[int, ...], Grid] = {}
+    def _on(self, grids: Iterable[Grid]) -> Grids:
+        """Of the same channels on other grids. Equal ones become one object, which is found equal at a glance."""
         equal: dict[Grid, Grid] = {}
-        result = []
-        for grids in zip(self.grids, *(other.grids for other in others), strict=True):
-            key = tuple(map(id, grids))
-            if key not in made:
-                grid = change(*grids)
-                made[key] = equal.setdefault(grid, grid)
-            result.append(made[key])
-        return Grids(self.size, self.sigmas, tuple(result))
+        return Grids(self.size, self.sigmas, tuple(equal.setdefault(grid, grid) for grid in grids))
 
+    @remembered
+    def dilated(self, radii: tuple[int, ...]) -> Grids:
+        """With all samples within a radius of those of each channel; negative ones take samples off."""
+        return self._on(grid.dilated(radius) for grid, radius in zip(self.grids, radii, strict=True))
+
+    @remembered
+    def within_reach(self, other: Grids) -> Grids:
+        """The samples that both have; along an axis where there are none, the other's nearest."""
+        return self.map(Grid.within_reach, other)
+
+    @remembered
+    def every_second(self) -> Grids:
+        """The samples at even positions, as grids of twice the spacing."""
+        return self.map(Grid.every_second)
+
+    @remembered
+    def halfway(self) -> Grids:
+        """The same samples and those between them, as grids of half the spacing."""
+        return self.map(Grid.halfway)
+
+    @remembered
+    def around(self, half_width: float) -> Grids:
+        """The centred square of that half-width in σ₀ of each channel, never less than the central sample."""
+        return self.map(lambda grid: grid.around(half_width * grid.samples_per_sigma))
+
+    @remembered
     def canvas(self) -> Grids:
         """The whole image, sampled as these grids are."""
         rows, columns = ((length - 1) / 2 for length in self.size)
-        grids = [
+        return self._on(
             Grid(grid.y.alike(rows / spacing), grid.x.alike(columns / spacing), grid.samples_per_sigma)
             for grid, spacing in zip(self.grids, self.spacings, strict=True)
-        ]
-        return Grids(self.size, self.sigmas, tuple(grids))
+        )
 
     def pixels(self) -> Grids:
         """The whole image, every channel on the image's own grid."""
         return Grids.of_pixels(self.size, self.sigmas)
 
+    @remembered
     def contains(self, other: Grids) -> bool:
         """Whether every channel's samples hold the other's."""
         pairs = {(id(held), id(part)): (held, part) for held, part in zip(self.grids, other.grids, strict=True)}

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from scalegroup.constants import cast, constant_tensor, known, working_dtype
 from scalegroup.errors import Refusing, ScaleGroupError, check_instance, check_positive
+from scalegroup.fields.axis import Axis
 from scalegroup.fields.boundary import Boundary
-from scalegroup.fields.grid import Axis, Grid, Grids
+from scalegroup.fields.grid import Grid, Grids
 from scalegroup.fields.lifting_kernels import REACH, BandLimited, LiftingKernel
 from scalegroup.fields.window import check_scales
 

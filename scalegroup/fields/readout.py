@@ -9,6 +9,7 @@ from functools import reduce
 
 from torch import Tensor
 
+from scalegroup.constants import remembered
 from scalegroup.errors import Refusing
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grid, Grids
@@ -40,7 +41,7 @@ class _Reduction(ReadOut):
     """One value per feature and scale channel, held as a map of one sample."""
 
     def canvas(self, canvas: Grids) -> Grids:
-        return canvas.map(_one)
+        return _one(canvas)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """See `ReadOut`; all of the image."""
@@ -48,16 +49,17 @@ class _Reduction(ReadOut):
 
     def read(self, field: ScaleField) -> tuple[tuple[Tensor, ...], Grids]:
         seen = field.crop(self.needs(field.grids, field.grids.canvas()))
-        return tuple(self.reduce(maps) for maps in seen.maps), seen.grids.map(_one)
+        return tuple(self.reduce(maps) for maps in seen.maps), _one(seen.grids)
 
     def reduce(self, maps: Tensor) -> Tensor:
         """`[..., y, x]` to `[..., 1, 1]`; the mean."""
         return maps.mean((-2, -1), keepdim=True)
 
 
-def _one(grid: Grid) -> Grid:
+@remembered
+def _one(grids: Grids) -> Grids:
     """The central sample alone, where there is one; else the upper left of the central ones stands for them."""
-    return grid.on_axes(lambda axis: replace(axis.alike(0.0), length=1))
+    return grids.map(lambda grid: grid.on_axes(lambda axis: replace(axis.alike(0.0), length=1)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class CentrePixel(_Reduction):
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """See `ReadOut`; the central sample, or the central two on each axis."""
-        return canvas.map(lambda grid: grid.around(0.0))
+        return canvas.around(0.0)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError
-from scalegroup.fields.grid import Axis, Grid
+from scalegroup.fields.axis import Axis
+from scalegroup.fields.grid import Grid
 from scalegroup.fields.lifting import without_autocast
 
 _LOBES = 8  # half-width of the windowed sinc, in samples of the coarser of the two grids
@@ -20,7 +21,7 @@ def resample(maps: Tensor, held: Grid, wanted: Grid, factor: float) -> Tensor:
 
     Band-limited where the factor exceeds 1. `held` must contain `support(wanted, factor)`.
 
-    >>> from scalegroup.fields.grid import Axis, Grid
+    >>> from scalegroup import Axis, Grid
     >>> fine, coarse = (Grid(Axis.within(n), Axis.within(n), 1.0) for n in (20, 2))
     >>> resample(torch.ones(1, 41, 41), fine, coarse, 2.0).mean().round(decimals=6)
     tensor(1.)

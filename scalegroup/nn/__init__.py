@@ -11,10 +11,11 @@ from scalegroup.nn.group_norm import GroupNorm
 from scalegroup.nn.heads import Heads
 from scalegroup.nn.jet_conv import JetConv
 from scalegroup.nn.joint_norm import joint_batch_norm
-from scalegroup.nn.layer import Layer, PerChannel, PerSample
+from scalegroup.nn.layer import Layer
 from scalegroup.nn.lift import Lift
 from scalegroup.nn.mix import Mix
 from scalegroup.nn.normalise import Normalise
+from scalegroup.nn.per_channel import PerChannel, PerSample
 from scalegroup.nn.pointwise import Identity, Pointwise, ReLU, Subsample
 from scalegroup.nn.project import ReadOut, ScalePool
 from scalegroup.nn.residual import Residual

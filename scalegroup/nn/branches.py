@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError, check_instance
-from scalegroup.fields.field import ScaleField, shared_samples
+from scalegroup.fields.channels import folded
+from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.nn.layer import Layer
@@ -26,7 +27,7 @@ class Parallel(Layer):
     def run(self, field: Any, wanted: Any) -> Any:
         self.check_input(field)
         needed = field.crop(self.needs(wanted, field.grids.canvas()))
-        return self(replace(needed, live=None), wanted=wanted)
+        return self(needed.with_live(None), wanted=wanted)
 
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
         """The union of what the layers need."""
@@ -106,3 +107,23 @@ class Branches(Parallel):
     @property
     def within(self) -> Sequence[Layer]:
         return list(self.branches)
+
+
+def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
+    """The fields on the samples that all of them hold, in the same runs.
+
+    Raises `ScaleGroupError` if they have other scale channels or images, or no sample in common.
+    """
+    first, *others = fields
+    grids = first.grids
+    for other in others:
+        if (other.window, other.grids.size, other.grids.sigmas) != (first.window, grids.size, grids.sigmas):
+            raise ScaleGroupError(
+                f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
+            )
+        grids = grids.map(Grid.intersection, other.grids)
+    cropped = [field.crop(grids) for field in fields]
+    if len({field.counts for field in cropped}) > 1:  # not all came from channels that were alike
+        channels = range(len(grids.grids))
+        return [replace(field, maps=folded([field.channel(n) for n in channels], grids)) for field in cropped]
+    return cropped

@@ -8,7 +8,8 @@ from typing import Any
 from tqdm import tqdm
 
 from scalegroup.errors import ScaleGroupError, check_integer
-from scalegroup.fields.field import ScaleField, folded
+from scalegroup.fields.channels import folded
+from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
 from scalegroup.planning.tiles import tiles
 

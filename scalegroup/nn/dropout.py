@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from scalegroup.errors import check_instance, check_probability
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, orbits_of
-from scalegroup.nn.layer import SamePlaces, check_permuted
+from scalegroup.nn.layer import check_permuted
+from scalegroup.nn.per_channel import SamePlaces
 
 
 class Dropout(SamePlaces):

@@ -1,12 +1,11 @@
 """What a scale channel sees of an image."""
 
-from dataclasses import replace
 from typing import Any
 
 from scalegroup.errors import check_positive
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
 from scalegroup.nn.layer import Layer, check_map_type
 
 
@@ -41,17 +40,17 @@ class FieldOfView(Layer):
     def forward(self, field: ScaleField) -> ScaleField:
         self.check_input(field)
         view = self.view(field.grids)
-        return replace(field.crop(self.needs(field.grids, field.grids)), live=view)
+        return field.crop(self.needs(field.grids, field.grids)).with_live(view)
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """What of it lies within; where nothing does, the nearest that does."""
-        return wanted.map(Grid.within_reach, self.view(wanted))
+        return wanted.within_reach(self.view(wanted))
 
     def live(self, live: Grids) -> Grids:
         return self.view(live)
 
     def view(self, canvas: Grids) -> Grids:
-        return canvas.map(lambda grid: grid.around(self.half_width * grid.samples_per_sigma))
+        return canvas.around(self.half_width)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, half_width={self.half_width:g}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from scalegroup.constants import remembered
 from scalegroup.errors import Refusing, ScaleGroupError
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, ImageType
@@ -73,7 +73,7 @@ class Layer(Refusing, nn.Module, ABC):
         """
         self.check_input(field)
         needed = field.crop(self.needs(wanted, field.grids.canvas()))
-        result = self(needed if needed.live is None else replace(needed, live=None))
+        result = self(needed.with_live(None))
         wanted = of_channels(wanted, result)
         if not result.knows(wanted):
             raise ScaleGroupError(
@@ -91,7 +91,7 @@ class Layer(Refusing, nn.Module, ABC):
         if live is None:
             return self.run(field, wanted, **options)
         result = self.run(field, live_part(wanted, live), **options)
-        return replace(result, live=of_channels(live, result))
+        return result.with_live(of_channels(live, result))
 
     def live(self, live: Grids) -> Grids | None:
         """Beyond which samples the output is as at their border, where the input is so beyond `live`; None: unknown."""
@@ -166,115 +166,21 @@ def of_channels(samples: Any, field: Any) -> Any:
     return samples.among(field.grids.sigmas) if samples is not None and isinstance(field, ScaleField) else samples
 
 
-def live_part(wanted: Grids, live: Grids | None) -> Grids:
+def live_part(wanted: Any, live: Grids | None) -> Any:
     """The samples of each scale channel that are live, where that saves a quarter of those wanted at least.
 
     Else all: channels that share a grid are computed together.
     """
+    return wanted if live is None else _live_part(wanted, live)
 
+
+@remembered
+def _live_part(wanted: Grids, live: Grids) -> Grids:
     def of(grid: Grid, seen: Grid) -> Grid:
         part = grid.within_reach(seen)
         return part if math.prod(part.shape) <= _WORTH * math.prod(grid.shape) else grid
 
-    return wanted if live is None else wanted.map(of, live)
-
-
-class PerChannel(Layer):
-    """A layer that treats every scale channel alike and for itself: `maps` and `reach` are all there is to write.
-
-    Args:
-        in_type, out_type: of the fields.
-        stride: every so many samples are given, those at multiples of it from the centre: 1 or 2.
-    """
-
-    def __init__(self, in_type: FieldType, out_type: FieldType, *, stride: int = 1) -> None:
-        super().__init__(in_type, out_type)
-        self.stride = stride
-
-    def _check_stride(self, stride: Any) -> int:
-        if stride not in (1, 2):
-            raise ScaleGroupError(f"stride {stride!r}", expected="1 or 2", mend="put several layers of stride 2")
-        return stride
-
-    @abstractmethod
-    def maps(self, maps: Tensor, samples_per_sigma: float) -> Tensor:
-        """`[n, feature, y, x]` → `[n, feature', y - 2·reach, x - 2·reach]`, every `stride`-th sample from the first.
-
-        Args:
-            maps: of any number of images and scale channels.
-            samples_per_sigma: σ₀ in samples, the same for all of them.
-        """
-
-    @abstractmethod
-    def reach(self, samples_per_sigma: float) -> int:
-        """How many samples of the input beyond its own place a value depends on."""
-
-    def forward(self, field: ScaleField) -> ScaleField:
-        self.check_input(field)
-        seen = field if self.stride == 1 else field.crop(field.grids.map(self._from_even))
-        return seen.on_runs(
-            lambda run: self.maps(run.maps, run.grid.samples_per_sigma),
-            type=self.out_type,
-            grids=seen.grids.map(self._given),
-        )
-
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        return wanted.map(self._needed)
-
-    def live(self, live: Grids) -> Grids:
-        """As far as a value looks at what is live: the outermost sees what is beyond alone."""
-        seen = live.map(lambda grid: grid.dilated(self.reach(grid.samples_per_sigma) + self.stride - 1))
-        return seen if self.stride == 1 else seen.map(Grid.every_second)
-
-    def canvas(self, canvas: Grids) -> Grids:
-        return canvas if self.stride == 1 else canvas.map(lambda grid: _with_centre(grid).every_second())
-
-    def _needed(self, wanted: Grid) -> Grid:
-        finer = wanted if self.stride == 1 else wanted.halfway()
-        return finer.dilated(self.reach(finer.samples_per_sigma))
-
-    def _given(self, held: Grid) -> Grid:
-        valid = held.dilated(-self.reach(held.samples_per_sigma))
-        if min(valid.shape) < 1:
-            raise ScaleGroupError(
-                f"{held.shape} samples for {type(self).__name__}",
-                expected=f"more than {2 * self.reach(held.samples_per_sigma)} on each axis",
-                mend="call the network on images, which lifts as much as is needed, or lift more: `wanted=`",
-            )
-        return valid if self.stride == 1 else valid.every_second()
-
-    def _from_even(self, held: Grid) -> Grid:
-        """Without what no sample at an even place looks at."""
-        return self._needed(self._given(_with_centre(held)))
-
-
-def _with_centre(grid: Grid) -> Grid:
-    """A grid with a sample in the centre, to count every second one from; else a `ScaleGroupError`."""
-    if not (grid.y.on_integers and grid.x.on_integers):
-        raise ScaleGroupError(
-            "an image of even size on its own grid",
-            expected="a sample in the centre, to count every second one from",
-            mend="use self-similar grids, an odd size, or stride=1",
-        )
-    return grid
-
-
-class PerSample(PerChannel):
-    """A `PerChannel` that looks at one sample at a time."""
-
-    def reach(self, samples_per_sigma: float) -> int:
-        return 0
-
-
-class SamePlaces(Layer):
-    """A layer whose values depend on what is at their own place, in whatever scale channels."""
-
-    def needs(self, wanted: Grids, canvas: Grids) -> Grids:
-        """The same samples."""
-        return wanted
-
-    def live(self, live: Grids) -> Grids:
-        return live
+    return wanted.map(of, live)
 
 
 def check_map_type(name: str, type_: Any) -> FieldType:

@@ -10,7 +10,7 @@ from scalegroup.constants import cast
 from scalegroup.errors import ScaleGroupError, check_instance, check_integer
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid
-from scalegroup.nn.layer import PerSample
+from scalegroup.nn.per_channel import PerSample
 
 
 class Mix(PerSample):

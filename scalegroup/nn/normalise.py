@@ -11,7 +11,8 @@ from torch import Tensor
 from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_finite, check_positive
 from scalegroup.fields.field_type import FieldType
-from scalegroup.nn.layer import PerSample, check_map_type
+from scalegroup.nn.layer import check_map_type
+from scalegroup.nn.per_channel import PerSample
 
 
 class Normalise(PerSample):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from scalegroup.errors import ScaleGroupError, can_be_looked_at, check_instance
 from scalegroup.fields.field_type import FieldType
-from scalegroup.nn.layer import PerSample, check_map_type, check_permuted
+from scalegroup.nn.layer import check_map_type, check_permuted
+from scalegroup.nn.per_channel import PerSample
 
 
 class Pointwise(PerSample):

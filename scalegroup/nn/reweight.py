@@ -9,7 +9,7 @@ from scalegroup.constants import cast, constant_tensor
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.nn.layer import SamePlaces
+from scalegroup.nn.per_channel import SamePlaces
 
 
 class Reweight(SamePlaces):

@@ -8,7 +8,7 @@ from torch import Tensor
 from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.pooling import Max, Pooling
-from scalegroup.nn.layer import PerSample
+from scalegroup.nn.per_channel import PerSample
 
 
 class RotationPool(PerSample):

@@ -7,7 +7,7 @@ import torch
 from scalegroup.errors import ScaleGroupError, check_integer
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.nn.layer import SamePlaces
+from scalegroup.nn.per_channel import SamePlaces
 
 
 class ScaleDropout(SamePlaces):

@@ -14,7 +14,8 @@ from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets.jet import Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
-from scalegroup.nn.layer import PerChannel, check_map_type
+from scalegroup.nn.layer import check_map_type
+from scalegroup.nn.per_channel import PerChannel
 from scalegroup.planning.plan import ends
 
 _AVERAGE = Jet(0, zero=True)

@@ -51,7 +51,7 @@ class Normalisation(Layer):
         """The samples that statistics are taken of."""
         if self.half_width == float("inf"):
             return canvas
-        return canvas.map(lambda grid: grid.around(self.half_width * grid.samples_per_sigma))
+        return canvas.around(self.half_width)
 
     def moments(self, field: ScaleField) -> tuple[Tensor, Tensor]:
         """Mean and variance of each map in the domain, `[channel, batch, feature]`; of half precision in float32."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import product
 from math import ceil
 
-from scalegroup.fields.grid import Axis, Grid, Grids
+from scalegroup.fields.axis import Axis
+from scalegroup.fields.grid import Grid, Grids
 
 
 def tiles(grids: Grids, tile: int) -> Iterator[Grids]:

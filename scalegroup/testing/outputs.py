@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
 from scalegroup.errors import Refusing, ScaleGroupError, check_finite, check_instance
+from scalegroup.fields.axis import Axis
 from scalegroup.fields.field import ScaleField
-from scalegroup.fields.grid import Axis, Grids
+from scalegroup.fields.grid import Grids
 
 Pairs = list[tuple[int, int]]
 """(before, after) of two things that are compared."""
