@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.baselines import plain_cnn, steerable_cnn
+from benchmarks.baselines.plain_cnn import three_halvings
 from benchmarks.data import BACKGROUND
 from benchmarks.steps import Forward, call
 from benchmarks.yardsticks import DenseLayer, JetLayer, JetNetwork, TextbookLayer
@@ -74,14 +75,16 @@ def grid_image(window: ScaleWindow, widths: Sequence[int]) -> Contender:
 
 
 def plain_cnns(widths: Sequence[int]) -> list[Contender]:
-    """(e): ordinary CNNs, each in both memory formats."""
+    """(e): ordinary CNNs, each in both memory formats; the last halves its maps three times."""
+    halvings = list(three_halvings(widths))
     return [
         Contender(
-            f"CNN {size}×{size}, {name}",
-            partial(plain_cnn, tuple(widths), kernel_size=size),
-            {"widths": list(widths), "kernel": f"{size}×{size}", "boundary": "zero", "memory_format": name},
+            f"{what} {size}×{size}, {name}",
+            partial(plain_cnn, tuple(widths), kernel_size=size, downsample=downsample),
+            {"widths": list(widths), "kernel": f"{size}×{size}", "boundary": "zero", "memory_format": name}
+            | {"downsample": downsample},
         )
-        for size in (3, 5)
+        for what, size, downsample in (("CNN", 3, []), ("CNN", 5, []), ("halved CNN", 3, halvings))
         for name in FORMATS
     ]
 

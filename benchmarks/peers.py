@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks.baselines import plain_cnn, riesz_net, scale_channel_cnn, steerable_cnn, steerable_hermite
+from benchmarks.baselines.plain_cnn import three_halvings
 from benchmarks.data import Source
 from scalegroup import Max, Mean, Pooling, ScaleWindow
 from scalegroup.models import PRESETS, gaussian_derivative_net, rotation_scale_net
@@ -17,10 +18,6 @@ WIDTHS = PRESETS["larger"].widths
 PARAMETERS = 32642  # of our larger network: what "equal parameters" are equal to
 _CHANNELS = (4, 8, 12)
 _DROPPED = {"scale_dropout": 2}  # of our networks of several scale channels
-
-# Ordinary and steerable networks halve their maps three times, so that they see the whole canvas from its centre, as
-# ours do, or the most of it: 132 pixels with 5×5 kernels, 70 with 3×3.
-_HALVED = 3
 
 
 @dataclass(frozen=True)
@@ -60,20 +57,16 @@ def _of(source: Source) -> dict[str, Any]:
     return {"in_channels": source.channels, "num_classes": source.classes}
 
 
-def _halved(widths: Sequence[int]) -> range:
-    return range(1, min(_HALVED, len(widths)) + 1)
-
-
 def _plain(kernel_size: int) -> Callable[[Source, Sequence[int]], nn.Module]:
     def make(source: Source, widths: Sequence[int]) -> nn.Module:
-        return plain_cnn(widths, kernel_size=kernel_size, downsample=_halved(widths), **_of(source))
+        return plain_cnn(widths, kernel_size=kernel_size, downsample=three_halvings(widths), **_of(source))
 
     return make
 
 
 def _steerable(order: int, *, reflections: bool = False) -> Callable[[Source, Sequence[int]], nn.Module]:
     def make(source: Source, widths: Sequence[int]) -> nn.Module:
-        return steerable_cnn(order, widths, reflections=reflections, downsample=_halved(widths), **_of(source))
+        return steerable_cnn(order, widths, reflections=reflections, downsample=three_halvings(widths), **_of(source))
 
     return make
 

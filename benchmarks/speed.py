@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks import allocator, contenders, machine, memory, results, steps, timing
 from benchmarks.baseline import Baseline
 from benchmarks.contenders import OURS, Contender
-from benchmarks.reports.speed import headlines, show
+from benchmarks.reports.speed import headlines, show, write
 from scalegroup import SAMPLES_PER_SIGMA, ScaleGroupError, ScaleWindow
 from scalegroup.models import PRESETS, GaussianDerivativeNet
 
@@ -103,7 +103,8 @@ def run(options: argparse.Namespace) -> None:
     content |= {"seconds": round(time.perf_counter() - began), **timing.provenance(options.device)}
     show(content, console)
     results.save_json(content, folder / options.json.name)
-    console.print(f"written to {options.json}")
+    written = [options.json, *write(content, folder)]
+    console.print("wrote " + ", ".join(map(str, written)))
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,8 @@ def test_the_file_has_every_row_with_its_setting(command, monkeypatch, capsys, c
     for row in content["rows"]:
         sections.setdefault(row["section"], []).append((row["name"], row["pass"]))
     ours = [f"ours, g {g}" for g in ("0.5", "0.707", "1")]
-    cnns = [f"CNN {size}×{size}, {name}" for size in (3, 5) for name in ("contiguous", "channels-last")]
+    kinds = ("CNN 3×3", "CNN 5×5", "halved CNN 3×3")
+    cnns = [f"{kind}, {name}" for kind in kinds for name in ("contiguous", "channels-last")]
     escnn = [f"escnn C{order}, equal width" for order in (1, 4, 8)]
     networks = [baseline, *ours, *cnns, *escnn, "grid image", "textbook"]
     assert sections.pop("networks") == [(name, which) for name in networks for which in ("train", "inference")]
@@ -286,6 +287,7 @@ def test_ratios_are_of_the_rows_that_they_name():
         row("CNN 3×3, channels-last", 4.0),
         row("CNN 3×3, channels-last", 6.0, "batch 1", "inference"),
         row("CNN 5×5, contiguous", 8.0),
+        row("halved CNN 3×3, contiguous", 1.0),
         row("escnn C4, equal width", 20.0),
         row("escnn C8, equal width", None) | {"error": "out of memory"},
     ]
@@ -293,8 +295,8 @@ def test_ratios_are_of_the_rows_that_they_name():
         {"name": name, "peak_bytes": peak, "error": None}
         for name, peak in ((ours, 20), (f"{ours}, checkpointing", 10), ("baseline 17620ef", 30))
     ]
-    assert [line["ratio"] for line in headlines(rows, memory)] == [1.5, 3.0, 1.5, 200.0, 5.0, 0.5, 0.25, 0.1, 0.5]
-    assert headlines(rows[:-3], memory)[6]["ratio"] is None
+    assert [line["ratio"] for line in headlines(rows, memory)] == [1.5, 3.0, 1.5, 200.0, 5.0, 0.5, 2.0, 0.25, 0.1, 0.5]
+    assert headlines(rows[:-4], memory)[7]["ratio"] is None
     assert headlines(rows, memory[:2])[2]["ratio"] is None
 
 

@@ -75,6 +75,14 @@ def check_widths(widths: Sequence[int], in_channels: int, num_classes: int) -> l
     return [check_integer(name, size, at_least=1) for name, size in zip(names, sizes, strict=True)]
 
 
+def three_halvings(widths: Sequence[int]) -> range:
+    """After which hidden layers maps are halved to see the whole of 112 pixels from the centre, as our networks do.
+
+    Or the most of it: 132 pixels with kernels of 5×5, 70 with 3×3.
+    """
+    return range(1, min(3, len(widths)) + 1)
+
+
 def check_downsample(downsample: Sequence[int], widths: Sequence[int]) -> set[int]:
     """The numbers of hidden layers, from 1, or a `ScaleGroupError`."""
     check_instance("downsample", downsample, Sequence, mend="pass numbers of hidden layers, such as (1, 2)")
