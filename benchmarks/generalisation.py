@@ -19,7 +19,7 @@ from benchmarks.augment import AUGMENTS, Scene, augmentation
 from benchmarks.evaluation import evaluate
 from benchmarks.geometry import Augment
 from benchmarks.kept import has_weights
-from benchmarks.networks import add_network_arguments, architectures_for, build, with_finer_channels
+from benchmarks.networks import add_network_arguments, architectures_for, build, with_more_channels
 from benchmarks.recipe import LOSSES, Recipe
 from benchmarks.reports import generalisation as report
 from benchmarks.reports import tables
@@ -123,7 +123,6 @@ def run(options: argparse.Namespace) -> None:
     machine.use(options)
     if options.checkpoint_every is not None:
         check_integer("checkpoint every", options.checkpoint_every, at_least=1)
-    check_integer("finer channels", options.finer_channels or 0, at_least=0)
     experiments = _experiments(options, source, sizes, recipe)
     accelerator = Accelerator(cpu=options.device == "cpu")
     console = Console(soft_wrap=True, quiet=not accelerator.is_main_process)
@@ -152,7 +151,9 @@ def _experiments(
         for seed in options.seeds:
             nets = {of: build(architecture, seed) for of, architecture in chains.items()}
             for net in nets.values():  # what cannot be run is refused before it is trained
-                with_finer_channels(net, options.finer_channels).plan((source.canvas, source.canvas))
+                with_more_channels(net, options.finer_channels, options.coarser_channels).plan(
+                    (source.canvas, source.canvas)
+                )
             name = f"size{'+'.join(repr(size).removesuffix('.0') for size in train_sizes)}-seed{seed}"
             folder = results.make_folder(options.output / name if several else options.output)
             experiments.append(Experiment(train_sizes, seed, folder, nets, augment))
@@ -200,7 +201,10 @@ def _run(
         }
         for name, net in experiment.nets.items()
     }
-    nets = {name: with_finer_channels(net, options.finer_channels) for name, net in experiment.nets.items()}
+    nets = {
+        name: with_more_channels(net, options.finer_channels, options.coarser_channels)
+        for name, net in experiment.nets.items()
+    }
     evaluations: dict[str, dict[str, Any]] = {name: {} for name in nets}
     for name in evaluations:
         seconds[name]["test"] = 0.0
@@ -229,8 +233,9 @@ def _run(
         "training": asdict(recipe),
         "train_size": _told(experiment.train_sizes),
         "train_images": len(trained_on.labels),
-        "finer_channels": {
-            name: net.window.channels - experiment.nets[name].window.channels for name, net in nets.items()
+        "finer_channels": {name: net.window.first - nets[name].window.first for name, net in experiment.nets.items()},
+        "coarser_channels": {
+            name: nets[name].window.labels[-1] - net.window.labels[-1] for name, net in experiment.nets.items()
         },
         "test_images": test_images,
         "accuracy": {net: {s: e.accuracy for s, e in of.items()} for net, of in evaluations.items()},
@@ -281,6 +286,7 @@ def describe(content: dict[str, Any], network: str) -> dict[str, Any]:
     return {
         **{key: content[key] for key in _KEPT},
         "finer_channels": content["finer_channels"][network],
+        "coarser_channels": content["coarser_channels"][network],
         "accuracy": content["accuracy"][network],
         "log2_sigma0_over_log2_size": scale,
     }

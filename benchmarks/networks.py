@@ -73,6 +73,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         f"than what was trained on needs them (default: down to σ₀ = {FINEST:.2g})",
     )
     parser.add_argument(
+        "--coarser-channels",
+        type=int,
+        default=0,
+        help="and so many coarser ones, for what is much larger (default: %(default)s)",
+    )
+    parser.add_argument(
         "--dropped-channels",
         type=int,
         default=2,
@@ -146,19 +152,20 @@ def build(architecture: Architecture, seed: int) -> GaussianDerivativeNet:
     return GaussianDerivativeNet(architecture)
 
 
-def with_finer_channels(net: GaussianDerivativeNet, count: int | None) -> GaussianDerivativeNet:
-    """The trained network with so many finer scale channels; one of a single channel stays what it is.
+def with_more_channels(net: GaussianDerivativeNet, finer: int | None, coarser: int = 0) -> GaussianDerivativeNet:
+    """The trained network with so many finer and coarser scale channels; one of a single channel stays what it is.
 
-    Default: those down to `FINEST`.
+    Default: finer ones down to `FINEST`.
     """
     window = net.window
-    if count is None:
+    if finer is None:
         steps = math.log(window.sigmas[0] / FINEST) / math.log(window.group.ratio)
-        count = max(0, math.floor(steps + 1e-9))
-    check_integer("finer channels", count, at_least=0)
-    if count == 0 or window.channels == 1:
+        finer = max(0, math.floor(steps + 1e-9))
+    check_integer("finer channels", finer, at_least=0)
+    check_integer("coarser channels", coarser, at_least=0)
+    if finer + coarser == 0 or window.channels == 1:
         return net
-    return with_channels(net, replace(window, first=window.first - count, channels=window.channels + count))
+    return with_channels(net, replace(window, first=window.first - finer, channels=window.channels + finer + coarser))
 
 
 def with_channels(net: GaussianDerivativeNet, window: ScaleWindow) -> GaussianDerivativeNet:

@@ -92,7 +92,8 @@ sees outside of them: {architecture.boundary!r}.
 ## Training
 
 {recipe}; seed {about["seed"]}.
-Finest scale channels that were added afterwards, with the same weights: {about["finer_channels"]}.
+Scale channels that were added afterwards, with the same weights: {about["finer_channels"]} finer and
+{about.get("coarser_channels", 0)} coarser ones.
 Command: `{about["command"]}`, commit `{about["commit"]}`.
 
 ## Accuracy

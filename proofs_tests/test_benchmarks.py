@@ -154,6 +154,7 @@ def test_an_interrupted_run_leaves_earlier_results_whole(run, monkeypatch, tmp_p
         (["--sigma-single", "0"], "sigma single"),
         (["--channels", "0"], "channels"),
         (["--finer-channels", "-1"], "finer channels"),
+        (["--coarser-channels", "-1"], "coarser channels"),
         (["--grid", "none"], "grid 'none'"),
         (["--samples-per-sigma", "0"], "samples_per_sigma"),
         (["--grid", "image", "--samples-per-sigma", "1"], "samples_per_sigma"),
@@ -220,16 +221,19 @@ def test_scale_channel_dropout_trains_without_the_finest_channels_and_leaves_the
     assert {window for _, window in seen if window.channels > 1} == {whole}
 
 
-def test_finer_channels_are_added_to_what_was_trained_and_change_no_weight(run, tmp_path):
+def test_channels_are_added_to_what_was_trained_and_change_no_weight(run, tmp_path):
     folders = {count: tmp_path / count for count in ("0", "3")}
-    for count, folder in folders.items():
-        assert run(folder, "--finer-channels", count) == 0
+    assert run(folders["0"], "--finer-channels", "0") == 0
+    assert run(folders["3"], "--finer-channels", "3", "--coarser-channels", "1") == 0
+    content = json.loads((folders["3"] / "results.json").read_text())
+    assert content["finer_channels"] == {"multi_scale": 3, "single_scale": 0}
+    assert content["coarser_channels"] == {"multi_scale": 1, "single_scale": 0}
     few, more = (
         {name: gaussian_derivative_net(weights=folder / f"{name}.safetensors") for name in networks.NETWORKS}
         for folder in folders.values()
     )
     assert same_weights(few["multi_scale"].state_dict(), more["multi_scale"].state_dict())
-    assert more["multi_scale"].window.sigmas[3:] == few["multi_scale"].window.sigmas
+    assert more["multi_scale"].window.sigmas[3:-1] == few["multi_scale"].window.sigmas
     assert more["single_scale"].window == few["single_scale"].window  # which is compared as what it is
     shared = few["multi_scale"].window
     images = data.digits().draw("test", 1.0).images[:2]
