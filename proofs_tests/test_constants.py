@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from scalegroup import constants
-from scalegroup.constants import constant_tensor, working_dtype
+from scalegroup.constants import constant_tensor, remembered, working_dtype
 
 LIKE = torch.zeros(1)
 
@@ -37,6 +37,22 @@ def test_constants_are_made_once_for_each_setting() -> None:
     assert [tensor.tolist() for tensor in tensors[:3]] == [[2.0, 1.0, 0.0], [3.0, 2.0, 1.0], [1.0, 0.0]]
     assert all(a is b for a, b in zip(tensors[:3], tensors[3:], strict=True))
     assert ramp.__doc__ == "A ramp."
+
+
+def test_what_is_remembered_is_worked_out_once_and_is_what_it_would_be() -> None:
+    asked: list[int] = []
+
+    @remembered
+    def square(number: int) -> int:
+        """A square."""
+        asked.append(number)
+        return number**2
+
+    assert [square(3), square(number=3), square(3), square(number=3)] == [9] * 4
+    assert asked == [3, 3]  # once for each way to say it
+    assert square(4) == 16  # the control: another argument, another result
+    assert asked == [3, 3, 4]
+    assert square.__doc__ == "A square."
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])

@@ -156,7 +156,7 @@ class Grids(Refusing):
         return runs
 
     def map(self, change: Callable[..., Grid], *others: Grids) -> Grids:
-        """The same change of every channel's grid, or combination with those of others: `a.map(Grid.union, b)`."""
+        """The same change of every channel's grid, or combination with those of others: `a.map(combine, b)`."""
         each = zip(self.grids, *(other.grids for other in others), strict=True)
         return self._on(change(*grids) for grids in each)
 
@@ -169,6 +169,16 @@ class Grids(Refusing):
     def dilated(self, radii: tuple[int, ...]) -> Grids:
         """With all samples within a radius of those of each channel; negative ones take samples off."""
         return self._on(grid.dilated(radius) for grid, radius in zip(self.grids, radii, strict=True))
+
+    @remembered
+    def union(self, other: Grids) -> Grids:
+        """The smallest rectangles that contain both."""
+        return self.map(Grid.union, other)
+
+    @remembered
+    def intersection(self, other: Grids) -> Grids:
+        """The samples that both have."""
+        return self.map(Grid.intersection, other)
 
     @remembered
     def within_reach(self, other: Grids) -> Grids:

@@ -12,7 +12,7 @@ from scalegroup.errors import ScaleGroupError, check_instance
 from scalegroup.fields.channels import folded
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
 from scalegroup.nn.layer import Layer
 from scalegroup.planning.plan import Step
 
@@ -32,7 +32,7 @@ class Parallel(Layer):
     def needs(self, wanted: Any, canvas: Grids) -> Grids:
         """The union of what the layers need."""
         needed = [layer.needs(part, canvas) for _, layer, part in self.of_each(wanted)]
-        return reduce(lambda a, b: a.map(Grid.union, b), needed)
+        return reduce(Grids.union, needed)
 
     def steps(self, wanted: Any, canvas: Grids, name: str = "", live: Grids | None = None) -> Iterator[Step]:
         for key, layer, part in self.of_each(wanted):
@@ -91,7 +91,7 @@ class Branches(Parallel):
     def live(self, live: Grids) -> Grids | None:
         """The union of what is live of the branches."""
         seen = [part for branch in self.within if (part := branch.live(live)) is not None]
-        return reduce(lambda a, b: a.map(Grid.union, b), seen) if len(seen) == len(self.within) else None
+        return reduce(Grids.union, seen) if len(seen) == len(self.within) else None
 
     def canvas(self, canvas: Grids) -> Grids:
         """See `Layer`. Raises `ScaleGroupError` if the branches sample it differently."""
@@ -121,7 +121,7 @@ def shared_samples(fields: Sequence[ScaleField]) -> list[ScaleField]:
             raise ScaleGroupError(
                 f"{other!r} beside {first!r}", expected="fields of one image", mend="branch from one field"
             )
-        grids = grids.map(Grid.intersection, other.grids)
+        grids = grids.intersection(other.grids)
     cropped = [field.crop(grids) for field in fields]
     if len({field.counts for field in cropped}) > 1:  # not all came from channels that were alike
         channels = range(len(grids.grids))

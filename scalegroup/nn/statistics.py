@@ -9,7 +9,7 @@ from scalegroup.constants import cast, working_dtype
 from scalegroup.errors import check_positive
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType, orbits_of
-from scalegroup.fields.grid import Grid, Grids
+from scalegroup.fields.grid import Grids
 from scalegroup.nn.layer import Layer, check_map_type, check_permuted
 
 
@@ -42,7 +42,7 @@ class Normalisation(Layer):
 
     def needs(self, wanted: Grids, canvas: Grids) -> Grids:
         """The statistics domain as well as what is wanted."""
-        return wanted.map(Grid.union, self.domain(canvas))
+        return wanted.union(self.domain(canvas))
 
     def live(self, live: Grids) -> Grids:
         return live
@@ -55,7 +55,7 @@ class Normalisation(Layer):
 
     def moments(self, field: ScaleField) -> tuple[Tensor, Tensor]:
         """Mean and variance of each map in the domain, `[channel, batch, feature]`; of half precision in float32."""
-        domain, found = self.domain(field.grids.canvas()).map(Grid.intersection, field.grids), []
+        domain, found = self.domain(field.grids.canvas()).intersection(field.grids), []
         for run in field.crop(domain).runs:
             samples = run.maps.permute(0, 2, 3, 1).flatten(1, 2)  # fast on channels-last maps
             found.append(torch.var_mean(cast(samples, working_dtype(samples)), 1, correction=0))

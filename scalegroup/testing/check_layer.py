@@ -136,7 +136,7 @@ class _Bench:
             wide = layer.needs(seen.map(lambda grid: grid.dilated(6)), near.canvas())
             world = replace(self._random(near, seed=10), live=near).crop(wide)
             whole = layer(replace(world, live=None))
-            part = replace(whole.crop(whole.grids.map(Grid.intersection, seen)), live=seen)
+            part = replace(whole.crop(whole.grids.intersection(seen)), live=seen)
             known = part.crop(whole.grids).maps
             _assert_close(known, whole.maps, "beyond what it says is live the output still changes")
 
