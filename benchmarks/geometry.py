@@ -109,16 +109,23 @@ def random_elastic(strength: float, ripple: float, boundary: Boundary) -> Augmen
         rows = [[stretches.exp(), shears], [torch.zeros_like(shears), (-stretches).exp()]]
         back = _turns(angles) @ torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
         centres, radii = extents(images, boundary)
-        unit = radii[:, None, None, None]
-        x, y = _axes(images)
-        from_centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - centres[:, None, None]
         knots = ripple * torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator).to(images)
-        field = F.grid_sample(
-            knots, from_centre / (2 * unit), mode="bicubic", padding_mode="border", align_corners=True
+        x, y = (
+            _spline((axis - centre[:, None]) / (2 * radii[:, None]))
+            for axis, centre in zip(_axes(images), centres.unbind(1), strict=True)
         )
-        return affine(images, back, boundary=boundary, centres=centres, ripple=field.movedim(1, -1) * unit)
+        field = y[:, None] @ knots @ x[:, None].mT * radii[:, None, None, None]
+        return affine(images, back, boundary=boundary, centres=centres, ripple=field.movedim(1, -1))
 
     return augment
+
+
+def _spline(places: Tensor) -> Tensor:
+    """`[batch, place, knot]`: what each knot weighs in a cubic spline along one axis, its outer knots at -1 and 1."""
+    knots = torch.eye(_KNOTS).to(places)[:, None].expand(len(places), -1, -1, -1)
+    grid = torch.stack([places, torch.zeros_like(places)], dim=-1)[:, None]
+    weights = F.grid_sample(knots, grid, mode="bicubic", padding_mode="border", align_corners=True)
+    return weights[:, :, 0].mT
 
 
 def extents(images: Tensor, boundary: Boundary) -> tuple[Tensor, Tensor]:
