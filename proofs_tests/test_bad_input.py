@@ -640,6 +640,26 @@ REFUSALS = [
         "2 scale channels",
     ),
     Refusal(
+        "k of what is left in training",
+        lambda left_out: gaussian_derivative_net(
+            widths=(2,), window=ScaleWindow(G, 1.0, 3), pooling=TopK(2), scale_dropout=left_out
+        )(GOOD[:, :1]),
+        1,
+        [2, 3],
+        "1 scale channels",
+    ),
+    *(
+        Refusal(f"{name} of rotating features", make, FieldType.scalars(4), [FieldType.rotating(C4.regular)], "C4")
+        for name, make in {
+            "jets": partial(nn.JetConv, out_type=4),
+            "affine jets": partial(nn.AffineJetConv, out_type=4),
+            "separable jets": partial(nn.SeparableJetConv, out_type=4),
+            "convolution across scale": partial(nn.ScaleConv, out_type=4, group=G),
+            "squeeze and excitation": nn.SqueezeExcite,
+            "mixing": partial(nn.Mix, out_type=4),
+        }.items()
+    ),
+    Refusal(
         "size of a plan",
         sequence([]).plan,
         (25, 25),

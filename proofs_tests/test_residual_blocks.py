@@ -11,12 +11,14 @@ from proofs_tests.comparison import ROUNDING
 from proofs_tests.networks import difference
 from scalegroup import (
     Background,
+    CentrePixel,
     FieldType,
     Jet,
     ScaleField,
     ScaleGroup,
     ScaleGroupError,
     ScaleWindow,
+    SpatialMax,
     functional,
     nn,
 )
@@ -163,6 +165,20 @@ def test_every_network_can_be_told_and_made_again(parts: dict[str, Any]) -> None
     assert repr(gaussian_derivative_net(**SMALL | parts)) == repr(type(gaussian_derivative_net())(again))
 
 
+def test_a_read_out_that_looks_anywhere_leaves_the_field_of_view_of_a_preset_out() -> None:
+    usual, anywhere = (gaussian_derivative_resnet(readout=of).architecture for of in (CentrePixel(), SpatialMax()))
+    assert (usual.field_of_view, anywhere.field_of_view) == (24.0, None)
+    moved = []
+    for readout in (SpatialMax(), CentrePixel()):
+        net = resnet(readout=readout, window=ScaleWindow(ScaleGroup(2**0.5), 0.5, 1), widths=(4, 4))
+        pictures = torch.zeros(2, 3, 65, 65, dtype=torch.float64)
+        pictures[1, :, 54:60, 54:60] = 5.0  # twice as far from the middle as the view reaches at σ₀ = ½
+        before, behind = net(pictures)
+        moved.append((behind - before).abs().max())
+    assert moved[0] > 0.01
+    assert moved[1] < 1e-3 * moved[0]  # the control
+
+
 def test_jet_layers_have_the_growing_scales_of_the_paper() -> None:
     net = resnet(neighbours=1)
     betas = [layer.beta for layer in net.modules() if isinstance(layer, nn.JetConv)]
@@ -190,7 +206,10 @@ def test_a_network_of_blocks_is_the_same_on_other_scale_channels() -> None:
         ({"neighbours": -1}, "neighbours"),
         ({"field_of_view": 0.0}, "field_of_view"),
         ({"separable": True, "rotations": 4, "widths": (4, 4)}, "separable"),
+        ({"neighbours": 1, "rotations": 4, "widths": (4, 4), "residual": False}, "neighbours"),
         ({"residual": True, "rotations": 4, "widths": (4, 8)}, "mixing"),
+        ({"field_of_view": 9.0, "readout": SpatialMax()}, "field_of_view 9 with SpatialMax"),
+        ({"preset": "small", "weights": "mnist-large-scale-5k"}, "preset 'small'"),
         ({"preset": "huge"}, "preset 'huge'"),
     ],
 )

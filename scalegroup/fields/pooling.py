@@ -101,7 +101,7 @@ class TopK(Pooling):
             raise ScaleGroupError(
                 f"{channels} scale channels",
                 expected=f"at least k = {self.k}",
-                mend="pool fewer (TopK with a smaller k) or lift with more scale channels",
+                mend="pool fewer (TopK with a smaller k), lift with more scale channels, or train with more of them",
             )
 
     def reduce(self, values: Tensor, dim: int) -> Tensor:

@@ -23,7 +23,7 @@ class AffineJetConv(JetConv):
     into one convolution, so its cost grows with elongation²; at elongation 1 it is a `JetConv`, jets being steerable.
 
     Args:
-        in_type: scalar features over scale and plane.
+        in_type: scalar features over scale and plane, of which nothing is said about rotations.
         out_type: the same, or just how many features.
         orientations: M, at least 1.
         elongation: how many times longer the Gaussians are along than across, at least 1.

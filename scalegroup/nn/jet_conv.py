@@ -19,7 +19,7 @@ from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets.jet import TWO_JET, Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
-from scalegroup.nn.layer import check_map_type
+from scalegroup.nn.layer import check_unrotated
 from scalegroup.nn.per_channel import PerChannel
 from scalegroup.planning.plan import ends
 
@@ -31,7 +31,7 @@ class JetConv(PerChannel):
     lifting has smoothed already is taken off.
 
     Args:
-        in_type: scalar features over scale and plane.
+        in_type: scalar features over scale and plane, of which nothing is said about rotations.
         out_type: the same, or just how many features.
         jet: which derivatives are combined.
         groups: of features that see each other, as in `conv2d`; as many as there are: each for itself (depthwise).
@@ -54,6 +54,8 @@ class JetConv(PerChannel):
     [torch.Size([2, 4, 17, 17]), torch.Size([2, 4, 5, 5])]
     """
 
+    _accepted = staticmethod(check_unrotated)
+
     def __init__(
         self,
         in_type: FieldType,
@@ -66,10 +68,10 @@ class JetConv(PerChannel):
         stride: int = 1,
         first_offset: float = 0.0,
     ) -> None:
-        check_map_type("in_type", in_type)
+        self._accepted("in_type", in_type)
         if not isinstance(out_type, FieldType):
             out_type = FieldType.scalars(check_integer("out_type", out_type, at_least=1))
-        super().__init__(in_type, check_map_type("out_type", out_type), stride=stride)
+        super().__init__(in_type, self._accepted("out_type", out_type), stride=stride)
         self.jet = jet
         self.groups = check_integer("groups", groups, at_least=1)
         if in_type.size % self.groups or self.out_type.size % self.groups:

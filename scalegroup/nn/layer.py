@@ -194,6 +194,17 @@ def check_map_type(name: str, type_: Any) -> FieldType:
     return type_
 
 
+def check_unrotated(name: str, type_: Any) -> FieldType:
+    """A map type of which nothing is said about rotations, for layers that do not keep them."""
+    if check_map_type(name, type_).rotation is not None:
+        raise ScaleGroupError(
+            f"{name} {type_!r}",
+            expected="features of which nothing is said about rotations",
+            mend="use nn.SteerableJetConv, or nn.RotationPool in front and FieldType.scalars(size)",
+        )
+    return type_
+
+
 def check_permuted(name: str, type_: FieldType) -> FieldType:
     """A type whose features rotations leave alone or permute, as pointwise functions need; else a `ScaleGroupError`."""
     if type_.rotation is not None and type_.rotation.orbits is None:

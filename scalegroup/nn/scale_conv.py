@@ -15,7 +15,7 @@ from scalegroup.fields.field import ScaleField
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grids
 from scalegroup.fields.neighbours import needed_across_scale, seen_across_scale
-from scalegroup.nn.layer import Layer, check_map_type
+from scalegroup.nn.layer import Layer, check_unrotated
 
 
 class ScaleConv(Layer):
@@ -25,7 +25,7 @@ class ScaleConv(Layer):
     are not there are masked, never zero: the taps that are left are scaled up (`python -m benchmarks covariance`).
 
     Args:
-        in_type: scalar features over scale and plane.
+        in_type: scalar features over scale and plane, of which nothing is said about rotations.
         out_type: how many features.
         group: {γ^i}; on windows of another one the layer would mean something else.
         neighbours: on either side.
@@ -40,7 +40,7 @@ class ScaleConv(Layer):
     """
 
     def __init__(self, in_type: FieldType, out_type: int, group: ScaleGroup, *, neighbours: int = 1) -> None:
-        check_map_type("in_type", in_type)
+        check_unrotated("in_type", in_type)
         super().__init__(in_type, FieldType.scalars(check_integer("out_type", out_type, at_least=1)))
         self.group = check_instance("group", group, ScaleGroup, mend="pass window.group")
         self.across_scale = check_integer("neighbours", neighbours, at_least=1, at_most=1000)

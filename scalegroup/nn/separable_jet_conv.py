@@ -16,7 +16,7 @@ class SeparableJetConv(Sequential):
     in + N·in + in·out weights in place of N·in·out.
 
     Args:
-        in_type: scalar features over scale and plane.
+        in_type: scalar features over scale and plane, of which nothing is said about rotations.
         out_type: the same, or just how many features.
         **options: `jet`, `beta`, `kernel` and `stride`, as of `JetConv`.
 

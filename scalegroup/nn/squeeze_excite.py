@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scalegroup.constants import cast
-from scalegroup.errors import ScaleGroupError, check_instance, check_integer, check_positive
+from scalegroup.errors import check_instance, check_integer, check_positive
 from scalegroup.fields.field_type import FieldType
 from scalegroup.fields.grid import Grid, Grids
 from scalegroup.jets.jet import Jet
 from scalegroup.jets.kernel import Kernel
 from scalegroup.jets.kernels import DiscreteGaussian
-from scalegroup.nn.layer import check_map_type
+from scalegroup.nn.layer import check_unrotated
 from scalegroup.nn.per_channel import PerChannel
 from scalegroup.planning.plan import ends
 
@@ -49,13 +49,7 @@ class SqueezeExcite(PerChannel):
     def __init__(
         self, type: FieldType, *, reduction: int = 4, width: float = 2.0, kernel: Kernel | None = None
     ) -> None:
-        super().__init__(check_map_type("type", type), type.unsmoothed)
-        if type.rotation is not None:
-            raise ScaleGroupError(
-                f"squeeze and excitation of {type!r}",
-                expected="features of which nothing is said about rotations",
-                mend="put it behind nn.RotationPool, with FieldType.scalars(size)",
-            )
+        super().__init__(check_unrotated("type", type), type.unsmoothed)
         self.reduction = check_integer("reduction", reduction, at_least=1)
         self.width = check_positive("width", width, more_than=type.smoothed)
         self.kernel = DiscreteGaussian(tail=5e-3) if kernel is None else kernel

@@ -43,9 +43,11 @@ class SteerableJetConv(JetConv):
     True
     """
 
+    _accepted = staticmethod(check_map_type)
+
     def __init__(self, in_type: FieldType, rotation: RotationRepresentation, **options: Any) -> None:
         check_instance("rotation", rotation, RotationRepresentation, mend="pass 4 * RotationGroup(8).regular")
-        before = check_map_type("in_type", in_type).rotation
+        before = self._accepted("in_type", in_type).rotation
         if before is not None and before.group != rotation.group:
             raise ScaleGroupError(
                 f"{rotation!r} behind {before!r}", expected="one group of rotations", mend="use one RotationGroup"
