@@ -50,7 +50,8 @@ def place(picture: Image.Image, longer: int, canvas: int, colour: Sequence[int])
     What is cut out stands on the colour; a photograph goes on around itself as in mirrors along its edges.
     """
     mode = "constant" if is_cut_out(picture) else "symmetric"
-    picture = ImageOps.contain(picture, (longer, longer), Image.Resampling.BICUBIC)
+    sides = [max(1, round(side / max(picture.size) * longer)) for side in picture.size]  # of a line, too
+    picture = picture.resize(sides, Image.Resampling.BICUBIC)
     picture = Image.alpha_composite(Image.new("RGBA", picture.size, tuple(colour)), picture).convert("RGB")
     before = [(canvas - side) // 2 for side in picture.size]
     behind = [canvas - side - left for side, left in zip(picture.size, before, strict=True)]

@@ -56,7 +56,13 @@ def train(options: argparse.Namespace) -> None:
     trained_size = check_integer("--object-size", options.object_size, at_least=1)
     smallest, largest = options.object_sizes or (trained_size / 2, trained_size * 2)
     size = math.ceil(largest) if options.size is None else options.size
-    plan = plan_window(image_size=size, object_sizes=(smallest, largest), trained_size=trained_size)
+    plan = plan_window(
+        image_size=size,
+        object_sizes=(smallest, largest),
+        trained_size=trained_size,
+        object_per_sigma=options.object_per_sigma,
+        network=partial(NETWORKS[options.network], in_channels=3),
+    )
     recipe = Recipe(**{part.name: getattr(options, part.name) for part in fields(Recipe)})
     print(plan)
 
@@ -86,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
             Checkpoint(output / "checkpoint.pt", run),
             resume=options.resume,
         )
-        report(net, plan, history, held_out, about, output)
+        report(net, plan, options.object_per_sigma, history, held_out, about, output)
 
 
 def network(options: argparse.Namespace, plan: WindowPlan, training: Placed, classes: int) -> GaussianDerivativeNet:
@@ -107,6 +113,7 @@ def network(options: argparse.Namespace, plan: WindowPlan, training: Placed, cla
 def report(
     net: GaussianDerivativeNet,
     plan: WindowPlan,
+    planned: float,
     history: list[tuple[float, float]],
     held_out: Placed,
     about: dict[str, Any],
@@ -123,7 +130,8 @@ def report(
     Console().print(table)
 
     scores, sigma0 = found[trained_size]
-    about["object_per_sigma"] = trained_size / sigma0.log().mean().exp().item()
+    about["object_per_sigma"] = measured = trained_size / sigma0.log().mean().exp().item()
+    print(f"objects are {measured:.3g} times as large as the σ₀ that they select (--object-per-sigma {planned:g})")
     about["accuracy"] = {str(size): value for size, value in right.items()}
     title = f"{len(labels)} held-out pictures,\nobjects of {trained_size} pixels"
     written = [
@@ -171,6 +179,12 @@ def main() -> int:
         nargs=2,
         metavar=("SMALLEST", "LARGEST"),
         help="to be read after training, in pixels (default: half to twice the size in training)",
+    )
+    pictures.add_argument(
+        "--object-per-sigma",
+        type=float,
+        default=23.0,
+        help="size of an object over the σ₀ that it selects; it is measured and told after training (default: 23)",
     )
     pictures.add_argument("--size", type=int, help="of square images around objects (default: the largest object's)")
     pictures.add_argument("--colour", type=colour, default=GREY, help="around what is cut out (default: grey)")

@@ -73,7 +73,8 @@ def test_a_photograph_is_mirrored_along_its_edges(example):
     place, picture = example("photographs").place, photograph(20, 30)
     image = place(picture.convert("RGBA"), 30, 64, GREEN).movedim(0, -1).numpy()
     assert np.array_equal(image, np.pad(np.asarray(picture), [(22, 22), (17, 17), (0, 0)], mode="symmetric"))
-    assert place(photograph(2, 60).convert("RGBA"), 30, 64, GREEN).shape == (3, 64, 64)  # mirrored often
+    for height, width in ((2, 60), (3, 300), (300, 1)):  # mirrored often
+        assert place(photograph(height, width).convert("RGBA"), 30, 64, GREEN).shape == (3, 64, 64)
 
 
 def test_what_is_cut_out_is_as_large_as_what_is_seen_of_it_and_stands_on_the_colour(example, tmp_path):

@@ -117,7 +117,15 @@ def test_multiply_adds_are_those_of_the_networks_plan():
         plan = plan_mnist(**more)
         net = gaussian_derivative_net(window=plan.window, samples_per_sigma=plan.samples_per_sigma)
         assert plan.multiply_adds == net.plan(plan.image_size).multiply_adds
+        assert plan.parameters == net.parameter_count
         assert plan.multiply_adds > net.plan(plan.image_size, window=plan.training_window).multiply_adds  # the control
+
+
+def test_the_cost_is_that_of_the_network_that_is_asked_for():
+    usual, larger = plan_mnist(), plan_mnist(network=partial(gaussian_derivative_net, "larger"))
+    assert larger.parameters == gaussian_derivative_net("larger").parameter_count
+    assert larger.multiply_adds > usual.multiply_adds
+    assert replace(larger, multiply_adds=usual.multiply_adds, parameters=usual.parameters) == usual
 
 
 def test_planning_leaves_random_numbers_alone():
@@ -184,6 +192,8 @@ REFUSED = [
     ({"object_sizes": (13, 112), "ratio": 1.5}, "13 pixels", "13.63"),
     ({"object_sizes": (14, 112), "object_per_sigma": 40}, "14 pixels", "20 pixels"),
     ({"object_sizes": (14, 113)}, "113 pixels", "112"),
+    ({"ratio": 2.1}, "ratio 2.1", "at most 2"),
+    ({"network": "larger"}, "network 'larger'", "what makes one"),
     ({"image_size": (200, 100)}, "112 pixels", "100"),
     ({"trained_size": 13}, "trained_size 13", "14 to 112"),
     ({"trained_size": 113}, "trained_size 113", "14 to 112"),
@@ -204,10 +214,12 @@ REFUSED = [
 
 @pytest.mark.parametrize(("changed", "got", "expected"), REFUSED, ids=lambda value: str(value)[:40])
 def test_what_cannot_be_met_is_refused_in_numbers_before_any_computing(changed, got, expected, monkeypatch):
-    for name in ("gaussian_derivative_net", "lifting_bound"):
-        monkeypatch.setattr(f"scalegroup.window_plan.{name}", lambda *_, **__: pytest.fail("it began to compute"))
+    def began(*_, **__):
+        pytest.fail("it began to compute")
+
+    monkeypatch.setattr("scalegroup.window_plan.lifting_bound", began)
     with pytest.raises(ScaleGroupError, match=got) as caught:
-        plan_mnist(**changed)
+        plan_mnist(**{"network": began} | changed)
     assert expected in caught.value.expected
     assert caught.value.mend
 
@@ -219,6 +231,7 @@ def test_what_cannot_be_met_is_refused_in_numbers_before_any_computing(changed, 
         {"object_sizes": (13.7, 112), "ratio": 1.5},
         {"object_sizes": (20, 112), "object_per_sigma": 40},
         {"image_size": (200, 112)},
+        {"ratio": 2.0},
         {"trained_size": 14},
         {"trained_size": (14, 112)},
         {"object_sizes": [56, 56]},

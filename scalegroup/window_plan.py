@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from scalegroup.algebra.group import ScaleGroup
 from scalegroup.errors import ScaleGroupError, check_integer, check_positive, refusing
 from scalegroup.fields.lifting import SAMPLES_PER_SIGMA, SelfSimilar
 from scalegroup.fields.window import ScaleWindow
-from scalegroup.models.gaussian_derivative import gaussian_derivative_net
+from scalegroup.models.gaussian_derivative import GaussianDerivativeNet, gaussian_derivative_net
 from scalegroup.testing.closed_form import Blobs
 from scalegroup.testing.lifting_bound import lifting_bound
 
@@ -39,7 +40,8 @@ class WindowPlan:
         valid: extents in pixels of the smallest and of the largest object that are predicted to be read.
         lifting_error: a bound on the error of a lifted sample in the finest channel, for a blob of height 1 and a σ of
             1 pixel (`scalegroup.testing.lifting_bound`).
-        multiply_adds: for one image, forward, of the default network with this window.
+        multiply_adds: for one image, forward, of the network with this window.
+        parameters: of the network.
     """
 
     image_size: tuple[int, int]
@@ -49,6 +51,7 @@ class WindowPlan:
     valid: tuple[float, float]
     lifting_error: float
     multiply_adds: int
+    parameters: int
 
     def __str__(self) -> str:
         (rows, columns), (low, high) = self.image_size, self.valid
@@ -62,7 +65,7 @@ class WindowPlan:
                 f"samples per σ₀: {self.samples_per_sigma:.4g}{moved}",
                 f"lifting error: at most {self.lifting_error:.1e} for a blob of 1 pixel, "
                 f"in the channel of σ₀ = {self.window.sigmas[0]:.4g}",
-                f"cost: {self.multiply_adds / 1e6:.4g} million multiply-adds per image, with the default network",
+                f"cost: {self.multiply_adds / 1e6:.4g} million multiply-adds per image, of {self.parameters} weights",
             ]
         )
 
@@ -76,6 +79,7 @@ def plan_window(
     ratio: float = 2**0.5,
     object_per_sigma: float = 23.0,
     shift_error: float | None = None,
+    network: Callable[..., GaussianDerivativeNet] = gaussian_derivative_net,
 ) -> WindowPlan:
     """Which scale channels read objects of these sizes, after training on objects of one size.
 
@@ -83,8 +87,10 @@ def plan_window(
 
     - Objects of extent e select σ₀ ≈ e/`object_per_sigma`. MNIST digits drawn in boxes of 14 to 112 pixels select
       e/27 to e/20 in the mean, in proportion to their size (`benchmarks/results/mnist`, `selected_scale`; the paper's
-      Figure 10). Of your objects, `net.select_scale` measures it after training.
-    - The maximum over scale needs channels on both sides of the selected one: one octave finer, half an octave coarser.
+      Figure 10). Whole pictures of 32 pixels, CIFAR-10's, most often select e/32, at half and at twice that size, too
+      (`benchmarks/results/cifar10`). Of your objects, `net.select_scale` measures it after training.
+    - The maximum over scale needs channels on both sides of the selected one: one octave finer, half an octave coarser;
+      in between none is further off than an octave.
       Measured with `mnist-large-scale-5k` on 300 digits: at 14 pixels (σ₀ ≈ .6) 98, 97, 91 and 67 % are read with
       channels from .35, .5, .71 and 1 pixel on; at 112 pixels (σ₀ ≈ 4.9) 98, 98 and 87 % with those up to 5.7, 4
       and 2.8.
@@ -102,9 +108,11 @@ def plan_window(
         image_size: in pixels: (rows, columns), or one number for both.
         object_sizes: the smallest and the largest extent in pixels to be read, each at most the image's shorter side.
         trained_size: the extent in pixels in training, or (smallest, largest), within `object_sizes`.
-        ratio: γ, between neighbouring channels; σ₀ are its powers, in pixels.
+        ratio: γ, between neighbouring channels, at most 2; σ₀ are its powers, in pixels.
         object_per_sigma: extent of an object over the σ₀ that it selects.
         shift_error: the largest error of half a sample's shift, as a fraction: .05 for 5 %.
+        network: what makes the network whose cost is told, as `network(window=…, samples_per_sigma=…)`: a factory, or
+            `functools.partial(gaussian_derivative_resnet, "medium")`.
 
     Raises:
         ScaleGroupError: if a number cannot be used, or the request cannot be met: objects smaller than the finest
@@ -117,10 +125,14 @@ def plan_window(
     in training: 6 scale channels with σ₀ from 1 to 5.65685 by powers of 1.41421
     samples per σ₀: 0.7071, half a sample's shift changes 9.5 %
     lifting error: at most 5.2e-03 for a blob of 1 pixel, in the channel of σ₀ = 0.25
-    cost: 139.4 million multiply-adds per image, with the default network
+    cost: 139.4 million multiply-adds per image, of 20674 weights
     """
+    if not callable(network):
+        raise ScaleGroupError(
+            f"network {network!r}", expected="what makes one", mend='pass partial(gaussian_derivative_net, "larger")'
+        )
     size = _sides(image_size)
-    group, per_sigma = ScaleGroup(ratio), check_positive("object_per_sigma", object_per_sigma, more_than=1.0)
+    group, per_sigma = _group(ratio), check_positive("object_per_sigma", object_per_sigma, more_than=1.0)
     smallest, largest = _ends("object_sizes", object_sizes)
     trained = _ends("trained_size", trained_size if isinstance(trained_size, (tuple, list)) else (trained_size,) * 2)
     if largest > min(size):
@@ -149,7 +161,7 @@ def plan_window(
     window = _window(group, finest_needed, coarsest_needed)
     training_window = _window(group, trained[0] / per_sigma / 2, min(trained[1] / per_sigma * 2, coarsest_needed))
     with torch.random.fork_rng(devices=()):  # a network is made, which draws its weights
-        net = gaussian_derivative_net("multi_scale", window=window, samples_per_sigma=g)
+        net = network(window=window, samples_per_sigma=g)
     blob = Blobs(torch.ones(1, 1), torch.ones(1, 1), torch.zeros(1, 1, 2))
     return WindowPlan(
         image_size=size,
@@ -159,7 +171,19 @@ def plan_window(
         valid=(per_sigma * FINER * window.sigmas[0], min(per_sigma / COARSER * window.sigmas[-1], *size)),
         lifting_error=lifting_bound(blob, window.sigmas[0], SelfSimilar(g)),
         multiply_adds=net.plan(size).multiply_adds,
+        parameters=net.parameter_count,
     )
+
+
+def _group(ratio: float) -> ScaleGroup:
+    group = ScaleGroup(ratio)
+    if group.ratio > FINER:
+        raise ScaleGroupError(
+            f"ratio {group.ratio:g}",
+            expected="at most 2: objects between two channels would be an octave off both",
+            mend="pass 2 ** 0.5",
+        )
+    return group
 
 
 def _window(group: ScaleGroup, low: float, high: float) -> ScaleWindow:
