@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scalegroup import Grids, nn
+from scalegroup import Grids, ScaleField, nn
 from scalegroup.jets.gaussian import derivatives
 from scalegroup.models import GaussianDerivativeNet
 
-LAYERS = 5  # before the last, at most
+STAGES = 5  # before the last, at most
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,25 @@ class Look:
         return value[:, None, None].expand_as(self.image)
 
     @cached_property
-    def stages(self) -> dict[str, nn.Sequential]:
-        """The network up to the end of each layer with jets in it, and, as "classes", up to its read-out.
+    def before_reading(self) -> nn.Sequential:
+        """The network up to its read-out."""
+        return self.net[: next(n for n, layer in enumerate(self.net) if isinstance(layer, nn.ReadOut))]
 
-        Of many layers a few, from the first to the last.
+    @cached_property
+    def jets(self) -> dict[str, nn.JetConv]:
+        """All layers with jets, those within blocks, too, in their order; the last one gives the "classes"."""
+        *hidden, last = jets_in(self.net)
+        return {f"layer {k}": layer for k, layer in enumerate(hidden, start=1)} | {"classes": last}
+
+    @cached_property
+    def stages(self) -> dict[str, nn.Sequential]:
+        """The network up to the end of layers with jets, or blocks of them, by the last one in it, and to the classes.
+
+        Of many a few, from the first to the last.
         """
-        end = next(n for n, layer in enumerate(self.net) if isinstance(layer, nn.ReadOut))
-        jets = [any(isinstance(part, nn.JetConv) for part in layer.modules()) for layer in self.net[: end - 1]]
-        chosen = spread(list(enumerate(np.flatnonzero(jets), start=1)), LAYERS)
-        return {f"layer {k}": self.net[: n + 1] for k, n in chosen} | {"classes": self.net[:end]}
+        ends = [n for n, layer in enumerate(self.before_reading[:-1], start=1) if jets_in(layer)]
+        chosen = [self.net[:n] for n in spread(ends, STAGES)]
+        return {f"layer {len(jets_in(part))}": part for part in chosen} | {"classes": self.before_reading}
 
     @cached_property
     @torch.no_grad()
@@ -73,6 +83,10 @@ class Look:
         return int(self.scores[self.ranking[0]].argmax())
 
 
+def jets_in(layer: nn.Layer) -> list[nn.JetConv]:
+    return [part for part in layer.modules() if isinstance(part, nn.JetConv)]
+
+
 def spread(items: Sequence[Any], most: int) -> list[Any]:
     """So many of them, from the first to the last."""
     return [items[n] for n in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
@@ -88,28 +102,38 @@ def class_scores(net: GaussianDerivativeNet, images: Tensor) -> Tensor:
     return at_centre(net, net.scale_logits(images))
 
 
-def features_at_centre(stage: nn.Sequential, images: Tensor) -> Tensor:
-    """`[batch, feature, scale]`."""
-    return nn.Sequential(*stage, nn.ReadOut).field(images).tensor[..., 0, 0]
+def features_at_centre(look: Look, layer: nn.JetConv, images: Tensor) -> Tensor:
+    """`[batch, feature, scale]`, as the layer gives them, wherever in the network it is."""
+    given: list[Tensor] = []
+
+    def keep(_: Any, __: Any, field: ScaleField) -> None:
+        given.append(nn.ReadOut(field.type)(field).tensor[..., 0, 0])
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        nn.Sequential(*look.before_reading, nn.ReadOut).field(images)
+    finally:
+        hook.remove()
+    return given[0]
 
 
-def effective_filters(look: Look, stage: nn.Sequential, most: int) -> tuple[list[int], Tensor]:
+def effective_filters(look: Look, layer: nn.JetConv, most: int) -> tuple[list[int], Tensor]:
     """The features that the picture moves most in the selected scale channel, and their gradients `[n, channel, y, x]`.
 
     A gradient is what a point of light at each place adds to the feature at the centre: of the first layer exactly, of
     the others to first order at this picture, whose ReLUs stay as they are.
     """
     with torch.no_grad():
-        picture, nothing = features_at_centre(stage, torch.cat([look.image, look.background]))[..., look.channel]
+        picture, nothing = features_at_centre(look, layer, torch.cat([look.image, look.background]))[..., look.channel]
     strongest = (picture - nothing).abs().argsort(descending=True)[:most].tolist()
     images = look.image.repeat(len(strongest), 1, 1, 1).requires_grad_()
-    values = features_at_centre(stage, images)[range(len(strongest)), strongest, look.channel]
+    values = features_at_centre(look, layer, images)[range(len(strongest)), strongest, look.channel]
     return strongest, torch.autograd.grad(values.sum(), images)[0]
 
 
 def learnt_jets(look: Look, features: list[int]) -> Tensor | None:
     """The same of the first layer in closed form, Σ C·σⁿ∂ⁿg (eq 6 and 11); None where other layers are in front."""
-    layer = next(part for part in look.net.modules() if isinstance(part, nn.JetConv))
+    layer = jets_in(look.net)[0]
     if layer.in_type != look.lift.out_type or layer.groups > 1:
         return None
     jet, sigma = layer.jet, layer.beta * look.sigmas[look.channel]
@@ -133,10 +157,12 @@ def half_width(filters: Tensor, share: float = 0.99) -> float:
 def responses(look: Look, stage: nn.Sequential) -> tuple[list[Tensor], Grids]:
     """Maps `[feature, y, x]` of each scale channel on its own grid, less what the background alone gives; the grids.
 
-    They are of the whole picture, and one sample more on all sides.
+    They are of the whole picture, and one sample more on all sides, or of what the network sees of it.
     """
     rows, columns = look.image.shape[2:]
-    wanted = stage.canvas(Grids.of_pixels((rows, columns), look.sigmas)).map(lambda grid: grid.dilated(1))
+    pixels = Grids.of_pixels((rows, columns), look.sigmas)
+    wanted, view = stage.canvas(pixels).map(lambda grid: grid.dilated(1)), stage.view(pixels)
+    wanted = wanted if view is None else wanted.intersection(view)
     field = stage(torch.cat([look.image, look.background]), wanted=wanted)
     return [maps[0] - maps[1] for maps in map(field.channel, range(len(look.sigmas)))], wanted
 

@@ -36,8 +36,8 @@ def filters(look: Look) -> Figure:
     scale channels.
     """
     rows: list[tuple[str, list[Any], Tensor, Tensor]] = []  # the last: what colours and width are chosen for
-    for name, stage in look.stages.items():
-        features, found = inside.effective_filters(look, stage, FEATURES)
+    for name, layer in look.jets.items():
+        features, found = inside.effective_filters(look, layer, FEATURES)
         titles = [look.names[n] if name == "classes" else f"feature {n}" for n in features]
         alike = found
         if not rows and (jets := inside.learnt_jets(look, features)) is not None:
@@ -72,7 +72,8 @@ def channels(look: Look) -> Figure:
     axes = figure.subplots(len(stages), len(shown), squeeze=False)
     for (name, stage), places in zip(stages.items(), axes, strict=True):
         maps, grids = inside.responses(look, stage)
-        feature = look.ranking[0] if name == "classes" else int(maps[look.channel].square().mean((1, 2)).argmax())
+        risen = maps[look.channel].clamp(min=0).square().mean((1, 2))
+        feature = look.ranking[0] if name == "classes" else int(risen.argmax())
         labels = {"lifted": name, "classes": f"score of\n{look.names[look.ranking[0]]}"}
         places[0].set_ylabel(labels.get(name, f"{name},\nfeature {feature}"))
         limit = max(maps[n][feature].abs().max().item() for n in shown)
@@ -85,11 +86,14 @@ def channels(look: Look) -> Figure:
             else:
                 show(place, maps[n][feature, None], limit, extent)
             place.set(xlim=extent_of(look.image)[:2], ylim=extent_of(look.image)[2:])
+        if name == "lifted" and look.image.shape[1] == 3:  # those are colours
+            continue
         figure.colorbar(places[0].images[0], ax=places, aspect=8, pad=0.01).ax.tick_params(labelsize="small")
     for place, n in zip(axes[0], shown, strict=True):
         place.set_title(name_of(look, n), fontsize="small", fontweight="bold" if n == look.channel else None)
+    beyond = "" if look.net.architecture.field_of_view is None else "; white: beyond what a channel sees"
     figure.suptitle(
-        "Every scale channel on its own grid (bold: the selected one)\nFeatures less what the background gives"
+        f"Every scale channel on its own grid (bold: the selected one)\nFeatures less what the background gives{beyond}"
     )
     return figure
 
@@ -217,14 +221,23 @@ def read_picture(path: Path, channels: int, size: int, colour: Sequence[int] = G
         ) from None
 
 
+def make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScaleGroupError(
+            f"--output {folder} ({error.strerror})", expected="a folder to write into", mend="pass another"
+        ) from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, nargs="?")
     parser.add_argument("--weights", default="mnist-large-scale-5k")
     parser.add_argument("--output", type=Path, default=Path("results/inside"))
     options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
     try:
+        make(options.output)
         net, about = gaussian_derivative_net(weights=options.weights), find_trained(options.weights).about
         picture = options.picture or draw_digit(options.output / "picture.png")
         image = read_picture(picture, net.in_type.channels, about.get("size", 97), about.get("colour", GREY))

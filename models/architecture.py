@@ -100,7 +100,7 @@ class Architecture(Refusing):
         separable: hidden jet layers behind the first are `nn.SeparableJetConv`s.
         neighbours: an `nn.ScaleConv` over so many scale channels on either side, in front of the last layer; 0: none.
         field_of_view: an `nn.FieldOfView` of that half-width, in units of σ₀, behind the lifting and every activation;
-            None: all that the layers reach.
+            None: all that the layers reach, as a read-out that looks anywhere needs.
         first_offset: C₀ of the last layer before training. For binary cross-entropy -5, the log-odds of "nothing here":
             a scale channel that sees nothing of the object answers with C₀ alone, and has to lose the maximum.
         dropout: p of an `nn.Dropout` in front of the last jet layer; 0: none.
@@ -188,11 +188,20 @@ class Architecture(Refusing):
         for name in ("residual", "separable"):
             check_instance(name, getattr(self, name), bool, mend=f"pass {name}=True or {name}=False")
         check_instance("window", self.window, ScaleWindow, mend="make one: ScaleWindow(group, 1.0, 8)")
-        if self.separable and self.rotations is not None:
+        for name in ("separable", "neighbours"):
+            if getattr(self, name) and self.rotations is not None:
+                raise ScaleGroupError(
+                    f"{name}={getattr(self, name)} with rotations={self.rotations}",
+                    expected="features of which nothing is said about rotations",
+                    mend="leave one of them out",
+                )
+        if self.scale_dropout:  # whatever is left in training has to do
+            self.pooling.check(max(1, self.window.channels - self.scale_dropout))
+        if self.field_of_view is not None and not self.readout.at_centre:
             raise ScaleGroupError(
-                f"separable=True with rotations={self.rotations}",
-                expected="features of which nothing is said about rotations",
-                mend="leave one of them out",
+                f"field_of_view {self.field_of_view:g} with {self.readout!r}",
+                expected="a read-out at the centre: of fine scale channels the view leaves nothing else",
+                mend="pass field_of_view=None, with the same weights",
             )
         for width in self.widths:
             if width % (self.rotations or 1):
@@ -208,10 +217,12 @@ class Architecture(Refusing):
             known = sorted(part.name for part in fields(self))
             raise ScaleGroupError(f"{unknown[0]}=", expected=f"one of {known}", mend="check the spelling")
         derived: dict[str, Any] = {}
+        if not getattr(parts.get("readout"), "at_centre", True):
+            derived["field_of_view"] = None
         if parts.get("grid", self.grid) != self.grid:
-            derived = {"samples_per_sigma": None, "lifting": None, "min_grid_sigma": NOT_GIVEN}
+            derived |= {"samples_per_sigma": None, "lifting": None, "min_grid_sigma": NOT_GIVEN}
         elif "readout" in parts and self.min_grid_sigma == _usual_min_grid_sigma(self.readout):
-            derived = {"min_grid_sigma": NOT_GIVEN}
+            derived["min_grid_sigma"] = NOT_GIVEN
         return replace(self, **(derived | parts))
 
     def tell(self) -> dict[str, Any]:

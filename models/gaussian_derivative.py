@@ -103,7 +103,8 @@ def gaussian_derivative_net(
     Args:
         preset: what to start from.
         weights: of a trained network: a name that comes with the package, or the path of a file that `save_trained`
-            wrote. The network is the one that was saved, in evaluation mode; parts that are given replace its own.
+            wrote. The network is the one that was saved, whichever factory made it, in evaluation mode; parts that are
+            given replace its own.
             Files from before self-similar grids need `grid="image"`, on which they were trained.
         sigma0: σ₀ of the finest scale channel, in place of the preset's.
         checkpointing: keep fewer maps for the backward pass, and compute the others again there.
@@ -138,12 +139,8 @@ def from_preset(
         raise ScaleGroupError(f"preset {preset!r}", expected=f"one of {sorted(presets)}", mend="or replace its parts")
     trained = None if weights is None else find_trained(weights, grid=parts.get("grid"))
     start = presets[preset or usual] if trained is None else trained.architecture
-    if trained and preset and presets[preset].widths != start.widths:
-        raise ScaleGroupError(
-            f"preset {preset!r} of widths {presets[preset].widths}",
-            expected=f"{start.widths}, which the weights are of",
-            mend="leave the preset out",
-        )
+    if trained and preset and (named := _shape(presets[preset])) != (saved := _shape(start)):
+        raise ScaleGroupError(f"preset {preset!r}, {named}", expected=f"{saved}, as saved", mend="leave the preset out")
     if sigma0 is not None:
         if "window" in parts:
             raise ScaleGroupError("both window and sigma0", expected="one of them", mend="put sigma0 into the window")
@@ -155,3 +152,9 @@ def from_preset(
         return net
     trained.load_into(net)
     return net.eval()
+
+
+def _shape(of: Architecture) -> str:
+    """What tells presets apart."""
+    kinds = ["separable"] * of.separable + ["residual" if of.residual else "plain"]
+    return f"{', '.join(kinds)}, of widths {of.widths}"

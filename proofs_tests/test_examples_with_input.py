@@ -186,8 +186,9 @@ def test_what_cannot_be_looked_into_is_refused_in_a_line(look_inside, tmp_path, 
         ([tmp_path / "missing.png"], "one that Pillow reads"),
         (["--weights", small_net(tmp_path / "two.safetensors", 2)], "grey"),
         (["--weights", "nothing"], "a safetensors file"),
+        (["--output", tmp_path / "text.png" / "out"], "a folder to write into"),
     ):
-        monkeypatch.setattr("sys.argv", ["look_inside.py", *map(str, arguments), "--output", str(tmp_path / "out")])
+        monkeypatch.setattr("sys.argv", ["look_inside.py", "--output", str(tmp_path / "out"), *map(str, arguments)])
         with pytest.raises(SystemExit, match=rf"^got .*; expected .*{expected}.*; mend: .*$"):
             look_inside["main"]()
 

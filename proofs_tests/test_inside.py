@@ -24,7 +24,7 @@ def look(*, image=None, offsets=0.3, **options):
 
 
 def error_of_first_filters(inside):
-    features, filters = effective_filters(inside, inside.stages["layer 1"], 4)
+    features, filters = effective_filters(inside, inside.jets["layer 1"], 4)
     closed = learnt_jets(inside, features)
     return (filters - closed).norm() / closed.norm(), (filters - closed.flip(2, 3)).norm() / closed.norm()
 
@@ -47,8 +47,8 @@ def test_filters_of_the_first_layer_tend_to_its_learnt_jets_as_the_inverse_squar
 def test_filters_say_what_a_point_of_light_adds():
     inside, point = look(), 1e-6
     assert 0 < inside.channel < 2  # neither the first nor the last: another one would be noticed
-    for stage in inside.stages.values():
-        features, filters = effective_filters(inside, stage, 3)
+    for name, stage in inside.stages.items():
+        features, filters = effective_filters(inside, inside.jets[name], 3)
         for y, x in ((32, 32), (30, 33), (36, 28)):
             lit = inside.image.clone()
             lit[..., y, x] += point
@@ -57,6 +57,26 @@ def test_filters_say_what_a_point_of_light_adds():
             added = (behind - before)[features, inside.channel, 0, 0] / point
             assert (added - filters[:, 0, y, x]).abs().max() < 1e-5 * filters.abs().max()
         assert filters[:, 0, 32, 32].abs().max() > 1e-3 * filters.abs().max()  # of nothing, nothing is shown
+
+
+def test_filters_of_a_layer_within_a_block_are_those_of_the_way_to_it():
+    inside = look(residual=True, widths=(4, 4))
+    *before, block = inside.stages["layer 3"]
+    body, _ = block[0].within
+    way = nn.Sequential(*before, *body[:1], nn.ReadOut)
+    features, filters = effective_filters(inside, inside.jets["layer 2"], 3)
+    images = inside.image.repeat(len(features), 1, 1, 1).requires_grad_()
+    values = way.field(images).tensor[range(len(features)), features, inside.channel, 0, 0]
+    (gradients,) = torch.autograd.grad(values.sum(), images)
+    assert (filters - gradients).abs().max() < 1e-12 * gradients.abs().max()
+    _, behind = effective_filters(inside, inside.jets["layer 3"], 3)
+    assert (behind - gradients).abs().max() > 0.1 * gradients.abs().max()  # the control
+
+
+def test_of_a_network_with_a_field_of_view_no_more_is_shown_than_it_sees():
+    narrow, whole = (look(widths=(4, 4), field_of_view=view, channels=3) for view in (6.0, None))
+    spans = [responses(inside, inside.stages["layer 2"])[1].grids[0].y.length for inside in (narrow, whole)]
+    assert spans[0] < spans[1]
 
 
 def test_maps_lie_where_the_picture_has_them_and_cover_it():
@@ -104,12 +124,14 @@ def test_shares_of_the_pixels_sum_to_the_change_of_a_linear_network_and_of_other
 def test_any_network_can_be_looked_into(net):
     channels, classes = net.architecture.in_channels, net.architecture.num_classes
     inside = Look(net, blob(3.0, size=(33, 41)).float().expand(1, channels, -1, -1), range(classes))
-    assert list(inside.stages) == ["layer 1", "layer 2", "classes"]
+    assert list(inside.stages) == ["layer 1", list(inside.jets)[-2], "classes"]
+    assert len(inside.jets) == (4 if net.architecture.residual else 3)
     assert sorted(inside.ranking) == list(range(classes))
-    for stage in inside.stages.values():
-        features, filters = effective_filters(inside, stage, 3)
+    for layer in inside.jets.values():
+        features, filters = effective_filters(inside, layer, 3)
         assert filters.shape == (len(features), channels, 33, 41)
         assert filters.abs().max() > 0
+    for stage in inside.stages.values():
         assert len(responses(inside, stage)[0]) == 3
     each, integrated, change = attributions(inside, 2)
     assert (*each.shape, *integrated.shape, *change.shape) == (3, 33, 41, 33, 41, 3)
