@@ -130,10 +130,13 @@ def test_the_mean_over_many_draws_is_the_input(p: float, type_: FieldType) -> No
 
 
 def test_images_and_features_are_left_out_each_for_itself() -> None:
+    def correlation(kept: torch.Tensor) -> torch.Tensor:
+        pairs = torch.corrcoef(torch.cat([kept[:1000], kept[1000:]], 1).double().T)
+        return (pairs - torch.eye(len(pairs), dtype=pairs.dtype)).abs().max()
+
     kept = nn.Dropout(TYPE, 0.5)(ones(2000)).tensor[:, :, 0, 0, 0] > 0
-    pairs = torch.corrcoef(torch.cat([kept[:1000], kept[1000:]], 1).double().T)
-    off = pairs - torch.eye(len(pairs), dtype=pairs.dtype)
-    assert off.abs().max() < 5 / math.sqrt(1000)  # of independent pairs: five standard deviations
+    assert correlation(kept) < 5 / math.sqrt(1000)  # of independent pairs: five standard deviations
+    assert correlation(kept[:, :1].expand_as(kept)) > 0.99  # the control
 
 
 def test_in_evaluation_and_with_probability_zero_it_is_the_identity() -> None:

@@ -26,6 +26,7 @@ from scalegroup import (
     Dense,
     DiscreteGaussian,
     IntegratedGaussian,
+    Jet,
     LogSumExp,
     Max,
     Mean,
@@ -246,6 +247,11 @@ CHANGES: dict[str, tuple[Any, ...]] = {
     "grid": ("image",),
     "lifting": (SampledLifting(),),
     "first_offset": (-5.0,),
+    "jet": (Jet(1), Jet(3), Jet(2, zero=True)),
+    "residual": (True,),
+    "separable": (True,),
+    "neighbours": (1, 2),
+    "field_of_view": (3.0,),
 }
 
 

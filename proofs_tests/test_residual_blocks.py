@@ -1,6 +1,7 @@
 """Residual blocks, separable jets and fields of view: what they are made of, and the networks made of them."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 from proofs_tests.comparison import ROUNDING
 from proofs_tests.networks import difference
 from scalegroup import (
+    Attention,
     Background,
     CentrePixel,
     FieldType,
@@ -22,7 +24,13 @@ from scalegroup import (
     functional,
     nn,
 )
-from scalegroup.models import RESNET_PRESETS, Architecture, gaussian_derivative_net, gaussian_derivative_resnet
+from scalegroup.models import (
+    RESNET_PRESETS,
+    Architecture,
+    gaussian_derivative_net,
+    gaussian_derivative_resnet,
+    save_trained,
+)
 from scalegroup.models.gaussian_derivative_resnet import gaussian_derivative_resnet as documented
 
 WINDOW = ScaleWindow(ScaleGroup(2**0.5), 2.0, 3)
@@ -75,6 +83,10 @@ def test_a_block_is_what_its_layers_give_one_after_the_other(strides: tuple[int,
     found = block(field)
     assert [layer.beta for layer in (first, second)] == [1.2, 1.5]
     assert all(torch.equal(found.channel(n), values) for n, values in enumerate(by_hand))
+    with torch.no_grad():
+        second.offset.add_(1e-6)  # the control
+    changed = block(field)
+    assert not any(torch.equal(changed.channel(n), values) for n, values in enumerate(by_hand))
 
 
 def test_a_block_that_keeps_the_features_has_no_weights_around_it() -> None:
@@ -95,6 +107,18 @@ def test_separable_jets_are_jets_of_coefficients_that_are_products() -> None:
         assert max(difference(ours, theirs)) <= ROUNDING[torch.float64]
         whole.coefficients[0, 0, 0] += 1e-6  # the control
         assert max(difference(ours, whole(field))) > 100 * ROUNDING[torch.float64]
+
+
+def test_a_mix_is_one_matrix_at_every_place_of_every_scale_channel() -> None:
+    field = lifted(channels=3)
+    mix = noisy(nn.Mix(field.type, 5))
+    mixed = mix(field)
+    for n in range(WINDOW.channels):
+        seen = field.channel(n)
+        by_hand = torch.stack([sum(mix.weight[o, i, 0, 0] * seen[:, i] for i in range(3)) for o in range(5)], dim=1)
+        error = (mixed.channel(n) - by_hand).abs().max()
+        assert error <= ROUNDING[torch.float64] * by_hand.abs().max()
+        assert (mixed.channel(n) - by_hand.flip(1)).abs().max() > 0.1  # the control
 
 
 # -- field of view ----------------------------------------------------------------------------------------------------
@@ -133,7 +157,7 @@ def test_a_field_of_view_gives_what_is_at_its_border_beyond_it() -> None:
 
 def test_a_field_of_view_costs_what_it_shows() -> None:
     costs = [resnet(field_of_view=view).plan((129, 129)).multiply_adds for view in (4.0, 8.0, 16.0, None)]
-    assert costs == sorted(costs)
+    assert costs == sorted(set(costs))
     sizes = {resnet(field_of_view=8.0).plan((size, size)).steps[3].grids.grids for size in (65, 257)}
     assert len(sizes) == 1  # of any image
 
@@ -163,6 +187,20 @@ def test_every_network_can_be_told_and_made_again(parts: dict[str, Any]) -> None
     again = Architecture.told(architecture.tell())
     assert again == architecture
     assert repr(gaussian_derivative_net(**SMALL | parts)) == repr(type(gaussian_derivative_net())(again))
+    assert Architecture.told(architecture.tell() | {"r": 1.4}) != architecture  # the control
+
+
+def test_a_saved_network_of_blocks_comes_back_with_all_its_parts(tmp_path: Path) -> None:
+    parts = {"samples_per_sigma": 1.0, "pooling": Attention(), "readout": SpatialMax(), "neighbours": 1, "dropout": 0.1}
+    net = resnet(preset="separable_small", **parts).float()
+    save_trained(net, tmp_path / "net.safetensors")
+    loaded = gaussian_derivative_resnet(weights=tmp_path / "net.safetensors")
+    pictures = images().float()
+    assert loaded.architecture == net.architecture
+    assert torch.equal(loaded(pictures), net(pictures))
+    finer = gaussian_derivative_resnet(weights=tmp_path / "net.safetensors", sigma0=1.0)
+    assert finer.window.sigmas[0] == 1.0
+    assert not torch.equal(finer(pictures), net(pictures))  # the control
 
 
 def test_a_read_out_that_looks_anywhere_leaves_the_field_of_view_of_a_preset_out() -> None:
@@ -197,6 +235,8 @@ def test_a_network_of_blocks_is_the_same_on_other_scale_channels() -> None:
     scores = net[:-1](images(), window=moved)
     direct = resnet(boundary=Background(0.0), window=moved)[:-1](images())
     assert all(torch.equal(scores.channel(n), direct.channel(n)) for n in range(3))
+    unmoved = resnet(boundary=Background(0.0))[:-1](images())
+    assert not torch.equal(scores.channel(0), unmoved.channel(0))  # the control
 
 
 @pytest.mark.parametrize(

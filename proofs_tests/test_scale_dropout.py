@@ -181,11 +181,15 @@ def test_every_number_is_as_likely_and_one_channel_stays(channels: int, finest: 
     layer = nn.ScaleDropout(field.type, finest=finest)
     left = torch.tensor([layer(field).window.channels for _ in range(draws)])
     most = min(finest, channels - 1)
-    share = 1 / (most + 1)
     counts = torch.bincount(left, minlength=channels + 1)[channels - most :]
     assert counts.sum() == draws  # never fewer, never none
-    deviation = (share * (1 - share) / draws) ** 0.5
-    assert (counts / draws - share).abs().max() <= 5 * deviation
+
+    def as_likely(share: float) -> bool:
+        deviation = (share * (1 - share) / draws) ** 0.5
+        return bool((counts / draws - share).abs().max() <= 5 * deviation)
+
+    assert as_likely(1 / (most + 1))
+    assert not as_likely(1 / (most + 2))  # the control
 
 
 def test_in_evaluation_it_is_the_identity_and_nothing_is_drawn() -> None:

@@ -46,6 +46,9 @@ ISOTROPIC_DIFFERENCES = (
 class Jet(Refusing):
     """The Gaussian derivatives up to some order: what a layer combines (eq 6: those of order 1 and 2).
 
+    Networks with the zero-order term: Perzanowski and Lindeberg (arXiv 2603.02843). Jets of order N: Koenderink and van
+    Doorn (Biological Cybernetics 1987); their differences of order 3 and 4 are §5.1's, one behind the other.
+
     Args:
         order: the highest, 0 to 4.
         zero: whether the zero-order term, the smoothed image L itself, is among them.

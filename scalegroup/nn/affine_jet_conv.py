@@ -17,10 +17,11 @@ from scalegroup.nn.jet_conv import JetConv
 class AffineJetConv(JetConv):
     """Learnt combinations of the derivatives of elongated Gaussians in several directions, shared over scale.
 
-    A bank of directions θⱼ = jπ/M, from x to y (Lindeberg 2021, eq 23 and 31). In each, the image is smoothed by the
-    affine Gaussian of σ = beta·σ₀ across and elongation·σ along the direction, and differentiated across and along,
-    each with the σ of its own axis. What the lifting has smoothed already is taken off. All orientations are fused
-    into one convolution, so its cost grows with elongation²; at elongation 1 it is a `JetConv`, jets being steerable.
+    A bank of directions θⱼ = jπ/M, from x to y (Lindeberg, Normative theory of visual receptive fields, Heliyon 2021,
+    eq 23 and 31). In each, the image is smoothed by the affine Gaussian of σ = beta·σ₀ across and elongation·σ along
+    the direction, and differentiated across and along, each with the σ of its own axis. What the lifting has smoothed
+    already is taken off. All orientations are fused into one convolution, so its cost grows with elongation²; at
+    elongation 1 it is a `JetConv`, jets being steerable.
 
     Args:
         in_type: scalar features over scale and plane, of which nothing is said about rotations.

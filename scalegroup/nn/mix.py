@@ -14,7 +14,7 @@ from scalegroup.nn.per_channel import PerSample
 
 
 class Mix(PerSample):
-    """Learnt linear combinations of the features at each place, the same in all scale channels: intertwiners.
+    """y = W·x at each place, the same W in all scale channels: 1×1 convolutions (Lin et al., ICLR 2014), intertwiners.
 
     Only features of one homogeneity weight mix. Typically the shortcut of a `Residual` whose body changes the width.
 

@@ -21,8 +21,10 @@ from scalegroup.nn.layer import Layer, check_unrotated
 class ScaleConv(Layer):
     """Learnt combinations of every scale channel with its neighbours: a convolution over {γ^i}.
 
-    Maps of neighbours are resampled by γ^±1, by the same matrices in all channels. At the ends of the window those that
-    are not there are masked, never zero: the taps that are left are scaled up (`python -m benchmarks covariance`).
+    y_i(p) = Σ_k W_k·x_{i+k}(p), |k| ≤ neighbours, p a place in the picture: the scale interaction of Worrall and
+    Welling (NeurIPS 2019) and of Sosnovik et al. (ICLR 2020), there as wide as the plane's filters. Maps of neighbours
+    are resampled by γ^±1, by the same matrices in all channels. At the ends of the window those that are not there are
+    masked, never zero: the taps that are left are scaled up (`python -m benchmarks covariance`).
 
     Args:
         in_type: scalar features over scale and plane, of which nothing is said about rotations.

@@ -13,9 +13,10 @@ from scalegroup.nn.per_channel import SamePlaces
 class ScaleDropout(SamePlaces):
     """In training every call leaves out a random number of the finest scale channels, so that no size is left to one.
 
-    The number is uniform in 0 … `finest`, the same for the whole batch, and at least one channel stays. Right behind
-    `nn.Lift` the layers that follow never see what is left out, and it costs them nothing; behind it a network has
-    fewer scale channels, as if `window=` had said so. In evaluation mode it is the identity.
+    Scale-channel dropout (Perzanowski and Lindeberg, arXiv 2409.11140), here of the finest alone. The number is uniform
+    in 0 … `finest`, the same for the whole batch, and at least one channel stays. Right behind `nn.Lift` the layers
+    that follow never see what is left out, and it costs them nothing; behind it a network has fewer scale channels, as
+    if `window=` had said so. In evaluation mode it is the identity.
 
     The number comes from torch's global generator of the CPU: processes that share a batch must seed it alike. It
     decides on shapes, so that `torch.compile` cannot hold it in training mode (draw `window=` yourself there, without

@@ -12,8 +12,9 @@ from scalegroup.nn.sequential import Sequential
 class SeparableJetConv(Sequential):
     """A combination of derivatives of every feature for itself, then linear combinations of the features.
 
-    A `JetConv` with as many groups as features, and a `Mix` (Chollet 2017, there of learnt filters): with N derivatives
-    in + N·in + in·out weights in place of N·in·out.
+    y_o = Σ_i W_oi·(C₀_i + Σ_n C_in·σⁿ∂ⁿ(g ∗ x_i)), n over the jet (eq 6): a `JetConv` with as many groups as features,
+    and a `Mix` (Chollet, CVPR 2017, there of learnt filters): with N derivatives in + N·in + in·out weights in place of
+    N·in·out.
 
     Args:
         in_type: scalar features over scale and plane, of which nothing is said about rotations.
