@@ -77,14 +77,14 @@ def train(options: argparse.Namespace) -> None:
     net = network(options, plan, training, len(folder.classes))
     print(f"{len(folder.classes)} classes, {len(rows)} pictures to train on, {len(others)} held out")
     print(f"{options.network}: {net.parameter_count} weights, {net.architecture.boundary!r} around images")
-    run = asdict(recipe) | {"network": repr(net.architecture.tell()), "window": repr(plan.training_window)}
+    print(f"trained in all scale channels, but in each step for up to {net.architecture.scale_dropout} of the finest")
+    run = asdict(recipe) | {"network": repr(net.architecture.tell())}
     run |= {"flip": options.flip, "pictures": [part.checksum() for part in (training, held_out)]}
     about = {"classes": folder.classes, "size": size, "object_size": trained_size, "colour": options.colour}
     about |= {"pictures": {"training": len(rows), "held out": len(others)}}
     with alone_in(options.output) as output:
         history = fit(
             net,
-            plan.training_window,
             (training.images[0], training.labels),
             (held_out.images[sizes.index(trained_size)], held_out.labels),
             augment,
@@ -96,12 +96,17 @@ def train(options: argparse.Namespace) -> None:
 
 
 def network(options: argparse.Namespace, plan: WindowPlan, training: Placed, classes: int) -> GaussianDerivativeNet:
-    """With the whole window of the plan; training takes some of its channels."""
+    """With all of the plan's scale channels, of which every step of the training leaves out some of the finest.
+
+    In pictures, unlike on a blank page, every channel sees something: those that are added after training, or never are
+    the finest in it, win by chance.
+    """
     torch.manual_seed(options.seed)
     mean, std = training.moments()
     return NETWORKS[options.network](
         window=plan.window,
         samples_per_sigma=plan.samples_per_sigma,
+        scale_dropout=plan.training_window.first - plan.window.first,
         in_channels=3,
         num_classes=classes,
         boundary=Background(tuple(value / 255 for value in options.colour)) if training.cut_out else Reflect(),

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from scalegroup import ScaleGroupError, ScaleWindow
+from scalegroup import ScaleGroupError
 from scalegroup.errors import check_finite, check_integer, check_positive, check_probability
 from scalegroup.models import GaussianDerivativeNet
 from scalegroup.whole_file import unaltered, whole_file
@@ -51,10 +51,10 @@ class Recipe:
 
 
 @torch.no_grad()
-def read(net: GaussianDerivativeNet, images: Tensor, window: ScaleWindow | None = None) -> tuple[Tensor, Tensor]:
+def read(net: GaussianDerivativeNet, images: Tensor) -> tuple[Tensor, Tensor]:
     """(class scores, selected σ₀) of images `[n, channel, y, x]` in bytes."""
     device = next(net.parameters()).device
-    parts = [net.eval().predict(some.to(device) / 255, window=window) for some in images.split(AT_ONCE)]
+    parts = [net.eval().predict(some.to(device) / 255) for some in images.split(AT_ONCE)]
     scores, sigma0 = zip(*parts, strict=True)
     return torch.cat(scores).cpu(), torch.cat(sigma0).cpu()
 
@@ -65,7 +65,6 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
 
 def fit(
     net: GaussianDerivativeNet,
-    window: ScaleWindow,
     training: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
     augment: Callable[[Tensor], Tensor],
@@ -74,7 +73,7 @@ def fit(
     *,
     resume: bool,
 ) -> list[tuple[float, float]]:
-    """Train `net` in these scale channels; the accuracies after each epoch, of images trained on and validated on.
+    """Train `net`; the accuracies after each epoch, of images trained on and validated on.
 
     Args:
         training, validation: (images in bytes, labels).
@@ -94,14 +93,14 @@ def fit(
         batches = torch.randperm(len(labels)).tensor_split(steps)  # all about as large
         for rows in bar(batches, name):
             changed = torch.stack([augment(images[row]) for row in rows]).to(device) / 255
-            scores, wanted = net(changed, window=window), labels[rows].to(device)
+            scores, wanted = net(changed), labels[rows].to(device)
             loss = F.cross_entropy(scores, wanted, label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             right += int((scores.argmax(1) == wanted).sum())
-        history.append((right / len(labels), accuracy(read(net, validation[0], window)[0], validation[1])))
+        history.append((right / len(labels), accuracy(read(net, validation[0])[0], validation[1])))
         checkpoint.save(parts, history)
         print(f"{name}: accuracy in training {history[-1][0]:.1%}, on held-out pictures {history[-1][1]:.1%}")
     return history

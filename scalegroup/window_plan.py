@@ -100,7 +100,9 @@ def plan_window(
     - Training needs the channels within an octave of what its objects select. All channels have the same weights, so
       that others can be added to the trained network: `net(images, window=plan.window)`. Measured once, for the example
       below, on 2 000 digits of 56 pixels in three epochs: of 300 others of 14, 28, 56 and 112 pixels 57, 95, 96 and
-      96 % are read in the training window, 94, 96, 96 and 96 % in the whole one.
+      96 % are read in the training window, 94, 96, 96 and 96 % in the whole one. That is so on a blank page, where
+      other channels see nothing. In pictures they see something, and win by chance: train in the whole window there,
+      with `scale_dropout=` as many channels as are finer than those of training (`examples/train_on_your_images.py`).
     - g is the library's default, or the least of ½, 1/√2, 1, √2 and 2 with the error of half a sample's shift that is
       asked for: 27.6, 9.5, 4.4, 1.9 and .8 % (`benchmarks/results/covariance`).
 
