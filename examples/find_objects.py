@@ -59,6 +59,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         net, about = gaussian_derivative_net(weights=options.weights), find_trained(options.weights).about
+        if not options.output.parent.is_dir():
+            raise ScaleGroupError(f"--output {options.output}", expected="a folder that is there", mend="make it")
         picture, image = read_scene(options.picture)
         extent = net.architecture.extent or 1.0
         window = window_up_to(net.window, min(image.shape[1:]) / extent)

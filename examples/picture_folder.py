@@ -24,11 +24,19 @@ def bar(items: Sequence[Any], name: str) -> Iterable[Any]:
     return track(items, name, console=console, transient=True, disable=not console.is_terminal)
 
 
+class _Classes(ImageFolder):
+    """Without hidden folders, which tools leave behind."""
+
+    def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
+        names = [name for name in super().find_classes(directory)[0] if not name.startswith(".")]
+        return names, {name: number for number, name in enumerate(names)}
+
+
 def open_folder(folder: Path) -> ImageFolder:
     """FOLDER/CLASS/*. Raises `ScaleGroupError` unless it holds two classes, with two pictures each."""
     expected = "FOLDER/CLASS/*.jpg, .png, …, with two classes or more and two pictures or more in each"
     try:
-        found = ImageFolder(str(folder), loader=read)
+        found = _Classes(str(folder), loader=read)
     except OSError as error:
         raise ScaleGroupError(
             f"folder {str(folder)!r} ({error})", expected=expected, mend="pass such a folder"

@@ -81,8 +81,14 @@ def train(options: argparse.Namespace) -> None:
     run = asdict(recipe) | {"network": repr(net.architecture.tell())}
     run |= {"flip": options.flip, "pictures": [part.checksum() for part in (training, held_out)]}
     about = {"classes": folder.classes, "size": size, "object_size": trained_size, "colour": options.colour}
-    about |= {"pictures": {"training": len(rows), "held out": len(others)}}
+    about |= {"range": [0, 1], "pictures": {"training": len(rows), "held out": len(others)}}
     with alone_in(options.output) as output:
+        if (output / NAME).exists() and not (options.resume or options.overwrite):
+            raise ScaleGroupError(
+                f"--output {output}, which holds a trained network",
+                expected="one of its own for each training",
+                mend="pass another, or --overwrite, or --resume to go on",
+            )
         history = fit(
             net,
             (training.images[0], training.labels),
@@ -176,6 +182,7 @@ def main() -> int:
         "--predict", type=Path, nargs="+", metavar="PICTURE", help="read these with the net of --output"
     )
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
+    parser.add_argument("--overwrite", action="store_true", help="replace the network that another run has left there")
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument("--object-size", type=int, default=48, help="longer side in training (default: %(default)s)")
     pictures.add_argument(

@@ -29,8 +29,7 @@ class Chain:
     def layers(self) -> list[Any]:
         """Jets, each but the last with batch norm and the activation behind it; then the projections.
 
-        Dropout is one with the layer in front of it and moves no number: in a plain network weights fit with it and
-        without.
+        Dropout and views are one with the layer in front of them and move no number: weights fit with them and without.
         """
         of = self.of
         lift = nn.Lift(
@@ -44,7 +43,9 @@ class Chain:
         steps = self._steps()
         normalise = [] if of.mean is None else [partial(nn.Normalise, mean=of.mean, std=of.std)]
         first = _one(lift, partial(nn.ScaleDropout, finest=of.scale_dropout)) if of.scale_dropout else lift
-        chain: list[Any] = [first, *normalise, *self._view]
+        chain: list[Any] = [first, *normalise]
+        if self._view:
+            chain[-1] = _one(chain[-1], *self._view)
         for depth, width in enumerate(of.widths):
             chain += self._hidden(self._features(width), steps, first=depth == 0)
         if of.neighbours:

@@ -63,9 +63,13 @@ def save_trained(net: Any, path: str | Path, about: dict[str, Any] | None = None
 
 
 def _differs(net: nn.Module, made: nn.Module) -> bool:
-    """Whether a layer is of another class or set to something else; not in what computes the same in another way."""
+    """Whether a layer is of another class, holds other tensors or is set to something else.
+
+    Not in what computes the same in another way.
+    """
     parts, others = dict(net.named_modules()), dict(made.named_modules())
-    if {name: type(part) for name, part in parts.items()} != {name: type(part) for name, part in others.items()}:
+    pruned = net.state_dict().keys() != made.state_dict().keys()  # or parametrised
+    if pruned or {name: type(part) for name, part in parts.items()} != {name: type(o) for name, o in others.items()}:
         return True
     ignored = {"training", "checkpointing"}
     return any(

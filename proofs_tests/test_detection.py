@@ -331,6 +331,8 @@ def test_images_and_networks_that_cannot_be_used_are_refused() -> None:
     for images in (torch.zeros(20, 20), [torch.zeros(20, 20)], ["cat.png"], torch.full((1, 1, 9, 9), torch.nan)):
         with pytest.raises(ScaleGroupError):
             detect(network(WINDOW), images, extent=4.0)
+    with pytest.raises(ScaleGroupError, match="training mode"):
+        detect(network(WINDOW).train(), torch.zeros(1, 1, 20, 20).double(), extent=4.0)
     with pytest.raises(ScaleGroupError, match="dense_scores"):
         detect(torch.nn.Identity(), torch.zeros(1, 1, 9, 9), extent=4.0)
 
@@ -342,6 +344,10 @@ def test_images_and_networks_that_cannot_be_used_are_refused() -> None:
         ([{"boxes": BOXES[:, :3], "labels": LABELS}] * 2, "boxes"),
         ([{"boxes": BOXES, "labels": LABELS[:2]}] * 2, "labels"),
         ([{"boxes": BOXES, "labels": LABELS + 1}] * 2, "labels up to 2"),
+        ([{"boxes": BOXES, "labels": LABELS.float()}] * 2, "float32"),
+        ([{"boxes": BOXES[:, [2, 3, 0, 1]], "labels": LABELS}] * 2, "boxes .*x0 < x1"),
+        ([{"boxes": BOXES[:, [0, 1, 0, 3]], "labels": LABELS}] * 2, "boxes .*x0 < x1"),
+        ([{"boxes": BOXES * torch.nan, "labels": LABELS}] * 2, "boxes .*x0 < x1"),
     ],
 )
 def test_scenes_that_do_not_fit_are_refused(wrong: list, said: str) -> None:

@@ -151,6 +151,16 @@ def test_training_on_a_folder_writes_a_network_that_reads_new_pictures(folder, c
         with Image.open(output / f"{name}.png") as figure:
             assert len(figure.convert("L").getcolors()) > 50
 
+    again = (folder, *SMALL, "--epochs", 1, "--seed", 1, "--output", output)
+    kept = (output / "trained.safetensors").read_bytes()
+    refused(command, capsys, "--overwrite", *again)
+    assert (output / "trained.safetensors").read_bytes() == kept
+    assert command(*again, "--overwrite") == 0
+    assert (output / "trained.safetensors").read_bytes() != kept
+    capsys.readouterr()
+    net = gaussian_derivative_net(weights=output / "trained.safetensors")
+    about = find_trained(output / "trained.safetensors").about
+
     for side in (20, 300):
         new = saved(tmp_path / f"{side}.png", photograph(side, side))
         assert command("--predict", new, "--output", output) == 0
@@ -243,6 +253,7 @@ def one_class(folder):
 
 def a_class_of_one(folder):
     (folder / "third").mkdir()
+    (folder / ".hidden").mkdir()  # which is none
     photograph().save(folder / "third" / "alone.png")
 
 

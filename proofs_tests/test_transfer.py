@@ -6,7 +6,7 @@ import torch
 from proofs_tests.comparison import ROUNDING
 from proofs_tests.networks import small_net
 from scalegroup import Mean, ScaleGroup, ScaleGroupError, ScaleWindow, SpatialMax
-from scalegroup.models import gaussian_derivative_net, transfer
+from scalegroup.models import gaussian_derivative_net, save_trained, transfer
 
 IMAGES = torch.rand(2, 1, 21, 21, dtype=torch.float64)
 EXACT = ROUNDING[torch.float64]
@@ -40,6 +40,19 @@ def test_other_scale_channels_and_projections_change_no_weight(net):
     finer = transfer(net, samples_per_sigma=1.0, pooling=Mean(), readout=SpatialMax())
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), finer.parameters(), strict=True))
     assert not torch.allclose(finer(IMAGES), net(IMAGES))
+
+
+@pytest.mark.parametrize("parts", [{}, {"residual": True, "mean": (0.5,), "std": (0.2,), "scale_dropout": 1}], ids=str)
+def test_with_another_field_of_view_or_read_out_weights_are_the_same(parts, tmp_path):
+    net = small_net(widths=(4, 4), field_of_view=6.0, **parts).double().eval()
+    save_trained(net, tmp_path / "net.safetensors")
+    for changed in ({"field_of_view": None}, {"readout": SpatialMax()}, {"field_of_view": 3.0}):
+        loaded = gaussian_derivative_net(weights=tmp_path / "net.safetensors", **changed)
+        other = transfer(net, **changed)
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(net.parameters(), loaded.parameters(), strict=True))
+        assert not torch.allclose(other(IMAGES), net(IMAGES))  # the control
+    assert transfer(net, field_of_view=None).dense_scores(IMAGES).maps[0].shape[1] == net.architecture.num_classes
 
 
 def test_classes_colours_window_grids_and_freezing_in_one_call(net):

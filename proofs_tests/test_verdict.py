@@ -26,6 +26,7 @@ from proofs_tests.judged import (
 )
 from proofs_tests.networks import G, OneChannelOff, maps_net, small_net
 from scalegroup import Background, Reflect, SampledDerivatives, ScaleGroup, ScaleGroupError, ScaleWindow, nn
+from scalegroup.models import gaussian_derivative_net
 from scalegroup.testing import (
     EQUIVARIANT,
     NOT_DECIDED,
@@ -37,8 +38,10 @@ from scalegroup.testing import (
     covariance_bound,
     error_curves,
 )
+from scalegroup.testing.certificate import not_shown
 from scalegroup.testing.check_module import layers_alone
 from scalegroup.testing.outputs import output_type
+from scalegroup.testing.pictures import families
 from scalegroup.testing.world import in_the_pictures_world
 
 BLUR = Function(box(5))
@@ -298,6 +301,63 @@ def test_the_background_is_that_of_the_network_unless_another_is_given():
         corners = []
         check_module(Within(), ROOT, powers=[1], size=35, budget=False, **options)
         assert corners == pytest.approx([background] * len(corners), abs=1e-3)
+
+
+class Behind(torch_nn.Module):
+    """A network behind what somebody does to images before."""
+
+    def __init__(self, change, net):
+        super().__init__()
+        self.change, self.net = change, net
+
+    def forward(self, pictures):
+        return self.net(self.change(pictures))
+
+
+@pytest.mark.parametrize(
+    ("change", "inner", "options"),
+    [
+        (lambda x: (x - 0.5) / 0.25, Background(-2.0), {"background": 0.0}),
+        (lambda x: (x - 0.5) / 0.25, Reflect(), {"background": 0.5}),
+        (lambda x: x.mean(1, keepdim=True), Background(0.0), {"in_channels": 3}),
+    ],
+    ids=["normalised", "normalised, mirrored", "grey"],
+)
+def test_what_comes_before_a_network_may_change_background_and_colours(change, inner, options):
+    under = {"powers": [1], "size": 35, "budget": False} | options
+    assert check_module(Behind(change, ours(boundary=inner)), ROOT, **under).decision == EQUIVARIANT
+    blurred = partial(torch_nn.functional.avg_pool2d, kernel_size=9, stride=1, padding=4, count_include_pad=False)
+    off = Behind(lambda x: change(blurred(x)), ours(boundary=inner))
+    assert check_module(off, ROOT, **under).decision != EQUIVARIANT  # the control
+
+
+def test_networks_in_float64_are_as_equivariant_as_the_pictures_fit_their_canvas():
+    torch.manual_seed(0)
+    net = gaussian_derivative_net(widths=(4, 4)).double()
+    assert check_module(net, ROOT, powers=[2], size=49, budget=False).decision == EQUIVARIANT
+    fine, one = families(49, 2.0)[0], partial(not_shown, size=49, factor=2.0)
+    assert 0 < one(fine) < 1e-6
+    assert not_shown(fine, 33, 2.0) > 100 * one(fine)  # the control: less of them fits there
+
+
+def test_where_a_module_has_no_weights_it_computes_as_its_buffers_are():
+    class Weighed(torch_nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("weight", torch.full((1, 1, 1, 1), 2.0))
+
+        def forward(self, pictures):
+            return torch_nn.functional.conv2d(pictures, self.weight)
+
+    assert judged(Weighed()).decision == EQUIVARIANT
+
+
+def test_errors_of_a_module_are_seen_as_they_are():
+    with pytest.raises(RuntimeError, match="expected input") as caught:
+        judged(torch_nn.Conv2d(3, 1, 1))
+    assert "given images [4, 1, 35, 35]" in caught.value.__notes__[0]
+    with pytest.raises(ScaleGroupError):  # the control: of what is asked of the check
+        check_module(torch_nn.ReLU(), ROOT, powers=["one"])
 
 
 def test_the_budget_is_of_pictures_of_the_same_size_and_background(monkeypatch):

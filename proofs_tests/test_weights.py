@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.utils import prune
 
 from benchmarks import data
 from proofs_tests.comparison import same_bits
@@ -230,6 +231,11 @@ def with_layer(number: int, **attributes: Any) -> GaussianDerivativeNet:
     return net
 
 
+def pruned(net: GaussianDerivativeNet) -> GaussianDerivativeNet:
+    prune.l1_unstructured(net[1], "coefficients", 0.3)
+    return net
+
+
 class Doubled(GaussianDerivativeNet):
     """A network of somebody else's making."""
 
@@ -246,6 +252,7 @@ CONTRADICTIONS = {
     "another kernel": lambda: with_layer(1, kernel=DiscreteGaussian(tail=1e-6)),
     "another boundary": lambda: with_layer(0, boundary=Zero()),
     "another function": lambda: with_layer(3, function=torch.tanh),
+    "a pruned layer": lambda: pruned(make()),
     "a window of another class": lambda: make(window=Off(WINDOW.group, 1.0, 3, first=-1)),
 }
 

@@ -54,7 +54,8 @@ def _check(options: argparse.Namespace) -> int:
             _draw(figure, verdict.budget, options.figure)
         print(verdict, flush=True)
     except (Exception, SystemExit) as error:  # of a stranger's module, of a file, of a terminal
-        print(f"{options.factory} could not be checked: {type(error).__name__}: {error}", file=sys.stderr)
+        said = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        print(f"{options.factory} could not be checked: {said}", file=sys.stderr)
         return NOT_RUN
     return STATUS[verdict.decision]
 

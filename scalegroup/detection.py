@@ -104,6 +104,8 @@ def detect(
             expected="a network of this library from images, or anything that gives a ScoreVolume",
             mend="build it as an nn.Sequential, or give it such a method",
         )
+    if getattr(net, "training", False):
+        raise ScaleGroupError("a network in training mode", expected="one in evaluation", mend="call net.eval()")
     if extent is None:
         extent = getattr(getattr(net, "architecture", None), "extent", None)
         if extent is None:

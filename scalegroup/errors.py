@@ -39,7 +39,7 @@ def refusing(function: _F) -> _F:
 
     For what computes with its arguments as they are: it says what was given and how it is called. It costs nothing but
     a call where there is no error. A call of too few or too many arguments and a device out of memory stay what they
-    are, and so do the checks of jaxtyping.
+    are, and so do the checks of jaxtyping and the errors of a module that is checked.
 
     >>> refusing(lambda x: x.mean())(3)
     Traceback (most recent call last):
@@ -96,7 +96,7 @@ def _refusal(
         signature.bind(*arguments, **options)
     except TypeError:  # a call that Python refuses
         return None
-    if isinstance(error, (ScaleGroupError, *_NOT_OURS)):
+    if isinstance(error, (ScaleGroupError, *_NOT_OURS)) or hasattr(error, "of_the_checked_module"):
         return None
     name, _, method = function.__qualname__.rpartition(">.")[2].rpartition(".")
     making = method in ("__init__", "__post_init__")
@@ -197,11 +197,16 @@ def check_images(images: Any, channels: int | None = None, *, name: str = "image
         )
     shape = list(images.shape)
     if images.ndim != 4:
-        hint = f"{name}[:, None]" if images.ndim == 3 else f"{name}[None, None]" if images.ndim == 2 else "reshape"
+        single = images.ndim == 3 and channels == shape[0] != 1
+        hint = {2: f"{name}[None, None]", 3: f"{name}[None]" if single else f"{name}[:, None]"}.get(
+            images.ndim, "reshape"
+        )
         raise ScaleGroupError(f"{name} of shape {shape}", expected=f"four axes {layout}", mend=f"try {hint}")
     if not images.is_floating_point():
         raise ScaleGroupError(
-            f"{name} of dtype {images.dtype}", expected="floating point", mend=f"convert them: {name}.float()"
+            f"{name} of dtype {images.dtype}",
+            expected="floating point",
+            mend=f"convert them: {name}.float() / 255, if the network takes 0 to 1",
         )
     if 0 in shape:
         raise ScaleGroupError(
@@ -213,7 +218,9 @@ def check_images(images: Any, channels: int | None = None, *, name: str = "image
         raise ScaleGroupError(
             f"{name} with {shape[1]} channels (shape {shape})",
             expected=f"{channels} channels",
-            mend=f"build the network with in_channels={shape[1]}, or select {channels} channels",
+            mend=f"pass {name}.permute(0, 3, 1, 2)"
+            if shape[3] == channels
+            else f"build the network with in_channels={shape[1]}, or select {channels} channels",
         )
     if can_be_looked_at(images) and not bool(torch.isfinite(images).all()):
         raise ScaleGroupError(

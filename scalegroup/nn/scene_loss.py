@@ -50,7 +50,8 @@ class SceneLoss(Refusing, nn.Module):
             scenes: of each image `"boxes"` `[n, 4]` (x0, y0, x1, y1 in pixels) and `"labels"` `[n]`, as torchvision
                 has them; n may be 0.
 
-        Raises `ScaleGroupError` if there are other than as many scenes as images, or labels beyond the classes.
+        Raises `ScaleGroupError` if there are other than as many scenes as images, labels beyond the classes, or boxes
+        of no area.
         """
         batch, classes = volume.maps[0].shape[:2]
         if len(scenes) != batch:
@@ -58,15 +59,22 @@ class SceneLoss(Refusing, nn.Module):
         objects = 0
         for scene in scenes:
             boxes, labels = scene["boxes"], scene["labels"]
-            if boxes.ndim != 2 or boxes.shape[1:] != (4,) or labels.shape != boxes.shape[:1]:
+            whole = not labels.is_floating_point() or not len(labels)
+            if boxes.ndim != 2 or boxes.shape[1:] != (4,) or labels.shape != boxes.shape[:1] or not whole:
                 raise ScaleGroupError(
-                    f"boxes {list(boxes.shape)} with labels {list(labels.shape)}",
-                    expected="[n, 4] and [n]",
+                    f"boxes {list(boxes.shape)} with labels {list(labels.shape)} of {labels.dtype}",
+                    expected="[n, 4] and [n] of whole numbers",
                     mend="pass torch.empty(0, 4) where there are none",
                 )
             if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
                 raise ScaleGroupError(
                     f"labels up to {int(labels.max())}", expected=f"0 to {classes - 1}", mend="count classes from 0"
+                )
+            if not bool((boxes.isfinite().all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)).all()):
+                raise ScaleGroupError(
+                    f"boxes {boxes.tolist()}",
+                    expected="x0 < x1 and y0 < y1, in pixels",
+                    mend="leave out boxes of no area, and pass corners, not a corner and a size",
                 )
             objects += len(labels)
         total = volume.maps[0].new_zeros(())

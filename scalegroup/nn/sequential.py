@@ -281,7 +281,9 @@ def _chain(items: Sequence[Layer | Callable[[FieldType], Layer]]) -> list[Layer]
             raise ScaleGroupError(
                 f"{layer!r:.80} as layer {number}",
                 expected="a layer of scalegroup.nn" if chain else "nn.Lift, or a layer that has been made, first",
-                mend="wrap pointwise functions: nn.Pointwise(type, function)",
+                mend="pass layers one by one: nn.Sequential(*layers)"
+                if isinstance(layer, (list, tuple))
+                else "wrap pointwise functions: nn.Pointwise(type, function)",
             )
         if chain and layer.in_type != chain[-1].out_type:
             before = chain[-1]

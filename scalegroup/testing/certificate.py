@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -155,6 +156,8 @@ def lifted(net: nn.Sequential, images: Float[Tensor, "b c y x"], window: ScaleWi
 def explained_by_sampling(module: Callable[[Tensor], Any], *, size: int, in_channels: int) -> Explained | None:
     """What the lifting's error explains of the errors of a network on self-similar grids; None for other modules.
 
+    And what the canvas does not show of pictures that fade out: in float64 that is more than rounding.
+
     Args:
         module: a network, or its part before pooling over scale, `partial(net.field, pooled=False)`.
         size: of the coarsest pictures.
@@ -180,6 +183,23 @@ def explained_by_sampling(module: Callable[[Tensor], Any], *, size: int, in_chan
     def explained(family: Family, element: GroupElement, resolution: float, channel: int) -> float:
         sigma0, factor = net.window.sigmas[channel], element.scale_factor
         images = [image for image in family.images if image is not None]
-        return steepest * max(lifting_gap(net, image, sigma0, factor, finer=resolution) for image in images)
+        gap = max(lifting_gap(net, image, sigma0, factor, finer=resolution) for image in images)
+        hidden = sum(
+            not_shown(family, size, s) * _weight(sampling, resolution * s * sigma0, size) ** 2 for s in (1.0, factor)
+        )
+        return steepest * (gap + hidden)
 
     return explained
+
+
+def not_shown(family: Family, size: int, factor: float) -> float:
+    """The largest value of the pictures, scaled by `factor`, at the border of a canvas of `size` pixels and beyond."""
+    beyond = family.sample(3 * size, factor=factor).abs()
+    beyond[..., size + 1 : 2 * size - 1, size + 1 : 2 * size - 1] = 0
+    return beyond.max().item()
+
+
+def _weight(sampling: SelfSimilar, sigma0: float, pixels: int) -> float:
+    """By how much a lifted sample changes at most, along one axis, where so many pixels change by one."""
+    offsets = np.arange(-pixels, pixels + 1) - np.linspace(0, 0.5, 5)[:, None]
+    return float(abs(sampling.kernel.rows(offsets, sampling.smoothed * sigma0)).sum(1).max())

@@ -146,8 +146,9 @@ def check_module(
     options |= {"progress": progress}
 
     def curves(seen: Callable[[Tensor], Any], under: Sequence[GroupElement], **more: Any) -> tuple[Curve, ...]:
-        known = None if fixed_size else explained_by_sampling(seen, size=size, in_channels=in_channels)
-        return error_curves(seen, under, **options, **more, explained=known)
+        told = options | more
+        known = None if fixed_size else explained_by_sampling(seen, size=size, in_channels=told["in_channels"])
+        return error_curves(seen, under, **told, explained=known)
 
     if net is not None and module is net and on_pixels(net):
         module.double()  # σ²δxx rounds as σ² there, in pixels, and these are many; the budget shows rounding by itself
@@ -161,9 +162,12 @@ def check_module(
     if net is None:
         return Verdict(type(module).__name__, found)
     shared = [element for element in elements if moved_channels(net.window, element)]
-    unpooled = partial(net.field, pooled=False)
+    unpooled, within = partial(net.field, pooled=False), dict[str, Any]()
     apart = across < EVERY_CHANNEL  # else no channel is without the ends of the window: the output alone is judged
-    before = () if shown or not shared or not apart else curves(unpooled, shared, across=across)
+    if module is not net:  # what is in front of it may mix colours and change the background
+        background = background_of(net)
+        within = {"in_channels": net.in_type.channels, "background": background}
+    before = () if shown or not shared or not apart else curves(unpooled, shared, across=across, **within)
     visible = budget and bool(shared) and hasattr(net, "plan")
     if visible and progress is not None:
         progress("the error budget")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -74,9 +75,10 @@ def owner_of(module: Callable[[Tensor], Any]) -> Any:
 
 
 def place_of(module: Callable[[Tensor], Any]) -> tuple[torch.dtype, torch.device]:
-    """Where the module computes, by its parameters."""
+    """Where the module computes, by its parameters, or else by its buffers of real numbers."""
     owner = owner_of(module)
-    first = next(owner.parameters(), None) if isinstance(owner, nn.Module) else None
+    held = chain(owner.parameters(), owner.buffers()) if isinstance(owner, nn.Module) else ()
+    first = next((tensor for tensor in held if tensor.is_floating_point()), None)
     return (torch.float64, torch.device("cpu")) if first is None else (first.dtype, first.device)
 
 
@@ -90,7 +92,12 @@ def run_module(
             images.
     """
     with torch.no_grad():
-        result = module(images)
+        try:
+            result = module(images)
+        except Exception as error:  # it is the module's own, and is to be seen as it is
+            error.add_note(f"in the module that was checked, given images {list(images.shape)} of {images.dtype}")
+            error.of_the_checked_module = True  # type: ignore[attr-defined]
+            raise
     if isinstance(result, ScaleField):
         factors = [result.window.group.factor(-exponent) for exponent in result.exponents]
         weights = torch.tensor(factors, dtype=torch.float64, device=images.device)[:, None, None]

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from scalegroup.algebra.group import GroupElement
-from scalegroup.fields.boundary import Boundary
+from scalegroup.fields.boundary import Background, Boundary
 from scalegroup.fields.window import ScaleWindow
 from scalegroup.testing.outputs import owner_of
 
@@ -29,10 +29,16 @@ def held_by(module: Callable[[Tensor], Any]) -> list[dict[str, Any]]:
 def in_the_pictures_world(module: Callable[[Tensor], Any], times: float, background: Any) -> Iterator[None]:
     """With all σ₀ as many times larger: the same scale channels, of finer pictures; and with their background around.
 
-    Every scale window and every boundary that a part of the module holds is set so, and put back.
+    Every scale window and every boundary that a part of the module holds is set so, and put back. A boundary becomes
+    what is in the corner of the images that its part is given: what comes before may have changed the background.
     """
     held = held_by(module)
     before = [dict(values) for values in held]
+    owner = owner_of(module)
+    parts = list(owner.modules()) if isinstance(owner, nn.Module) else []
+    hooks = [
+        part.register_forward_pre_hook(_surround) for part in parts if isinstance(vars(part).get("boundary"), Boundary)
+    ]
     try:
         for values in held:
             window, boundary = values.get("window"), values.get("boundary")
@@ -42,5 +48,13 @@ def in_the_pictures_world(module: Callable[[Tensor], Any], times: float, backgro
                 values["boundary"] = background
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for values, old in zip(held, before, strict=True):
             values.update((name, old[name]) for name in ("window", "boundary") if name in old)
+
+
+def _surround(part: nn.Module, arguments: tuple[Any, ...]) -> None:
+    images = arguments[0] if arguments else None
+    if isinstance(images, Tensor) and images.ndim == 4:
+        vars(part)["boundary"] = Background(tuple(images[0, :, 0, 0].tolist()))
