@@ -40,6 +40,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """What a file can name. A network may have another one; it is refused when it is saved."""
 
+_ALIASES = {F.relu: torch.relu, F.tanh: torch.tanh, F.sigmoid: torch.sigmoid}  # two names of one function
+
 _STRATEGIES = {
     kind.__name__: kind
     for kind in (
@@ -169,6 +171,7 @@ class Architecture(Refusing):
             "num_classes": check_integer("num_classes", self.num_classes, at_least=1),
             "rotations": None if self.rotations is None else RotationGroup(self.rotations).order,
             "r": check_positive("r", self.r),
+            "activation": next((one for other, one in _ALIASES.items() if other is self.activation), self.activation),
             "first_offset": check_finite("first_offset", self.first_offset),
             "field_of_view": None if view is None else check_positive("field_of_view", view),
             "extent": None if self.extent is None else check_positive("extent", self.extent),

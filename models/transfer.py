@@ -16,8 +16,9 @@ def transfer(net: GaussianDerivativeNet, *, freeze: bool = False, **parts: Any) 
     """A network of the same layers with the weights of `net`, and other parts where given.
 
     Weights are copied. For other `in_channels` those of the first layer are shared out, from grey to colour, so that a
-    grey picture in colour is read as before, or summed up, from colour to grey; for other `num_classes` the last layer
-    begins anew. Another `window`, `samples_per_sigma`, `boundary`, `pooling` or `readout` changes no weight.
+    grey picture in colour is read as before, or summed up, from colour to grey (with `mean=` and `std=` of as many
+    numbers, where there are any); for other `num_classes` the last layer begins anew. Another `window`,
+    `samples_per_sigma`, `boundary`, `pooling`, `readout` or `field_of_view` changes no weight.
 
     Args:
         net: trained.

@@ -60,6 +60,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "normalised images": {"in_channels": 3, "mean": (0.5, 0.0, -1.0), "std": (0.25, 1.0, 2.0)},
     "the zero-order term": {"jet": Jet(2, zero=True), "rotations": 2},
     "tanh": {"activation": torch.tanh},
+    "relu by its other name": {"activation": torch.nn.functional.relu},
     "TopK": {"pooling": TopK(2)},
     "LogSumExp": {"pooling": LogSumExp(0.5)},
     "attention": {"pooling": Attention()},
