@@ -198,8 +198,6 @@ class Architecture(Refusing):
                     expected="features of which nothing is said about rotations",
                     mend="leave one of them out",
                 )
-        if self.scale_dropout:  # whatever is left in training has to do
-            self.pooling.check(max(1, self.window.channels - self.scale_dropout))
         if self.field_of_view is not None and not self.readout.at_centre:
             raise ScaleGroupError(
                 f"field_of_view {self.field_of_view:g} with {self.readout!r}",

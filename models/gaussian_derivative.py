@@ -42,6 +42,8 @@ class GaussianDerivativeNet(nn.Sequential):
     def __init__(self, architecture: Architecture, *, checkpointing: bool = False) -> None:
         check_instance("architecture", architecture, Architecture, mend="use gaussian_derivative_net")
         super().__init__(*Chain(architecture).layers(), checkpointing=checkpointing)
+        if architecture.scale_dropout:  # whatever is left in training has to do
+            self[-1].reduction.check(max(1, architecture.window.channels - architecture.scale_dropout))
         self.architecture = architecture
 
     def forward(self, field: Any, *, window: ScaleWindow | None = None, wanted: Any = None) -> Any:

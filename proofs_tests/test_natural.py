@@ -61,7 +61,7 @@ def test_each_network_differs_from_the_residual_one_in_what_its_name_says(setup)
     assert changed.pop("residual_multi_scale") == {}
     assert changed.pop("maximum_over_scale") == {"pooling": Max()}
     assert changed.pop("mean_over_scale") == {"pooling": Mean()}
-    assert changed.pop("spatial_maximum") == {"readout": SpatialMax(), "min_grid_sigma": 1.0}
+    assert changed.pop("spatial_maximum") == {"readout": SpatialMax(), "min_grid_sigma": 1.0, "field_of_view": None}
     assert changed.pop("order_3") == {"jet": Jet(3, zero=True)}
     assert changed.pop("no_zero_order") == {"jet": Jet(2)}
     assert changed.pop("across_scale") == {"neighbours": 1}

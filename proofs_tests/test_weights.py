@@ -60,7 +60,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "normalised images": {"in_channels": 3, "mean": (0.5, 0.0, -1.0), "std": (0.25, 1.0, 2.0)},
     "the zero-order term": {"jet": Jet(2, zero=True), "rotations": 2},
     "tanh": {"activation": torch.tanh},
-    "relu by its other name": {"activation": torch.nn.functional.relu},
     "TopK": {"pooling": TopK(2)},
     "LogSumExp": {"pooling": LogSumExp(0.5)},
     "attention": {"pooling": Attention()},
@@ -213,6 +212,13 @@ def test_saving_draws_no_random_number(net, tmp_path):
 
 
 # -- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_of_two_names_is_saved_by_the_one_that_files_have(tmp_path):
+    net = make(activation=torch.nn.functional.relu)
+    assert net.architecture == make().architecture
+    save_trained(net, tmp_path / "net.safetensors")
+    assert make(activation=torch.tanh).architecture != net.architecture  # the control
 
 
 class Off(ScaleWindow):
