@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,7 @@ def explained_by_sampling(module: Callable[[Tensor], Any], *, size: int, in_chan
     return explained
 
 
+@lru_cache(maxsize=64)  # it is asked of every scale channel
 def not_shown(family: Family, size: int, factor: float) -> float:
     """The largest value of the pictures, scaled by `factor`, at the border of a canvas of `size` pixels and beyond."""
     beyond = family.sample(3 * size, factor=factor).abs()
