@@ -98,9 +98,8 @@ class Sequential(Layer):
         """What the layers in front of the projections give, everywhere: scores of every place, in every scale channel.
 
         Any network can be read so, with the weights that it has, whatever it was trained to read out (one with a field
-        of view with `field_of_view=None`). The image is
-        lifted as a whole; the layers behind run tile by tile, each from as much as it reaches, so that their memory is
-        bounded and the result is the same.
+        of view with `field_of_view=None`). The image is lifted as a whole; the layers behind run tile by tile, each
+        from as much as it reaches, so that their memory is bounded and the result is the same.
 
         Args:
             images: `[batch, channel, y, x]`, of any size.

@@ -15,14 +15,14 @@ from scalegroup.testing.outputs import owner_of
 
 def holds_both(module: Callable[[Tensor], Any], element: GroupElement) -> bool:
     """Whether the windows of a module hold scale channels that a scaling sends to each other."""
-    windows = [held["window"] for held in held_by(module) if isinstance(held.get("window"), ScaleWindow)]
+    windows = [held["window"] for held in map(vars, parts_of(module)) if isinstance(held.get("window"), ScaleWindow)]
     return all(abs(element.as_element_of(window.group).power) < window.channels for window in windows)
 
 
-def held_by(module: Callable[[Tensor], Any]) -> list[dict[str, Any]]:
-    """The attributes of all parts of a module."""
+def parts_of(module: Callable[[Tensor], Any]) -> list[nn.Module]:
+    """All parts of a module, itself included."""
     owner = owner_of(module)
-    return [vars(part) for part in owner.modules()] if isinstance(owner, nn.Module) else []
+    return list(owner.modules()) if isinstance(owner, nn.Module) else []
 
 
 @contextmanager
@@ -32,13 +32,11 @@ def in_the_pictures_world(module: Callable[[Tensor], Any], times: float, backgro
     Every scale window and every boundary that a part of the module holds is set so, and put back. A boundary becomes
     what is in the corner of the images that its part is given: what comes before may have changed the background.
     """
-    held = held_by(module)
+    parts = parts_of(module)
+    held = [vars(part) for part in parts]
     before = [dict(values) for values in held]
-    owner = owner_of(module)
-    parts = list(owner.modules()) if isinstance(owner, nn.Module) else []
-    hooks = [
-        part.register_forward_pre_hook(_surround) for part in parts if isinstance(vars(part).get("boundary"), Boundary)
-    ]
+    bounded = [part for part in parts if isinstance(vars(part).get("boundary"), Boundary)]
+    hooks = [part.register_forward_pre_hook(_surround) for part in bounded]
     try:
         for values in held:
             window, boundary = values.get("window"), values.get("boundary")
