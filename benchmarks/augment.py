@@ -60,6 +60,11 @@ def _colour(scene: Scene) -> Augment:
     return random_colour(_STRENGTH)
 
 
+def _edge(scene: Scene) -> Augment:
+    scene.need("edge", constant=False)  # what objects on a background lose there is --cut-share's
+    return random_edge(scene.one_size("edge"), scene.boundary)
+
+
 def _elastic(scene: Scene) -> Augment:
     return random_elastic(_BEND, _RIPPLE, scene.boundary)
 
@@ -73,6 +78,7 @@ AUGMENTS: dict[str, Callable[[Scene], Augment]] = {
     "flip": _flip,
     "shift": _shift,
     "colour": _colour,
+    "edge": _edge,
     "elastic": _elastic,
     "scale": _scale,
 }
@@ -126,13 +132,51 @@ def shifted(images: Tensor, down: Tensor, right: Tensor, boundary: Boundary) -> 
     >>> shifted(ramp, torch.tensor([0]), torch.tensor([1]), Background(-1.0)).flatten().tolist()
     [-1.0, 0.0, 1.0, 2.0]
     """
+    places = []
+    for length, moves in zip(images.shape[2:], (down, right), strict=True):
+        places.append(boundary.source(np.arange(length) - moves.cpu().numpy()[:, None], length))
+    return _taken(images, places, boundary)
+
+
+def random_edge(extent: float, boundary: Boundary) -> Augment:
+    """Each image as if the canvas ended nearer to the object's edge: whatever is further out is as outside that border.
+
+    So do canvases end of which objects of another size fill more, and nothing changes its size.
+
+    Args:
+        extent: pixels across of the object in the middle, of which nothing is lost.
+        boundary: what images are outside.
+    """
+
+    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+        most = max(0, int((min(images.shape[2:]) - extent) / 2))
+        return bordered(images, torch.randint(most + 1, (len(images),), generator=generator), boundary)
+
+    return augment
+
+
+def bordered(images: Tensor, margins: Tensor, boundary: Boundary) -> Tensor:
+    """Each of `[batch, channel, y, x]` without so many pixels on each side, `[batch]`: there it is as outside the rest.
+
+    >>> from scalegroup import Replicate
+    >>> bordered(torch.arange(5.0).expand(1, 1, 5, 5), torch.tensor([1]), Replicate())[0, 0, 0].tolist()
+    [1.0, 1.0, 2.0, 3.0, 3.0]
+    """
+    cut = margins.tolist()
+    places = []
+    for length in images.shape[2:]:
+        inner = [boundary.source(np.arange(length) - margin, length - 2 * margin) for margin in cut]
+        places.append(np.stack([np.where(one < 0, one, one + m) for one, m in zip(inner, cut, strict=True)]))
+    return _taken(images, places, boundary)
+
+
+def _taken(images: Tensor, places: Sequence[np.ndarray], boundary: Boundary) -> Tensor:
+    """Of `[batch, channel, y, x]` the pixels at places on both axes, `[batch, y]` and `[batch, x]`; -1: outside."""
     around = outside(images, boundary)
-    for dim, moves in ((2, down), (3, right)):
-        length = images.shape[dim]
-        source = boundary.source(np.arange(length) - moves.cpu().numpy()[:, None], length)
+    for dim, source in enumerate(places, start=2):
         place = torch.as_tensor(source, device=images.device)[:, None].unsqueeze(5 - dim)  # of the axis, in each image
-        moved = images.gather(dim, place.clamp(min=0).expand_as(images))
-        images = torch.where(place < 0, around, moved)
+        taken = images.gather(dim, place.clamp(min=0).expand_as(images))
+        images = torch.where(place < 0, around, taken)
     return images
 
 

@@ -10,9 +10,11 @@ from benchmarks.augment import (
     AUGMENTS,
     Scene,
     augmentation,
+    bordered,
     coloured,
     composed,
     random_colour,
+    random_edge,
     random_flip,
     random_shift,
     shifted,
@@ -37,7 +39,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("name", AUGMENTS)
 def test_each_is_a_function_of_its_generator_and_leaves_its_input_alone(name: str) -> None:
-    augment, x = AUGMENTS[name](NATURAL), images(30)
+    augment, x = AUGMENTS[name](NATURAL), images(30, size=(40, 36))
     before = x.clone()
     first, same, other = (augment(x, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
@@ -48,7 +50,7 @@ def test_each_is_a_function_of_its_generator_and_leaves_its_input_alone(name: st
 
 @pytest.mark.parametrize("name", AUGMENTS)
 def test_each_image_has_a_chance_of_its_own(name: str) -> None:
-    same = images(1).expand(30, -1, -1, -1)
+    same = images(1, size=(40, 36)).expand(30, -1, -1, -1)
     changed = AUGMENTS[name](NATURAL)(same, seeded())
     assert any(not torch.equal(changed[0], other) for other in changed[1:])
 
@@ -79,6 +81,8 @@ def test_what_does_not_fit_the_images_is_refused() -> None:
         (lambda: augmentation([], mixture, cut_share=0.5), "--cut-share with a mixture"),
         (lambda: augmentation([], NATURAL, cut_share=0.5), "--cut-share of pictures that fill"),
         (lambda: augmentation(["colour"], OBJECTS), "colour of objects"),
+        (lambda: augmentation(["edge"], OBJECTS), "edge of objects"),
+        (lambda: augmentation(["edge"], Scene(Reflect(), (16.0, 32.0), (16.0,))), "edge with a mixture"),
     ]
     for call, said in refusals:
         with pytest.raises(ScaleGroupError, match=said):
@@ -87,7 +91,7 @@ def test_what_does_not_fit_the_images_is_refused() -> None:
     assert augmentation(["scale"], OBJECTS, cut_share=0.5)
 
 
-# -- flips and shifts --------------------------------------------------------------------------------------------------
+# -- flips, shifts and edges -------------------------------------------------------------------------------------------
 
 
 def test_half_of_the_images_are_flipped_and_the_others_as_they_were() -> None:
@@ -126,6 +130,33 @@ def test_shifts_go_as_far_as_an_eighth_of_the_object_and_no_further() -> None:
     assert len(places) == 300
     assert places.amin(0).tolist() == [-4, -4]
     assert places.amax(0).tolist() == [4, 4]
+
+
+BOUNDARIES = [Reflect(), Replicate(), Zero(), Background(0.25)]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES, ids=repr)
+def test_a_nearer_edge_is_that_of_the_smaller_image(boundary: Boundary) -> None:
+    """As the middle is continued, which torch pads in its own way."""
+    x, margins = images(4), torch.tensor([0, 1, 2, 3])
+    modes = {Reflect: "reflect", Replicate: "replicate"}
+    constant = boundary.constant(x)
+    origin = torch.zeros(3, 1, 1) if constant is None else constant[:, None, None]
+    for image, own, m in zip(bordered(x, margins, boundary), x, margins.tolist(), strict=True):
+        middle = own[None, :, m : 12 - m, m : 10 - m] - origin
+        wide = torch.nn.functional.pad(middle, [m] * 4, mode=modes.get(type(boundary), "constant")) + origin
+        torch.testing.assert_close(image, wide[0])
+        assert torch.equal(image, own) == (m == 0)  # the control
+
+
+def test_edges_come_as_near_as_the_object_and_no_nearer() -> None:
+    x = torch.zeros(300, 1, 40, 44)
+    x[:, :, :, 6:38] = 1  # 32 pixels across
+    near = random_edge(32.0, Zero())(x, seeded())
+    assert torch.equal(near[:, :, 4:36], x[:, :, 4:36])
+    cut = (near == 0).all(3)[:, 0, :20].sum(1)
+    assert (cut.min().item(), cut.max().item()) == (0, 4)
+    assert torch.equal(random_edge(50.0, Zero())(x, seeded()), x)  # nothing is left to cut
 
 
 # -- elastic -----------------------------------------------------------------------------------------------------------
