@@ -96,6 +96,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of self-similar grids: finer and dearer for more (default: {SAMPLES_PER_SIGMA:.3g})",
     )
     parser.add_argument(
+        "--field-of-view",
+        type=float,
+        help="each scale channel sees what is within so many σ₀ of the image's centre: cheaper for less (default: all)",
+    )
+    parser.add_argument(
         "--first-offset",
         type=float,
         help="C₀ of the last layer before training (default: the loss's: 0, -5 for binary cross-entropy)",
@@ -130,6 +135,7 @@ def architectures_for(
             readout=_one_of(_READOUTS, "read-out", options.read_out),
             grid=options.grid,
             samples_per_sigma=options.samples_per_sigma,
+            field_of_view=options.field_of_view,
             first_offset=first_offset,
             mean=mean,
             std=std,

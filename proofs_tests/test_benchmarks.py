@@ -79,6 +79,8 @@ def test_networks_compared_are_the_preset_and_a_single_scale_one_of_the_training
     options.grid, options.samples_per_sigma, options.pooling = "self-similar", 1.0, "attention"
     assert networks.architectures_for(options, data.digits(), [2.0])["multi_scale"].pooling == Attention()
     assert networks.architectures_for(options, data.digits(), [2.0])["single_scale"].samples_per_sigma == 1.0
+    options.read_out, options.field_of_view = "centre-pixel", 16.0
+    assert {net.field_of_view for net in networks.architectures_for(options, data.digits(), [2.0]).values()} == {16.0}
 
 
 def test_the_last_offset_starts_where_the_loss_needs_it_unless_it_is_given():
