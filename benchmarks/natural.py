@@ -27,7 +27,7 @@ from benchmarks.recipe import Recipe
 from benchmarks.reports import natural as report
 from benchmarks.training import train
 from scalegroup import ScaleGroupError, ScaleWindow
-from scalegroup.errors import check_integer
+from scalegroup.errors import check_integer, check_positive
 from scalegroup.models import GaussianDerivativeNet, save_trained
 
 DESCRIPTION = (
@@ -66,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("FINEST", "COARSEST"),
         help="so many of the finest and of the coarsest are there in testing only (default: 0 0)",
     )
+    parser.add_argument(
+        "--field-of-view",
+        type=float,
+        default=24.0,
+        help="each scale channel sees what is within so many σ₀ of the image's centre (default: %(default)s)",
+    )
     parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")
     parser.add_argument(
         "--test-canvas", type=int, help="pixels across of images to test, where pictures go on further (default: all's)"
@@ -84,6 +90,7 @@ class Experiment:
     tested: data.Source
     window: ScaleWindow
     fewer: tuple[int, int]
+    field_of_view: float
     dropped: int
     recipe: Recipe
     folder: Path
@@ -97,7 +104,7 @@ class Experiment:
         """What decides a row."""
         window = {"sigma0": list(self.window.sigmas), "fewer": list(self.fewer), "dropped": self.dropped}
         told = {"network": name, "seed": seed, "data": self.source.name, "images": self._counts}
-        told |= {"sizes": self.source.sizes}
+        told |= {"sizes": self.source.sizes, "field_of_view": self.field_of_view}
         if self.tested != self.source:
             told |= {"test_canvas": self.tested.canvas}
         return told | {"window": window, "recipe": asdict(self.recipe)}
@@ -107,7 +114,7 @@ class Experiment:
         torch.manual_seed(seed)
         finest, coarsest = self.fewer
         trained = self.window.select(finest, self.window.channels - coarsest)
-        return NETWORKS[name].build(Setup(self.source, trained, self.dropped, self._moments))
+        return NETWORKS[name].build(Setup(self.source, trained, self.dropped, self._moments, self.field_of_view))
 
     @cached_property
     def _train(self) -> data.Labelled:
@@ -188,6 +195,7 @@ def run(options: argparse.Namespace) -> None:
         tested=source if options.test_canvas is None else _on_canvas(source, options.test_canvas),
         window=window,
         fewer=(finest, coarsest),
+        field_of_view=check_positive("field of view", options.field_of_view),
         dropped=check_integer("dropped channels", options.dropped_channels, at_least=0),
         recipe=Recipe(
             epochs=options.epochs,

@@ -27,12 +27,14 @@ class Setup:
         window: scale channels in training.
         dropped: how many of the finest are dropped at most, at random.
         moments: that images are normalised by.
+        field_of_view: of ours with a read-out at the centre, in units of σ₀.
     """
 
     source: Source
     window: ScaleWindow
     dropped: int
     moments: Moments | None
+    field_of_view: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Ours:
             own |= {"window": alone, "scale_dropout": 0}
         if setup.moments is not None:
             own["mean"], own["std"] = setup.moments
-        return GaussianDerivativeNet(RESNET_PRESETS[self.preset].changed(**own | dict(self.parts)))
+        seen = RESNET_PRESETS[self.preset].changed(field_of_view=setup.field_of_view)
+        return GaussianDerivativeNet(seen.changed(**own | dict(self.parts)))
 
 
 def ordinary(setup: Setup) -> nn.Module:

@@ -27,7 +27,7 @@ WINDOW = ScaleWindow(ScaleGroup(2**0.5), 1.0, 3)
 def setup():
     parts = [Labelled(pictures(4, seed=seed, shape=(3, 8, 8)), torch.arange(4) % 2) for seed in (1, 2)]
     source = from_pictures("noise", *parts, ("left", "right"))
-    return Setup(source, WINDOW, 1, source.moments([1.0]))
+    return Setup(source, WINDOW, 1, source.moments([1.0]), 20.0)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def command(tmp_path, monkeypatch):
 
 def test_each_network_differs_from_the_residual_one_in_what_its_name_says(setup):
     usual = NETWORKS["residual_multi_scale"].build(setup).architecture
-    assert (usual.window, usual.scale_dropout, usual.residual) == (WINDOW, 1, True)
+    assert (usual.window, usual.scale_dropout, usual.residual, usual.field_of_view) == (WINDOW, 1, True, 20.0)
     assert (usual.mean, usual.std) == setup.moments
     changed = {
         name: {
@@ -74,7 +74,7 @@ def test_each_network_differs_from_the_residual_one_in_what_its_name_says(setup)
 
 def test_the_plain_network_costs_what_the_residual_one_does_and_the_ordinary_one_has_as_many_weights():
     data = from_pictures("noise", *[Labelled(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.zeros(1))] * 2, "ab")
-    setup = Setup(data, data.window, 0, None)
+    setup = Setup(data, data.window, 0, None, 24.0)
     cost = {name: natural.multiply_adds(NETWORKS[name].build(setup), data) for name in MAIN[:2]}
     assert 0.9 < cost["plain_multi_scale"] / cost["residual_multi_scale"] < 1.1
     ours, theirs = (
