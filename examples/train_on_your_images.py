@@ -48,7 +48,7 @@ from scalegroup.window_plan import WindowPlan
 NETWORKS = {"plain": partial(gaussian_derivative_net, "larger", field_of_view=24.0)}
 NETWORKS |= {name: partial(gaussian_derivative_resnet, name) for name in RESNET_PRESETS}
 FACTORS = (0.5, 0.5**0.5, 1.0, 2**0.5, 2.0)  # of the size in training: where held-out pictures are read
-NAME = "trained.safetensors"
+NAME, CHECKPOINT = "trained.safetensors", "checkpoint.pt"
 
 
 def train(options: argparse.Namespace) -> None:
@@ -83,11 +83,12 @@ def train(options: argparse.Namespace) -> None:
     about = {"classes": folder.classes, "size": size, "object_size": trained_size, "colour": options.colour}
     about |= {"range": [0, 1], "pictures": {"training": len(rows), "held out": len(others)}}
     with alone_in(options.output) as output:
-        if (output / NAME).exists() and not (options.resume or options.overwrite):
+        holds = [name for name in (CHECKPOINT, NAME) if (output / name).exists()]
+        if holds and not (options.resume or options.overwrite):
             raise ScaleGroupError(
-                f"--output {output}, which holds a trained network",
+                f"--output {output}, which holds a training ({holds[-1]})",
                 expected="one of its own for each training",
-                mend="pass another, or --overwrite, or --resume to go on",
+                mend="pass --resume to go on, --overwrite to begin anew, or another folder",
             )
         history = fit(
             net,
@@ -95,7 +96,7 @@ def train(options: argparse.Namespace) -> None:
             (held_out.images[sizes.index(trained_size)], held_out.labels),
             augment,
             recipe,
-            Checkpoint(output / "checkpoint.pt", run),
+            Checkpoint(output / CHECKPOINT, run),
             resume=options.resume,
         )
         report(net, plan, options.object_per_sigma, history, held_out, about, output)
@@ -182,7 +183,7 @@ def main() -> int:
         "--predict", type=Path, nargs="+", metavar="PICTURE", help="read these with the net of --output"
     )
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run of this command stopped")
-    parser.add_argument("--overwrite", action="store_true", help="replace the network that another run has left there")
+    parser.add_argument("--overwrite", action="store_true", help="replace what another run has left there")
     pictures = parser.add_argument_group("pictures")
     pictures.add_argument("--object-size", type=int, default=48, help="longer side in training (default: %(default)s)")
     pictures.add_argument(

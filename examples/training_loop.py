@@ -134,13 +134,13 @@ class Checkpoint:
             raise ScaleGroupError(
                 f"{self.path} ({type(error).__name__}: {error})",
                 expected="a checkpoint",
-                mend="run again without --resume",
+                mend="begin anew: --overwrite instead of --resume",
             ) from None
         if other := sorted(key for key in self.run if self.run[key] != run.get(key)):
             raise ScaleGroupError(
                 f"{self.path} of a run with other {', '.join(other)}",
                 expected="one with the same options and pictures",
-                mend="resume with the options that the run was begun with, or run again without --resume",
+                mend="resume with the options that the run was begun with, or begin anew: --overwrite instead",
             )
         for name, part in parts.items():
             part.load_state_dict(states[name])

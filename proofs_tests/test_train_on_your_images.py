@@ -213,6 +213,10 @@ def test_an_interrupted_training_that_is_resumed_ends_with_the_same_weights(
     assert len(torch.load(tmp_path / "halves" / "checkpoint.pt", weights_only=True)["history"]) == 1
     assert "--resume" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["checkpoint.pt"]
+    begun = (tmp_path / "halves" / "checkpoint.pt").read_bytes()
+    assert command(folder, *SMALL, "--epochs", 2, "--output", tmp_path / "halves") == 2  # nothing is begun anew unasked
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "halves" / "checkpoint.pt").read_bytes() == begun
     for _ in range(2):  # the second time there is nothing left to do
         assert same(trained("halves", "--resume"), whole)
     assert not same(trained("other", "--seed", 1), whole)  # the control
@@ -228,7 +232,7 @@ def test_an_interrupted_training_that_is_resumed_ends_with_the_same_weights(
     for damaged in (b"something else", flipped):
         path.write_bytes(damaged)
         assert command(folder, *SMALL, "--epochs", 2, "--output", tmp_path / "halves", "--resume") == 2
-        assert "without --resume" in capsys.readouterr().err
+        assert "--overwrite instead of --resume" in capsys.readouterr().err
 
 
 def nothing(folder):
