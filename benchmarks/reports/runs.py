@@ -150,7 +150,8 @@ def _setting(network: Mapping[str, Any], training: Mapping[str, Any]) -> tuple[t
         words["dropped channels"] = str(training["dropped_channels"] if of_training else network["scale_dropout"])
     rest = {"grid": network.get("grid", "image"), "min grid σ": network["min_grid_sigma"]}
     rest |= {"samples per σ": network.get("samples_per_sigma"), "margin": network.get("margin", 0)}
-    rest["field of view"] = network.get("field_of_view")
+    view = network.get("field_of_view")
+    rest["field of view"] = "all" if view is None else f"{view:g} σ₀"
     rest["read-out"] = _name(network.get("readout", "centre-pixel"))
     others = {**training, "augment": "+".join(training["augment"]) or "none"}
     rest |= {name.replace("_", " "): value for name, value in others.items() if name != "dropped_channels"}
