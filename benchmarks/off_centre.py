@@ -37,7 +37,7 @@ _OBJECTS = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("--weights", default="mnist-large-scale-5k", help="read in both ways (default: %(default)s)")
+    parser.add_argument("--weights", default="mnist-large-scale", help="read in both ways (default: %(default)s)")
     parser.add_argument("--scene-weights", default="mnist-scenes", help="for the scene (default: %(default)s)")
     data.add_arguments(parser)
     machine.add_arguments(parser, device=False)

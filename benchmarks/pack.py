@@ -71,6 +71,8 @@ def model_card(name: str, trained: Trained, parameters: int) -> str:
     grid = architecture.grid
     if architecture.samples_per_sigma is not None:
         grid += f", {architecture.samples_per_sigma:.3g} samples per σ"
+    view = architecture.field_of_view
+    seen = "" if view is None else f"\nEach scale channel sees what lies within {view:g} σ₀ of the centre."
     return f"""# {name}
 
 ```python
@@ -78,7 +80,7 @@ net = gaussian_derivative_net(weights="{name}")
 ```
 
 A Gaussian derivative network ({parameters} parameters, hidden widths {"-".join(map(str, architecture.widths))}),
-{architecture.window!r}, grids: {grid}.
+{architecture.window!r}, grids: {grid}.{seen}
 
 ## Data
 

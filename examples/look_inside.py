@@ -233,7 +233,7 @@ def make(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, nargs="?")
-    parser.add_argument("--weights", default="mnist-large-scale-5k")
+    parser.add_argument("--weights", default="mnist-large-scale")
     parser.add_argument("--output", type=Path, default=Path("results/inside"))
     options = parser.parse_args()
     try:

@@ -82,7 +82,7 @@ def main() -> int:
     print_all_letters()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--weights", default="mnist-large-scale-5k")
+    parser.add_argument("--weights", default="mnist-large-scale")
     options = parser.parse_args()
     try:
         predict(options.picture, options.weights)

@@ -30,7 +30,7 @@ def transfer(net: GaussianDerivativeNet, *, freeze: bool = False, **parts: Any) 
         ScaleGroupError: for an unknown part, or one that changes layers in between (`widths`, `jet`, …).
 
     >>> from scalegroup.models import gaussian_derivative_net
-    >>> net = gaussian_derivative_net(weights="mnist-large-scale-5k")
+    >>> net = gaussian_derivative_net(weights="mnist-large-scale")
     >>> letters = transfer(net, num_classes=26, freeze=True)
     >>> [name for name, value in letters.named_parameters() if value.requires_grad]
     ['layers.16.coefficients', 'layers.16.offset']
