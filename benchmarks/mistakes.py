@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> None:
     console, images = Console(soft_wrap=True), len(sizes) * len(source.draw("test", sizes[0]).labels)
     console.print(f"{len(found)} of {images} images misread")
     if found:
-        chosen = found[:: ceil(len(found) / most)]
+        count = min(most, len(found))
+        chosen = [found[place * len(found) // count] for place in range(count)]
         path = folder / f"{source.name}.png"
         title = f"{source.name}: {len(found)} of {images} misread" + (
             f", {len(chosen)} of them" if len(chosen) < len(found) else ""
