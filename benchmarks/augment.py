@@ -162,11 +162,10 @@ def bordered(images: Tensor, margins: Tensor, boundary: Boundary) -> Tensor:
     >>> bordered(torch.arange(5.0).expand(1, 1, 5, 5), torch.tensor([1]), Replicate())[0, 0, 0].tolist()
     [1.0, 1.0, 2.0, 3.0, 3.0]
     """
-    cut = margins.tolist()
-    places = []
+    cut, places = margins.cpu().numpy(), []
     for length in images.shape[2:]:
-        inner = [boundary.source(np.arange(length) - margin, length - 2 * margin) for margin in cut]
-        places.append(np.stack([np.where(one < 0, one, one + m) for one, m in zip(inner, cut, strict=True)]))
+        within = np.stack([boundary.source(np.arange(length) - margin, length - 2 * margin) for margin in cut])
+        places.append(np.where(within < 0, within, within + cut[:, None]))
     return _taken(images, places, boundary)
 
 

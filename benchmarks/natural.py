@@ -28,7 +28,7 @@ from benchmarks.reports import natural as report
 from benchmarks.training import train
 from scalegroup import ScaleGroupError, ScaleWindow
 from scalegroup.errors import check_integer, check_positive
-from scalegroup.models import GaussianDerivativeNet, save_trained
+from scalegroup.models import RESNET_PRESETS, GaussianDerivativeNet, save_trained
 
 DESCRIPTION = (
     "natural pictures at one size, read at others: residual against plain and ordinary networks, and an ablation"
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--field-of-view",
         type=float,
-        default=24.0,
+        default=RESNET_PRESETS["small"].field_of_view,
         help="each scale channel sees what is within so many σ₀ of the image's centre (default: %(default)s)",
     )
     parser.add_argument("--dropped-channels", type=int, default=0, help="scale-channel dropout (default: %(default)s)")

@@ -102,18 +102,23 @@ def test_half_of_the_images_are_flipped_and_the_others_as_they_were() -> None:
     assert turned.float().mean().item() == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    "boundary", [Reflect(), Replicate(), Zero(), Background(0.25), Background((0.1, 0.2, 0.3))], ids=repr
-)
-def test_images_move_by_whole_pixels_over_what_the_boundary_says(boundary: Boundary) -> None:
-    """As cut out of the image on a wide border, which torch pads in its own way."""
-    x, most = images(), 4
-    down, right = torch.tensor([0, 4, -4, 1, -3, 2]), torch.tensor([0, -4, 3, 4, -1, -2])
+BOUNDARIES = [Reflect(), Replicate(), Zero(), Background(0.25), Background((0.1, 0.2, 0.3))]
+
+
+def padded(x: torch.Tensor, margin: int, boundary: Boundary) -> torch.Tensor:
+    """In torch's own way."""
     modes = {Reflect: "reflect", Replicate: "replicate"}
     constant = boundary.constant(x)
     origin = torch.zeros(3, 1, 1) if constant is None else constant[:, None, None]
-    mode = modes.get(type(boundary), "constant")
-    wide = torch.nn.functional.pad(x - origin, [most] * 4, mode=mode) + origin
+    return torch.nn.functional.pad(x - origin, [margin] * 4, mode=modes.get(type(boundary), "constant")) + origin
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES, ids=repr)
+def test_images_move_by_whole_pixels_over_what_the_boundary_says(boundary: Boundary) -> None:
+    """As cut out of the image on a wide border."""
+    x, most = images(), 4
+    down, right = torch.tensor([0, 4, -4, 1, -3, 2]), torch.tensor([0, -4, 3, 4, -1, -2])
+    wide = padded(x, most, boundary)
     moved = shifted(x, down, right, boundary)
     for image, border, dy, dx in zip(moved, wide, down.tolist(), right.tolist(), strict=True):
         y, x_ = most - dy, most - dx
@@ -132,20 +137,12 @@ def test_shifts_go_as_far_as_an_eighth_of_the_object_and_no_further() -> None:
     assert places.amax(0).tolist() == [4, 4]
 
 
-BOUNDARIES = [Reflect(), Replicate(), Zero(), Background(0.25)]
-
-
 @pytest.mark.parametrize("boundary", BOUNDARIES, ids=repr)
 def test_a_nearer_edge_is_that_of_the_smaller_image(boundary: Boundary) -> None:
-    """As the middle is continued, which torch pads in its own way."""
+    """As the middle is continued."""
     x, margins = images(4), torch.tensor([0, 1, 2, 3])
-    modes = {Reflect: "reflect", Replicate: "replicate"}
-    constant = boundary.constant(x)
-    origin = torch.zeros(3, 1, 1) if constant is None else constant[:, None, None]
     for image, own, m in zip(bordered(x, margins, boundary), x, margins.tolist(), strict=True):
-        middle = own[None, :, m : 12 - m, m : 10 - m] - origin
-        wide = torch.nn.functional.pad(middle, [m] * 4, mode=modes.get(type(boundary), "constant")) + origin
-        torch.testing.assert_close(image, wide[0])
+        torch.testing.assert_close(image, padded(own[None, :, m : 12 - m, m : 10 - m], m, boundary)[0])
         assert torch.equal(image, own) == (m == 0)  # the control
 
 
