@@ -169,6 +169,24 @@ def test_maps_are_normalised_by_the_moments_in_use(training: bool) -> None:
     assert not training or (layer(field).channel(0) - result.channel(0))[:, 3].abs().max() > 0.1
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_torch_is_called_as_cuda_takes_it(training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA refuses what CPUs take: a batch norm with eps = 0."""
+    of_torch, taken = F.batch_norm, []
+
+    def as_on_cuda(*arguments: Any, eps: float, **more: Any) -> Tensor:
+        if eps <= 0:
+            raise RuntimeError(f"batch_norm eps must be positive, but got {eps}")
+        taken.append(eps)
+        return of_torch(*arguments, eps=eps, **more)
+
+    monkeypatch.setattr(F, "batch_norm", as_on_cuda)
+    nn.BatchNorm(SCALARS).double().train(training)(random_field())
+    assert taken
+    with pytest.raises(RuntimeError):  # the control
+        F.batch_norm(torch.zeros(1, 1, 2, 2), torch.zeros(1), torch.ones(1), eps=0.0)
+
+
 def test_running_moments_are_weighted_means_of_those_of_the_batches() -> None:
     """Both of them, and only in training."""
     layer = nn.BatchNorm(SCALARS, half_width=5.0, momentum=0.25).double()

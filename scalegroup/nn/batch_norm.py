@@ -14,6 +14,9 @@ from scalegroup.fields.grid import Grids
 from scalegroup.nn.checkpointing import is_recomputing
 from scalegroup.nn.statistics import Normalisation, joined
 
+_EPS = 2.0**-8
+"""CUDA refuses a batch norm with eps = 0. In every dtype 1 - _EPS is exact, and so is the 1 that they add up to."""
+
 
 class _BatchNormOfTorch(nn.modules.batchnorm._BatchNorm):
     """By which torch's tools, such as `update_bn`, know batch norms; nothing else is taken from it."""
@@ -107,9 +110,9 @@ class BatchNorm(Normalisation, _BatchNormOfTorch):
         mean, variance = self._joint(field)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         scale, shift = self.of_features(scale), self.of_features(self.bias - mean * scale)
-        zero, one = torch.zeros_like(shift), torch.ones_like(scale)
+        zero, rest = torch.zeros_like(shift), torch.full_like(scale, 1 - _EPS)
         # maps·scale + shift, in one pass forward and one backward
-        return field.on_runs(lambda run: F.batch_norm(run.maps, zero, one, scale, shift, eps=0.0), type=self.out_type)
+        return field.on_runs(lambda run: F.batch_norm(run.maps, zero, rest, scale, shift, eps=_EPS), type=self.out_type)
 
     def _joint(self, field: ScaleField) -> tuple[Tensor, Tensor]:
         """Joint mean and variance, each scale channel with the same weight; updates the running statistics."""
