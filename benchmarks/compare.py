@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
         for name, found in study.costs(options).items():
             rows[name] |= {"costs": found}
     content = {"benchmark": "compare", "quick": options.quick, "rows": rows, "setting": study.setting(recipes)}
-    content |= {"command": command_line(options), **timing.provenance(options.device)}
+    content |= {"command": command_line(options), **timing.provenance()}
     content["device"] = f"{study.threads} CPU threads" if options.device == "cpu" else torch.cuda.get_device_name()
     results.save_json(content, folder / options.json.name)
     written = report.write(content, folder / options.json.name)

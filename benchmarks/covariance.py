@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
         "narrowest_blob": _NARROWEST,
         "rows": rows,
         "ends_of_the_window": ends(sigmas[-1]),
-        **timing.provenance("cpu"),
+        **timing.provenance(),
     }
     results.save_json(content, folder / "results.json")
     written = report.write(content, folder)

@@ -101,27 +101,27 @@ def _checksum(content: dict[str, Any]) -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, versions and machine."""
+    """Commit, versions and machine, with the accelerator if one has been used."""
     packages = ("scalegroup", "torch", "numpy", "scipy")
+    machine: dict[str, Any] = {"platform": platform.platform(), "processor": _processor()}
+    machine |= {"cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    if torch.cuda.is_initialized():
+        machine["accelerator"] = torch.cuda.get_device_name()
     return {
         "commit": _commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages},
-        "machine": {
-            "platform": platform.platform(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-        },
+        "machine": machine,
     }
 
 
 def said(made: dict[str, Any]) -> str:
     """What `provenance` gave, in a line."""
     machine = made["machine"]
+    where = f"{machine['accelerator']}, " if "accelerator" in machine else ""
     return (
-        f"commit {made['commit']}, {machine['processor']}, {machine['threads']} threads of {machine['cores']} cores, "
-        f"torch {made['versions']['torch']}"
+        f"commit {made['commit']}, {where}{machine['processor']}, {machine['threads']} threads of {machine['cores']} "
+        f"cores, torch {made['versions']['torch']}"
     )
 
 

@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     scope, console, began = QUICK if options.quick else FULL, Console(), time.perf_counter()
     bench = Bench(scope, options.device, threads, console, baseline)
     content = {"benchmark": "speed", "quick": options.quick, "device": options.device} | bench.everything()
-    content |= {"seconds": round(time.perf_counter() - began), **timing.provenance(options.device)}
+    content |= {"seconds": round(time.perf_counter() - began), **timing.provenance()}
     show(content, console)
     results.save_json(content, folder / options.json.name)
     written = [options.json, *write(content, folder)]

@@ -97,12 +97,10 @@ def why_not(error: Exception) -> str:
     raise error
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Commit, versions and machine, with what matters here: allocator, accelerator, escnn."""
+def provenance() -> dict[str, Any]:
+    """Commit, versions and machine, with what matters here: allocator, escnn."""
     content = results.provenance()
     content["machine"]["allocator"] = os.environ.get(allocator.NAME, "as the system has it")
-    if device == "cuda":
-        content["machine"]["accelerator"] = torch.cuda.get_device_name()
     try:
         content["versions"]["escnn"] = importlib.metadata.version("escnn")
     except importlib.metadata.PackageNotFoundError:
