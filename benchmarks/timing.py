@@ -88,8 +88,10 @@ def exponent(values: Sequence[float], times: Sequence[float]) -> float:
 
 
 def why_not(error: Exception) -> str:
-    """Why there is no time. Anything but missing packages and missing memory is a fault, and raised again."""
+    """Why there is no time: a package or memory is missing, or torch cannot compile. All else is raised again."""
     said = str(error)
+    if type(error).__module__.startswith("torch._dynamo"):
+        return f"torch {torch.__version__} cannot compile it"
     if isinstance(error, ScaleGroupError):
         return said
     if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in said or "out of memory" in said:

@@ -303,9 +303,9 @@ def test_ratios_are_of_the_rows_that_they_name():
 def test_what_does_not_fit_is_a_row_and_what_is_wrong_is_an_error():
     bench = speed.Bench(TINY, "cpu", 1, Console(quiet=True))
 
-    def rows_where_it_fails(said):
+    def rows_where_it_fails(said, kind=RuntimeError):
         def forward(*_):
-            raise RuntimeError(said)
+            raise kind(said)
 
         textbook = contenders.textbook(WINDOW, (4,))
         return list(bench.time(replace(textbook, forward=forward), section="networks"))
@@ -313,6 +313,9 @@ def test_what_does_not_fit_is_a_row_and_what_is_wrong_is_an_error():
     for said in ("CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"):
         rows = rows_where_it_fails(said)
         assert [(row["pass"], row["error"]) for row in rows] == [(p, "out of memory") for p in ("train", "inference")]
+    of_the_compiler = type("Unsupported", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
+    rows = rows_where_it_fails("frozen dataclass", of_the_compiler)
+    assert {row["error"] for row in rows} == {f"torch {torch.__version__} cannot compile it"}
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         rows_where_it_fails("shapes do not fit")
 
