@@ -247,6 +247,26 @@ def test_published_figures_stand_beside_digits_trained_at_size_one_only():
         assert not any("published" in table.title for table in tables.of(together(content(**other))))
 
 
+def test_of_one_size_errors_are_told_and_splits_together_beside_published_ones(tmp_path):
+    def tested_at(sizes, **more):
+        return content(**more) | {"accuracy": {"multi_scale": dict.fromkeys(sizes, 0.9)}}
+
+    def titles(found):
+        return [table.title for table in tables.of(found)]
+
+    splits = together(*(tested_at(["1.0000"], name=f"mnist-scale-{split}") for split in (1, 2)))
+    (errors,) = tables.of(splits)
+    assert [row[1:] for row in errors.rows[:3]] == [
+        *(["mnist-scale-1", "100", "10.00"], ["mnist-scale-2", "100", "10.00"]),
+        ["mean of 2 splits", "", "10.00"],
+    ]
+    assert any("steerable" in row[0] for row in errors.rows)
+    assert not generalisation.draw(splits, tmp_path)
+    (errors,) = tables.of(together(tested_at(["1.0000"], name="plain-mnist")))  # the controls
+    assert len(errors.rows) == 1
+    assert errors.title not in titles(together(tested_at(["1.0000", "2.0000"], name="mnist-scale-1")))
+
+
 def test_each_data_set_has_figures_of_its_own(tmp_path):
     found = together(content(name="digits"), content(name="large-scale-kmnist"))
     assert {path.name for path in generalisation.draw(found, tmp_path)} == {

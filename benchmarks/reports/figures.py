@@ -32,7 +32,9 @@ _ENTRY = 0.21  # inches of a line of the legend
 
 
 def of(families: Sequence[Family]) -> Iterator[tuple[str, Any]]:
-    """(name, figure) of each figure that families of one data set allow."""
+    """(name, figure) of each figure that families of one data set allow; of one size alone there is none."""
+    if len({size for family in families for size in family.sizes}) == 1:
+        return
     yield "accuracy", accuracy_over_size(families)
     multi = [family for family in families if len(family.first.sigmas) > 1]
     if together := [kind for kind in _kinds(multi) if len(kind) > 1]:
