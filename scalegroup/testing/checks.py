@@ -16,6 +16,7 @@ from scalegroup.testing.check_layer import layer_laws
 from scalegroup.testing.check_module import assert_equivariant
 from scalegroup.testing.equivariance import object_images
 from scalegroup.testing.outputs import place_of
+from scalegroup.testing.precision import full_precision
 
 Check = Callable[[nn.Module], None]
 
@@ -113,7 +114,8 @@ def _in_evaluation(module: nn.Module) -> nn.Module:
 def _values(module: nn.Module, images: Tensor) -> Tensor:
     """The output, a field's scale channels one behind the other: the first axis is that of the images."""
     dtype, device = place_of(module)
-    result = module(images.to(device, dtype))
+    with full_precision():
+        result = module(images.to(device, dtype))
     is_field = isinstance(result, ScaleField)
     return torch.cat([result.channel(n).flatten(1) for n in range(len(result.grids.grids))], 1) if is_field else result
 

@@ -15,6 +15,7 @@ from scalegroup.errors import Refusing, ScaleGroupError, check_finite, check_ins
 from scalegroup.fields.axis import Axis
 from scalegroup.fields.field import ScaleField
 from scalegroup.fields.grid import Grids
+from scalegroup.testing.precision import full_precision
 
 Pairs = list[tuple[int, int]]
 """(before, after) of two things that are compared."""
@@ -91,7 +92,7 @@ def run_module(
         ScaleGroupError: if it is neither a field nor a tensor of numbers with the axes of an output type, of as many
             images.
     """
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         try:
             result = module(images)
         except Exception as error:  # it is the module's own, and is to be seen as it is
