@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from scalegroup import ScaleGroup
+from scalegroup.models import gaussian_derivative_net, gaussian_derivative_resnet
 from scalegroup.testing import checks, equivariance_error
 from scalegroup.testing.precision import full_precision
 
@@ -35,6 +36,28 @@ def test_nothing_is_rounded_within_it_and_all_is_as_it_was_behind_it(backends, m
         assert not rounds_to_tf32()
         raise KeyError
     assert rounds_to_tf32()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", ["mnist-large-scale", "cifar10"])
+@torch.no_grad()
+def test_trained_networks_give_the_same_scores_on_cuda(name):
+    """To 1e-12 of their norm in float64, to 1e-5 in float32; the control: TF32 of an Ampere or later is beyond 1e-4."""
+    torch.manual_seed(0)
+    make, shape = {"cifar10": (gaussian_derivative_resnet, (8, 3, 64, 64))}.get(
+        name, (gaussian_derivative_net, (8, 1, 112, 112))
+    )
+    net, images = make(weights=name).eval(), torch.rand(shape)
+    expected = net.double()(images.double())
+
+    def error(dtype):
+        scores = net.to("cuda", dtype)(images.to("cuda", dtype)).double().cpu()
+        return (scores - expected).norm() / expected.norm()
+
+    with full_precision():
+        assert error(torch.float64) <= 1e-12
+        assert error(torch.float32) <= 1e-5
+    assert torch.cuda.get_device_capability()[0] < 8 or error(torch.float32) > 1e-4
 
 
 def test_modules_are_run_within_it_by_all_checks():
