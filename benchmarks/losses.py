@@ -21,9 +21,11 @@ from torch import Tensor, nn
 
 from benchmarks import data, machine, results
 from benchmarks.evaluation import accuracy
+from benchmarks.generalisation import command_line
 from benchmarks.networks import build, for_source
 from benchmarks.recipe import LOSSES, Recipe
-from benchmarks.reports.tables import Table
+from benchmarks.reports.runs import over_seeds
+from benchmarks.reports.tables import Table, percent
 from benchmarks.training import train
 from scalegroup import ScaleGroupError
 from scalegroup.errors import check_integer, check_positive
@@ -162,6 +164,7 @@ def run(options: argparse.Namespace) -> None:
         "epochs": options.epochs,
         "seeds": seeds,
         "rows": rows,
+        "command": command_line(options),
         **results.provenance(),
     }
     results.save_json(content, folder / "results.json")
@@ -170,14 +173,15 @@ def run(options: argparse.Namespace) -> None:
 
 
 def table(content: dict[str, Any]) -> Table:
-    """Means over seeds, in per cent."""
+    """Means over seeds and standard deviations, in per cent."""
     rows, name = content["rows"], content["data"]
     heads = ["variant", *(f"{float(size):.4g}" for size in rows[0]["accuracy"]), "a blank's highest score"]
     cells = [
-        [row["variant"], *(f"{100 * mean(of):.1f}" for of in row["accuracy"].values()), f"{mean(row['blank']):.2f}"]
+        [row["variant"], *(percent(*over_seeds(of)) for of in row["accuracy"].values()), f"{mean(row['blank']):.2f}"]
         for row in rows
     ]
-    return Table(f"{name}, accuracy in % by size; means over {len(rows[0]['blank'])} seeds", heads, cells)
+    title = f"{name}, accuracy in % by size; means over {len(rows[0]['blank'])} seeds, ± the standard deviation"
+    return Table(title, heads, cells)
 
 
 def blanks_like(images: Tensor, count: int, background: float) -> Tensor:
