@@ -127,6 +127,31 @@ def test_a_long_legend_takes_nothing_from_the_panels():
     assert abs(long / short - 1) < 0.1
 
 
+def test_a_network_looks_the_same_in_all_panels_and_no_two_look_alike():
+    """At size 2 the second network is alone: it must not look as the first does at size 1."""
+    first, second, alone = content(preset="multi_scale"), content(), content(train_size=2.0)
+    found = families([run for one in (first, second, alone) for run in runs_in(one) if run.network == "multi_scale"])
+    looks = {}
+    for place in figures.accuracy_over_size(found).axes:
+        for curve, label in zip(*place.get_legend_handles_labels(), strict=True):
+            if label.startswith("multi-scale"):
+                looks.setdefault(label, set()).add((curve[0].get_color(), curve[0].get_marker()))
+    assert len(looks) == 2
+    assert all(len(of) == 1 for of in looks.values())
+    assert len(set.union(*looks.values())) == 2
+
+
+def test_no_title_is_wider_than_its_panel(monkeypatch):
+    def lines():
+        places = figures.selected_scale_over_size(ablation({"batch": 9, "epochs": 5})).axes
+        return [line for place in places for line in place.get_title().splitlines()]
+
+    one_line_each = lines()
+    monkeypatch.setattr(figures, "_TITLE", 20)
+    assert max(map(len, lines())) <= 20 < max(map(len, one_line_each))
+    assert len(lines()) > len(one_line_each)
+
+
 def test_the_same_run_twice_is_refused():
     with pytest.raises(ScaleGroupError, match="same seed"):
         together(content(), content())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import ceil, floor, log2
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -27,6 +28,7 @@ COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SINGLE = ("#D55E00", "#8C3B00", "#F0A070")
 MARKERS = "osD^vP"
 _PANEL = 5.2, 3.9  # inches
+_TITLE = 48  # characters of a title above a panel
 _COLUMNS = 3
 _ENTRY = 0.21  # inches of a line of the legend
 
@@ -48,18 +50,12 @@ def accuracy_over_size(families: Sequence[Family]) -> Any:
     by_size = sorted(families, key=lambda family: family.first.train_sizes)
     panels = [list(panel) for _, panel in groupby(by_size, key=lambda family: family.first.train_sizes)]
     figure, axes = _panels(1, len(panels), share_y=True)
+    styles = _styles(families)
     for number, (panel, place) in enumerate(zip(panels, axes[0], strict=True)):
-        colours = {True: iter(COLOURS * len(panel)), False: iter(_SINGLE * len(panel))}
-        for count, family in enumerate(panel):
-            multi = len(family.first.sigmas) > 1
-            _curve(
-                place,
-                family,
-                next(colours[multi]),
-                MARKERS[(count + count // len(MARKERS)) % len(MARKERS)],  # no pair of both twice
-                _label(family, families),
-                "-" if multi else "--",
-            )
+        for family in panel:
+            label = _label(family, families)
+            colour, marker, line = styles[label]
+            _curve(place, family, colour, marker, label, line)
         _mark_training(place, panel[0])
         _over_sizes(place, panel)
         place.set(ylim=(0, 1.03), ylabel="" if number else "accuracy on held-out images", title=_trained(panel[0]))
@@ -82,7 +78,7 @@ def training_sizes_together(kinds: Sequence[Sequence[Family]]) -> Any:
             low = floor(100 * lowest - 1) / 100 if enlarged else 0
             _over_sizes(place, kind)
             title = _label(kind[0], [family for kind in kinds for family in kind]) + (", enlarged" if enlarged else "")
-            place.set(ylim=(low, 1 + 0.03 * (1 - low)), ylabel="accuracy on held-out images", title=title)
+            place.set(ylim=(low, 1 + 0.03 * (1 - low)), ylabel="accuracy on held-out images", title=_wrapped(title))
             place.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if enlarged else 0))
     _legend_below(figure, axes)
     bars = _bars([family for kind in kinds for family in kind])
@@ -106,7 +102,7 @@ def selected_scale_over_size(families: Sequence[Family]) -> Any:
             place.set_axis_off()
         for family, place in zip(row, places, strict=False):
             picture = _histograms(place, family, most)
-            title = f"{_label(family, families)}\ntrained at {trained_at(family.first)}"
+            title = f"{_wrapped(_label(family, families))}\ntrained at {trained_at(family.first)}"
             place.set(xlabel="size of the test images", ylabel="selected channel, σ₀ in pixels", title=title)
     bar = figure.colorbar(picture, ax=axes, label="share of the test images")
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -126,6 +122,11 @@ def short(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def _wrapped(title: str) -> str:
+    """In lines as long as a panel is wide."""
+    return "\n".join(wrap(title, _TITLE))
+
+
 def _kinds(families: Sequence[Family]) -> list[Sequence[Family]]:
     """Put together by all but training size."""
     return [list(kind) for _, kind in groupby(families, key=lambda family: family.first.kind)]
@@ -134,6 +135,17 @@ def _kinds(families: Sequence[Family]) -> list[Sequence[Family]]:
 def _panels(rows: int, columns: int, *, share_y: bool = False) -> tuple[Any, Any]:
     size = max(_PANEL[0] * columns, 6.4), _PANEL[1] * rows + 0.4
     return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=share_y)
+
+
+def _styles(families: Sequence[Family]) -> dict[str, tuple[str, str, str]]:
+    """(colour, marker, line) of each label, the same in all panels, no pair of colour and marker twice."""
+    multi = {_label(family, families): len(family.first.sigmas) > 1 for family in families}
+    styles = {}
+    for kind, colours, line in ((True, COLOURS, "-"), (False, _SINGLE, "--")):
+        for count, label in enumerate(label for label, has_many in multi.items() if has_many == kind):
+            marker = MARKERS[(count + count // len(MARKERS)) % len(MARKERS)]
+            styles[label] = colours[count % len(colours)], marker, line
+    return styles
 
 
 def _curve(axes: Any, family: Family, colour: str, marker: str, label: str, line: str) -> None:
