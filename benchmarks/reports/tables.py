@@ -74,17 +74,17 @@ class Table:
 
 def of(families: Sequence[Family]) -> list[Table]:
     """Accuracy at every size, a summary, published figures beside ours; for each data set."""
-    tables = []
+    tables: list[Table] = []
+    of_one_size: list[Family] = []
     for name, group in groupby(families, key=attrgetter("data")):
         members = list(group)
         if len(_sizes(members)) == 1:
+            of_one_size += members
             continue
         tables += [_accuracy(name, members), _summary(name, members)]
         if name == _PUBLISHED_ON and (comparable := [one for one in members if one.first.train_sizes == (1.0,)]):
             tables.append(_beside_published(comparable))
-    if of_one_size := [one for one in families if len(one.sizes) == 1]:
-        tables.append(_errors(of_one_size))
-    return tables
+    return [*tables, _errors(of_one_size)] if of_one_size else tables
 
 
 def brief(families: Sequence[Family]) -> list[Table]:
