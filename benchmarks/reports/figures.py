@@ -19,7 +19,7 @@ mpl.use("Agg")  # draws to files, with or without a screen
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
-from benchmarks.reports.runs import Family
+from benchmarks.reports.runs import Family, sizes_of
 from benchmarks.reports.selection import fit
 from benchmarks.reports.words import apart, named, trained_at
 
@@ -35,7 +35,7 @@ _ENTRY = 0.21  # inches of a line of the legend
 
 def of(families: Sequence[Family]) -> Iterator[tuple[str, Any]]:
     """(name, figure) of each figure that families of one data set allow; of one size alone there is none."""
-    if len({size for family in families for size in family.sizes}) == 1:
+    if len(sizes_of(families)) == 1:
         return
     yield "accuracy", accuracy_over_size(families)
     multi = [family for family in families if len(family.first.sigmas) > 1]

@@ -81,6 +81,11 @@ class Family:
         return [count / sum(counts) for count in counts]
 
 
+def sizes_of(families: Iterable[Family]) -> list[float]:
+    """All test sizes that any of them has, smallest first."""
+    return sorted({size for family in families for size in family.sizes})
+
+
 def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     """(mean, standard deviation), the second None for a single value.
 

@@ -13,7 +13,7 @@ from statistics import mean
 from rich import table as rich_table
 
 from benchmarks import results
-from benchmarks.reports.runs import Family, Run, over_seeds
+from benchmarks.reports.runs import Family, Run, over_seeds, sizes_of
 from benchmarks.reports.selection import fit
 from benchmarks.reports.words import apart, differing, named, trained_at
 
@@ -78,7 +78,7 @@ def of(families: Sequence[Family]) -> list[Table]:
     of_one_size: list[Family] = []
     for name, group in groupby(families, key=attrgetter("data")):
         members = list(group)
-        if len(_sizes(members)) == 1:
+        if len(sizes_of(members)) == 1:
             of_one_size += members
             continue
         tables += [_accuracy(name, members), _summary(name, members)]
@@ -94,7 +94,7 @@ def brief(families: Sequence[Family]) -> list[Table]:
 
 
 def _accuracy(name: str, families: Sequence[Family]) -> Table:
-    rows = [[f"{size:.4g}", *(_at(family, size) for family in families)] for size in _sizes(families)]
+    rows = [[f"{size:.4g}", *(_at(family, size) for family in families)] for size in sizes_of(families)]
     title = f"{name}: accuracy in % on {families[0].first.test_images} held-out images, by their size"
     return Table(title, ["size", *(_head(family, families) for family in families)], rows)
 
@@ -107,10 +107,6 @@ def _errors(families: Sequence[Family]) -> Table:
         rows.append(["ours", f"mean of {len(splits)} splits", "", f"{mean(splits):.2f}"])
         rows += [[name, "mean of 6 splits", "", error] for name, error in _PUBLISHED_SPLITS.items()]
     return Table("test error in %", ["network", "data", "test images", "error"], rows)
-
-
-def _sizes(families: Sequence[Family]) -> list[float]:
-    return sorted({size for family in families for size in family.sizes})
 
 
 def _summary(name: str, families: Sequence[Family]) -> Table:
